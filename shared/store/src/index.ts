@@ -1,0 +1,17 @@
+export {
+  type AnyBulkWriteOperation,
+  type Model,
+  type PipelineStage,
+  type QueryFilter,
+  Schema,
+  type UpdateQuery
+} from 'mongoose'
+export * from './appliedOnce.js'
+export * from './conflict.js'
+export * from './counters.js'
+export * from './keyRing.js'
+export * from './outbox.js'
+export * from './paging.js'
+export * from './pattern.js'
+export * from './secrets.js'
+export * from './store.js'
