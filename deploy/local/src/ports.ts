@@ -1,0 +1,30 @@
+import { createServer } from 'node:net'
+
+/**
+ * Below the range that systems hand to outgoing connections: a port found free there cannot be taken by some client
+ * socket before its server binds it.
+ */
+const lowest = 20_000
+const highest = 32_000
+const tries = 200
+const handedOut = new Set<number>()
+
+/** True when a server could listen there now. */
+export function isPortFree(port: number, host = '127.0.0.1'): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer()
+    server.once('error', () => resolve(false))
+    server.listen(port, host, () => server.close(() => resolve(true)))
+  })
+}
+
+/** A port that is free and was not handed out before by this process. */
+export async function freePort(host = '127.0.0.1'): Promise<number> {
+  for (let attempt = 0; attempt < tries; attempt++) {
+    const port = lowest + Math.floor(Math.random() * (highest - lowest))
+    if (handedOut.has(port) || !(await isPortFree(port, host))) continue
+    handedOut.add(port)
+    return port
+  }
+  throw new Error(`found no free port between ${lowest} and ${highest}`)
+}

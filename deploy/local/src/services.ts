@@ -1,0 +1,59 @@
+import { existsSync } from 'node:fs'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { serviceNames } from '@fleetgate/contracts'
+import type { Member } from './crew.js'
+
+/** The processes of a whole stack beside its parts. */
+export const stackServices = [...serviceNames, 'gateway'] as const
+export type StackService = (typeof stackServices)[number]
+
+/** The root of the checkout, from `deploy/local/dist/src`. */
+export const workspaceRoot = fileURLToPath(new URL('../../../../', import.meta.url))
+
+const preload = new URL('./endWithParent.js', import.meta.url)
+export const preloadFile = fileURLToPath(preload)
+
+/** The compiled program of a service. */
+export function mainFile(service: string): string {
+  const folder = service === 'gateway' ? service : join('services', service)
+  return join(workspaceRoot, folder, 'dist/src/main.js')
+}
+
+export function checkBuilt(files: readonly string[]): void {
+  const missing = files.filter((file) => !existsSync(file))
+  if (missing.length > 0) throw new Error(`not built yet, run ./scripts/up or "pnpm build": ${missing.join(', ')}`)
+}
+
+/** `BROKER_PROXY_URL` and the like. */
+export function variableOf(service: string, ending: 'URL' | 'PORT'): string {
+  return `${service.replaceAll('-', '_').toUpperCase()}_${ending}`
+}
+
+export interface ServiceProgram {
+  name: string
+  file: string
+  url: string
+  env: NodeJS.ProcessEnv
+}
+
+/** A service as a process to supervise: it ends when we do, and serves when its `/readyz` says so. */
+export function serviceMember({ name, file, url, env }: ServiceProgram): Member {
+  return {
+    program: { name, command: process.execPath, args: ['--import', preload.href, file], env, endsWithParent: true },
+    isReady: () => isServing(url)
+  }
+}
+
+const answerWithinMs = 2000
+
+/** True when `/readyz` answers 200. */
+export async function isServing(url: string): Promise<boolean> {
+  try {
+    const reply = await fetch(`${url}/readyz`, { signal: AbortSignal.timeout(answerWithinMs) })
+    await reply.arrayBuffer()
+    return reply.ok
+  } catch {
+    return false
+  }
+}

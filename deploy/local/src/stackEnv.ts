@@ -1,0 +1,87 @@
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { freePort, isPortFree } from './ports.js'
+import { secretsKeyFile } from './secretsKey.js'
+import { type StackService, stackServices, variableOf } from './services.js'
+
+/** Where everything of a stack listens. */
+export interface Ports {
+  host: string
+  mqtt: number
+  of: Record<StackService, number>
+}
+
+export interface Places {
+  dataDir: string
+  natsUrl: string
+  mongoUri: string
+  ports: Ports
+}
+
+/** Settings of the runtime itself, which mean something else to a service or nothing. */
+const ownVariables = ['PORT', 'HOST', 'MQTT_PORT', 'DATA_DIR']
+
+/** Ports that the environment sets (`PORT`, `MQTT_PORT`, `DEVICES_PORT`, …), free ones for the rest. */
+export async function choosePorts(given: { port?: number; mqttPort?: number }, env: NodeJS.ProcessEnv): Promise<Ports> {
+  const host = env.HOST || '127.0.0.1'
+  const entries = await Promise.all(
+    stackServices.map(async (name) => {
+      const wanted = name === 'gateway' ? given.port : Number(env[variableOf(name, 'PORT')]) || undefined
+      return [name, wanted ?? (await freePort())] as const
+    })
+  )
+  return { host, mqtt: given.mqttPort ?? (await freePort()), of: Object.fromEntries(entries) as Ports['of'] }
+}
+
+/** Fails with the name of the variable to change, before anything is started. */
+export async function checkPorts(ports: Ports, env: NodeJS.ProcessEnv): Promise<void> {
+  const mqttHost = env.MQTT_HOST || '127.0.0.1'
+  const wanted: [variable: string, port: number, host: string][] = stackServices.map((name) =>
+    name === 'gateway' ? ['PORT', ports.of[name], ports.host] : [variableOf(name, 'PORT'), ports.of[name], '127.0.0.1']
+  )
+  if (env.BROKER !== 'emqx') wanted.push(['MQTT_PORT', ports.mqtt, mqttHost])
+  for (const [variable, port, host] of wanted) {
+    if (await isPortFree(port, host)) continue
+    throw new Error(
+      `port ${port} of ${host} is in use by another program or not allowed: set ${variable} to another port`
+    )
+  }
+}
+
+/** `http://…` of a service inside this machine. */
+export function urlOf(ports: Ports, service: StackService): string {
+  return `http://127.0.0.1:${ports.of[service]}`
+}
+
+/** The environment of each service's process. */
+export function serviceEnv(service: StackService, places: Places, env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const inherited = Object.fromEntries(Object.entries(env).filter(([key]) => !ownVariables.includes(key)))
+  const { dataDir, natsUrl, mongoUri, ports } = places
+  const isGateway = service === 'gateway'
+  return {
+    LOG_LEVEL: 'info',
+    MQTT_HOST: '127.0.0.1',
+    // A key that the environment brings comes first.
+    ...(!env.SECRETS_KEY && !env.SECRETS_KEY_FILE && { SECRETS_KEY_FILE: secretsKeyFile(dataDir) }),
+    ...inherited,
+    HOST: isGateway ? ports.host : '127.0.0.1',
+    PORT: String(ports.of[service]),
+    MQTT_PORT: String(ports.mqtt),
+    NATS_URL: natsUrl,
+    MONGODB_URI: mongoUri,
+    DATA_DIR: serviceFolder(dataDir, service),
+    ...(isGateway && gatewayTargets(ports))
+  }
+}
+
+function gatewayTargets(ports: Ports): NodeJS.ProcessEnv {
+  const behind = stackServices.filter((name) => name !== 'gateway')
+  return Object.fromEntries(behind.map((name) => [variableOf(name, 'URL'), urlOf(ports, name)]))
+}
+
+/** A folder of each service's own, for caches: what must last is in the documents and streams. */
+function serviceFolder(dataDir: string, service: string): string {
+  const folder = join(dataDir, 'services', service)
+  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  return folder
+}

@@ -1,0 +1,169 @@
+import { fork, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import { ClaimedError, findStack, freePort, isServing, startStack } from '../src/index.js'
+import { identify } from '../src/process/identity.js'
+import { readRuntime } from '../src/runtimeFile.js'
+import { fakeOptions, noParts, temporaryPlace, until } from './fakeStack.js'
+
+const fileOf = (path: string) => fileURLToPath(new URL(path, import.meta.url))
+const isGone = (pid: number | undefined) => !identify(pid ?? 0)
+const locks = (dir: string) => readdirSync(dir).filter((name) => name.startsWith('lock-'))
+
+t.test('starts all, tells each where the others are, and writes down what runs', async (t) => {
+  const { dataDir } = temporaryPlace(t)
+  const stack = await startStack(fakeOptions(dataDir))
+  t.teardown(() => stack.stop())
+  const seen = (await (await fetch(`${stack.url}/`)).json()) as Record<string, string>
+  t.match(seen, { AUTH_URL: stack.urls.auth, DEVICES_URL: stack.urls.devices, ...noParts })
+  t.match(findStack(dataDir), { pid: process.pid, url: stack.url, mqttUrl: stack.mqttUrl, isReady: true })
+  for (const secret of ['runtime.json', 'secrets.key']) {
+    t.equal(statSync(join(dataDir, secret)).mode & 0o777, 0o600, secret)
+  }
+  await stack.stop()
+  t.equal(findStack(dataDir), undefined)
+  t.same(locks(dataDir), [])
+})
+
+t.test('keeps the key of the first start', async (t) => {
+  const { dataDir } = temporaryPlace(t)
+  const keys: unknown[] = []
+  for (const _ of [1, 2]) {
+    const stack = await startStack(fakeOptions(dataDir))
+    keys.push(readFileSync(join(dataDir, 'secrets.key'), 'utf8'))
+    await stack.stop()
+  }
+  t.match(keys[0], /^k1:[A-Za-z0-9+/]{43}=\n$/)
+  t.equal(keys[0], keys[1])
+})
+
+t.test('starts what dies again, on the same port, and leaves the others alone', async (t) => {
+  const { dataDir, journal } = temporaryPlace(t)
+  const stack = await startStack(fakeOptions(dataDir))
+  t.teardown(() => stack.stop())
+  const before = stack.processes()
+  stack.kill('devices', 'SIGKILL')
+  await until('the restart', () => stack.processes()[1]?.restarts === 1)
+  await stack.ready()
+  t.ok(await isServing(stack.urls.devices ?? ''))
+  const after = stack.processes()
+  t.not(after[1]?.pid, before[1]?.pid)
+  t.same([after[0], after[2]], [before[0], before[2]])
+  t.equal(journal().filter((line) => line === 'devices started').length, 2)
+  t.match(readRuntime(dataDir)?.processes.find(({ name }) => name === 'devices')?.pid, after[1]?.pid)
+})
+
+t.test('stops the gateway before the services, each gracefully, and is gone', async (t) => {
+  const { dataDir, journal } = temporaryPlace(t)
+  const stack = await startStack(fakeOptions(dataDir))
+  const pids = stack.processes().map(({ pid }) => pid)
+  await stack.stop()
+  const lines = journal().filter((line) => !line.endsWith('started'))
+  t.same(lines.slice(0, 2), ['gateway stopping', 'gateway stopped'])
+  t.same(lines.slice(2).sort(), ['auth stopped', 'auth stopping', 'devices stopped', 'devices stopping'])
+  t.ok(pids.every(isGone))
+})
+
+t.test('kills at once what was asked to stop a second time', async (t) => {
+  const { dataDir, journal } = temporaryPlace(t)
+  const stack = await startStack(fakeOptions(dataDir))
+  stack.kill('gateway', 'SIGSTOP')
+  const patient = stack.stop()
+  const began = Date.now()
+  await Promise.all([patient, stack.stop({ graceMs: 0 })])
+  t.ok(Date.now() - began < 5000, 'without the grace of the first')
+  t.notOk(journal().includes('gateway stopped'))
+})
+
+t.test('refuses a second start on the same folder, naming who has it', async (t) => {
+  const { dataDir } = temporaryPlace(t)
+  const stack = await startStack(fakeOptions(dataDir))
+  t.teardown(() => stack.stop())
+  await t.rejects(startStack(fakeOptions(dataDir)), new ClaimedError(dataDir, process.pid))
+  const ports = { PORT: String(await freePort()), MQTT_PORT: String(await freePort()) }
+  const second = spawn(process.execPath, [fileOf('../src/main.js')], {
+    env: { ...process.env, ...ports, DATA_DIR: dataDir }
+  })
+  let said = ''
+  second.stderr.on('data', (data) => {
+    said += data
+  })
+  const [code] = await once(second, 'close')
+  t.equal(code, 1)
+  t.match(said, `process ${process.pid}`)
+  t.match(said, stack.url)
+  t.ok(await isServing(stack.url), 'the first goes on')
+})
+
+t.test('names the variable of a port that is taken', async (t) => {
+  const { dataDir } = temporaryPlace(t)
+  const port = await freePort()
+  const other = createServer().listen(port, '127.0.0.1')
+  await once(other, 'listening')
+  t.teardown(() => other.close())
+  await t.rejects(startStack({ ...fakeOptions(dataDir), port }), { message: /port \d+ .*set PORT/ })
+  await t.rejects(startStack({ ...fakeOptions(dataDir), mqttPort: port }), { message: /set MQTT_PORT/ })
+  t.same(locks(dataDir), [], 'and lets the folder go')
+})
+
+t.test('gives up on a service that dies again and again, and leaves nothing running', async (t) => {
+  const { dataDir, journal } = temporaryPlace(t)
+  const options = fakeOptions(dataDir, { ...noParts, CRASHING: 'devices' })
+  const lines: string[] = []
+  const started = startStack({ ...options, onLine: (name, line) => lines.push(`${name} ${line}`) })
+  await t.rejects(started, { message: /^devices dies again and again/ })
+  t.ok(lines.includes('devices CRASHING is set'), 'what it said is shown')
+  t.equal(journal().filter((line) => line === 'auth stopped').length, 1)
+  t.equal(readRuntime(dataDir), undefined)
+})
+
+t.test('says what is not built', async (t) => {
+  const { dataDir } = temporaryPlace(t)
+  const options = { ...fakeOptions(dataDir), mainOf: () => '/nowhere/main.js' }
+  await t.rejects(startStack(options), { message: /not built yet.*\/nowhere\/main\.js/ })
+})
+
+t.test('the kill of the runtime leaves nothing that disturbs the next start', async (t) => {
+  const { dataDir } = temporaryPlace(t)
+  const runtime = fork(fileOf('./runFakeStack.js'), [dataDir], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+  await once(runtime, 'message')
+  const old = readRuntime(dataDir)?.processes ?? []
+  t.same(old.map(({ name }) => name).sort(), ['auth', 'devices', 'engine', 'gateway', 'nats'])
+  // One that is stuck does not notice that it should end.
+  process.kill(old.find(({ name }) => name === 'auth')?.pid ?? 0, 'SIGSTOP')
+  runtime.kill('SIGKILL')
+  await once(runtime, 'exit')
+  const stack = await startStack(fakeOptions(dataDir, {}))
+  t.teardown(() => stack.stop())
+  t.ok(
+    old.every(({ pid }) => isGone(pid)),
+    'all of the old ones are gone'
+  )
+  t.ok(stack.processes().every(({ restarts }) => restarts === 0))
+})
+
+t.test('the children of a killed runtime end by themselves', async (t) => {
+  const { dataDir } = temporaryPlace(t)
+  const runtime = fork(fileOf('./runFakeStack.js'), [dataDir], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+  await once(runtime, 'message')
+  const old = readRuntime(dataDir)?.processes ?? []
+  runtime.kill('SIGKILL')
+  await until('all to end', () => old.every(({ pid }) => isGone(pid)))
+  t.equal(old.length, 5)
+})
+
+t.test('never ends a process that only has the id of an old one', async (t) => {
+  const { dataDir } = temporaryPlace(t)
+  const bystander = spawn('sleep', ['60'])
+  t.teardown(() => bystander.kill('SIGKILL'))
+  mkdirSync(dataDir, { recursive: true })
+  const old = { pid: 1, startedAt: '0', processes: [{ name: 'nats', pid: bystander.pid, startedAt: '1' }] }
+  writeFileSync(join(dataDir, 'runtime.json'), JSON.stringify(old))
+  const stack = await startStack(fakeOptions(dataDir))
+  await stack.stop()
+  t.notOk(isGone(bystander.pid))
+})
