@@ -1,0 +1,33 @@
+import { baseConfig, loadConfig, type Static, Type } from '@fleetgate/kit'
+
+/** Services are reached by plain http inside one network; TLS ends before the gateway. */
+const ServiceUrl = Type.String({ pattern: '^http://[^/?#@]+/?$', description: 'http://host:port' })
+
+const Config = Type.Object({
+  ...baseConfig,
+  PORT: Type.Integer({ minimum: 0, maximum: 65535, default: 8080 }),
+  AUTH_URL: ServiceUrl,
+  DEVICES_URL: ServiceUrl,
+  SCHEDULER_URL: ServiceUrl,
+  BROKER_PROXY_URL: ServiceUrl,
+  CLUSTER_MANAGER_URL: ServiceUrl,
+  /** Silence of a service after which a request is given up. */
+  UPSTREAM_TIMEOUT_MS: Type.Integer({ minimum: 10, maximum: 3_600_000, default: 60_000 }),
+  UPSTREAM_CONNECT_TIMEOUT_MS: Type.Integer({ minimum: 10, maximum: 60_000, default: 3000 }),
+  /** Connections to one service at the same time; further requests wait. */
+  UPSTREAM_MAX_SOCKETS: Type.Integer({ minimum: 1, maximum: 65535, default: 256 }),
+  /** 0 means no limit. */
+  RATE_LIMIT_PER_SECOND: Type.Number({ minimum: 0, default: 0 }),
+  /** 0 means twice the rate, at least 1. */
+  RATE_LIMIT_BURST: Type.Integer({ minimum: 0, default: 0 }),
+  /** Proxies of one's own in front of the gateway, each of which appends to x-forwarded-for. */
+  TRUSTED_PROXY_HOPS: Type.Integer({ minimum: 0, maximum: 10, default: 0 }),
+  /** Shows /metrics to every peer instead of those of this machine. */
+  METRICS_PUBLIC: Type.Boolean({ default: false })
+})
+
+export type GatewayConfig = Static<typeof Config>
+
+export function readConfig(env: NodeJS.ProcessEnv): GatewayConfig {
+  return loadConfig(Config, env)
+}

@@ -1,0 +1,61 @@
+import { type ServiceName, serviceNames } from '@fleetgate/contracts'
+import type { Guard, Logger, Metrics } from '@fleetgate/kit'
+import { createAdmission } from './admission.js'
+import { createGate, type Gate } from './gate.js'
+import type { Timing } from './proxy/agent.js'
+import { createUpstream, type Upstream } from './proxy/upstream.js'
+import { createRateLimit, type RateLimitOptions } from './rateLimit.js'
+import { createReporter, type Reporter } from './report.js'
+import { createTraffic } from './traffic.js'
+import { createUpgrades, type Upgrades } from './upgrade.js'
+
+export interface FrontOptions {
+  log: Logger
+  guard: Pick<Guard, 'token' | 'verify'>
+  /** Base URL of each service. */
+  services: Record<ServiceName, string>
+  timing: Timing
+  /** Connections to one service at the same time. */
+  maxSockets: number
+  rateLimit?: RateLimitOptions | undefined
+  /** Proxies of one's own before the gateway. */
+  trustedHops: number
+}
+
+export interface Front {
+  gate: Gate
+  upgrades: Upgrades
+  report: Reporter
+  /** Drops the connections to the services. */
+  close(): void
+}
+
+/** Everything between a client's request and the services: wires the parts, no I/O. */
+export function createFront(options: FrontOptions, metrics: Metrics): Front {
+  const { log, guard, services, timing, maxSockets, trustedHops } = options
+  const traffic = createTraffic(metrics)
+  const report = createReporter({ log, traffic })
+  const rateLimit = options.rateLimit && createRateLimit(options.rateLimit)
+  const admission = createAdmission({ guard, rateLimit, now: Date.now })
+  const upstreamOf = (service: ServiceName) =>
+    createUpstream({
+      ...timing,
+      service,
+      url: services[service],
+      maxSockets,
+      fail: report.upstreamFailed,
+      onRepeat: () => traffic.repeated(service),
+      onCutOff: () => traffic.upstreamError(service, 'cut_off')
+    })
+  const entries = serviceNames.map((service) => [service, upstreamOf(service)] as const)
+  const upstreams = Object.fromEntries(entries) as Record<ServiceName, Upstream>
+  const parts = { admission, upstreams, report, traffic, trustedHops }
+  return {
+    gate: createGate(parts),
+    upgrades: createUpgrades(parts),
+    report,
+    close() {
+      for (const [, upstream] of entries) upstream.close()
+    }
+  }
+}

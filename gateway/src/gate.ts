@@ -1,0 +1,74 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { ServiceName } from '@fleetgate/contracts'
+import { AppError, dialects } from '@fleetgate/kit'
+import type { Admission } from './admission.js'
+import { addressOf, prepareHeaders, protoOf } from './headers.js'
+import { type Destination, isPublic, route } from './paths.js'
+import { awaitsContinue, board, flightOf, isGone, note } from './proxy/flight.js'
+import type { Upstream } from './proxy/upstream.js'
+import type { Reporter } from './report.js'
+
+export interface GateOptions {
+  admission: Admission
+  upstreams: Record<ServiceName, Upstream>
+  report: Reporter
+  /** Proxies of one's own in front of the gateway. */
+  trustedHops: number
+}
+
+export type Gate = (req: IncomingMessage, res: ServerResponse, next: () => void) => void
+
+/**
+ * The way of every proxied request: route, admit, forward. Paths of no service go on to the gateway's own routes.
+ * Nothing here reads a body; it flows through when the service takes it.
+ */
+export function createGate({ admission, upstreams, report, trustedHops }: GateOptions): Gate {
+  function forward(req: IncomingMessage, res: ServerResponse, { rule, url }: Destination, address: string): void {
+    const flight = flightOf(req)
+    if (!flight || isGone(req, res)) return
+    // A client that asked first gets its go-ahead only now that it is known to be welcome.
+    if (awaitsContinue(req)) res.writeContinue()
+    prepareHeaders(req.headers, { requestId: flight.requestId, address, proto: protoOf(req, trustedHops) })
+    req.url = url
+    upstreams[rule.service].forward(req, res)
+  }
+
+  /** A promise only where the caller is not known at once. */
+  function admit(req: IncomingMessage, { rule, path }: Destination, address: string): void | Promise<void> {
+    refuseOddFraming(req)
+    if (isPublic(req.method ?? '', path)) {
+      admission.admitPublic(address)
+      return
+    }
+    const caller = admission.admit(dialects[rule.dialect].credentials(req), address)
+    if (caller instanceof Promise) return caller.then((known) => note(req, known))
+    note(req, caller)
+  }
+
+  return (req, res, next) => {
+    const destination = route(req.url ?? '')
+    if (destination === 'unknown') return next()
+    if (destination === 'ambiguous') return report.refuseUnrouted(req, res, ambiguous())
+    board(req, destination)
+    res.on('close', report.ended)
+    const address = addressOf(req, trustedHops)
+    try {
+      const waiting = admit(req, destination, address)
+      if (!waiting) return forward(req, res, destination, address)
+      waiting.then(() => forward(req, res, destination, address)).catch((error) => report.refuse(req, res, error))
+    } catch (error) {
+      report.refuse(req, res, error)
+    }
+  }
+}
+
+function ambiguous(): AppError {
+  return new AppError('invalid_input', 'the path must not hold dot segments or a fragment', { field: 'path' })
+}
+
+/** Only `chunked` can be forwarded faithfully; a service that saw another coding would read another body than we sent. */
+function refuseOddFraming({ headers }: IncomingMessage): void {
+  const coding = headers['transfer-encoding']
+  if (coding === undefined || coding.toLowerCase() === 'chunked') return
+  throw new AppError('malformed_body', 'this transfer-encoding is not supported', { field: 'transfer-encoding' })
+}

@@ -1,0 +1,36 @@
+import { connectBus } from '@fleetgate/contracts'
+import { createGuard, createLog, createShutdown } from '@fleetgate/kit'
+import { createGateway } from './app.js'
+import { readConfig } from './config.js'
+
+const config = readConfig(process.env)
+const log = createLog('gateway', config.LOG_LEVEL)
+const shutdown = createShutdown(log)
+
+const bus = await connectBus({ name: 'gateway', url: config.NATS_URL, log })
+shutdown.add('bus', () => bus.close())
+const guard = await createGuard({ bus, log })
+shutdown.add('guard', () => guard.close())
+
+const rate = config.RATE_LIMIT_PER_SECOND
+const burst = config.RATE_LIMIT_BURST || Math.max(1, Math.ceil(rate * 2))
+const gateway = createGateway({
+  log,
+  guard,
+  isNatsReady: () => bus.isReady(),
+  services: {
+    auth: config.AUTH_URL,
+    devices: config.DEVICES_URL,
+    scheduler: config.SCHEDULER_URL,
+    'broker-proxy': config.BROKER_PROXY_URL,
+    'cluster-manager': config.CLUSTER_MANAGER_URL
+  },
+  timing: { timeoutMs: config.UPSTREAM_TIMEOUT_MS, connectTimeoutMs: config.UPSTREAM_CONNECT_TIMEOUT_MS },
+  maxSockets: config.UPSTREAM_MAX_SOCKETS,
+  rateLimit: rate > 0 ? { perSecond: rate, burst } : undefined,
+  trustedHops: config.TRUSTED_PROXY_HOPS,
+  metricsPublic: config.METRICS_PUBLIC
+})
+shutdown.add('http', () => gateway.close())
+const { url } = await gateway.listen(config.PORT, config.HOST)
+log.info({ url }, 'listening')

@@ -1,0 +1,81 @@
+import { beaverAlias, type PrefixRule, ruleOf } from '@fleetgate/contracts'
+
+/** Where a request goes: the rule that was authorised and the exact URL its service will see. */
+export interface Destination {
+  rule: PrefixRule
+  /** Canonical path without the query, alias removed. */
+  path: string
+  /** `path` with the untouched query string. */
+  url: string
+}
+
+/** Why a request target goes nowhere. `ambiguous`: two readers could resolve it to different paths. */
+export type Refusal = 'unknown' | 'ambiguous'
+
+// Almost every path passes this one test and is used as it is.
+const unusual = /\/\/|\/\.|%2e|%2f|%5c|\\|#|https?:\//i
+
+/**
+ * Routes a request target by the first matching prefix rule. Matching is case-sensitive and on the raw text: an
+ * encoded letter of a prefix is another path, so nothing can mean one service here and another one there.
+ */
+export function route(target: string): Destination | Refusal {
+  const origin = target.charCodeAt(0) === 47 ? target : originForm(target)
+  if (origin === undefined) return 'unknown'
+  const mark = origin.indexOf('?')
+  const raw = mark < 0 ? origin : origin.slice(0, mark)
+  const path = unusual.test(raw) ? canonical(raw) : raw
+  if (path === undefined) return 'ambiguous'
+  return find(path, mark < 0 ? '' : origin.slice(mark))
+}
+
+function find(path: string, query: string): Destination | Refusal {
+  const rule = ruleOf(path)
+  if (rule) return { rule, path, url: path + query }
+  if (!path.startsWith(`${beaverAlias}/`)) return 'unknown'
+  const inner = path.slice(beaverAlias.length)
+  const innerRule = ruleOf(inner)
+  if (innerRule?.dialect !== 'beaver') return 'unknown'
+  return { rule: innerRule, path: inner, url: inner + query }
+}
+
+/** `GET http://host/path` (RFC 9112 §3.2.2) is as good as `GET /path`; `*` and the like are not paths. */
+function originForm(target: string): string | undefined {
+  const match = /^https?:\/\/[^/?#]*/i.exec(target)
+  if (!match) return undefined
+  const rest = target.slice(match[0].length)
+  return rest.startsWith('/') ? rest : `/${rest}`
+}
+
+/**
+ * Doubled slashes become one, as every common proxy does. Dot segments, plain or encoded, are refused: clients resolve
+ * them before they send, so here they are only an attempt to be routed as one path and served as another. Encoded
+ * slashes stay: MQTT topics in EMQ paths carry them.
+ */
+function canonical(raw: string): string | undefined {
+  if (raw.includes('#')) return undefined
+  const decoded = raw.replace(/%2f|%5c|\\/gi, '/').replace(/%2e/gi, '.')
+  if (decoded.split('/').some((segment) => segment === '.' || segment === '..')) return undefined
+  // http-proxy's path joining turns `http:/` into `http://`; the encoded colon means the same to the service.
+  return raw.replace(/\/{2,}/g, '/').replace(/(https?):\//gi, '$1%3A/')
+}
+
+const publicRoutes = new Set([
+  'POST /oauth2/token',
+  'GET /oauth2/jwks',
+  'HEAD /oauth2/jwks',
+  'POST /user/register',
+  'GET /user/status',
+  'HEAD /user/status',
+  'POST /v1/user/login',
+  'POST /api/v2/auth'
+])
+
+/** Routes that need no token: how people get one. The service decides everything else about them. */
+export function isPublic(method: string, path: string): boolean {
+  return publicRoutes.has(`${method} ${withoutSlash(path)}`)
+}
+
+export function withoutSlash(path: string): string {
+  return path.length > 1 && path.endsWith('/') ? path.slice(0, -1) : path
+}

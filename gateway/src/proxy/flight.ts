@@ -1,0 +1,67 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { PrefixRule } from '@fleetgate/contracts'
+import { type Caller, newRequestId } from '@fleetgate/kit'
+import { givenRequestId, isBodyless } from '../headers.js'
+import type { Destination } from '../paths.js'
+
+/** What the gateway knows of one request on its way; it travels on the request object itself. */
+export interface Flight {
+  readonly requestId: string
+  readonly rule: PrefixRule
+  readonly method: string
+  readonly path: string
+  /** `performance.now()` at arrival. */
+  readonly startedAt: number
+  readonly bodyless: boolean
+  userId: string
+  /** True once the request was sent a second time. */
+  retried: boolean
+  /** True once an answer or an error was decided. */
+  settled: boolean
+  /** Our request to the service, once it has a connection. */
+  outgoing: { destroy(): void } | undefined
+}
+
+const key = Symbol('flight')
+
+interface Carrier {
+  [key]?: Flight
+}
+
+/** Takes note of a request that has been routed. */
+export function board(req: IncomingMessage, { rule, path }: Destination): Flight {
+  const flight: Flight = {
+    requestId: givenRequestId(req) ?? newRequestId(),
+    rule,
+    method: req.method ?? '',
+    path,
+    startedAt: performance.now(),
+    bodyless: isBodyless(req.headers),
+    userId: '',
+    retried: false,
+    settled: false,
+    outgoing: undefined
+  }
+  ;(req as Carrier)[key] = flight
+  return flight
+}
+
+/** Names the caller in the request's log line. */
+export function note(req: IncomingMessage, { userId }: Caller): void {
+  const flight = flightOf(req)
+  if (flight) flight.userId = userId
+}
+
+export function flightOf(req: IncomingMessage): Flight | undefined {
+  return (req as Carrier)[key]
+}
+
+/** True when nobody is left to read an answer. */
+export function isGone(req: IncomingMessage, res: ServerResponse): boolean {
+  return res.destroyed || req.socket.destroyed
+}
+
+/** Node leaves the go-ahead to us: see the `checkContinue` listener. */
+export function awaitsContinue(req: IncomingMessage): boolean {
+  return req.headers.expect !== undefined && req.httpVersionMinor === 1
+}

@@ -1,0 +1,178 @@
+import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import { AppError, type ServiceName } from '@fleetgate/contracts'
+import { type Dispatcher, Pool } from 'undici'
+import { createAgent, type Timing } from './agent.js'
+import { Exchange } from './exchange.js'
+import { flightOf, isGone } from './flight.js'
+import { createProxy, type ProxyServer, targetOf } from './proxies.js'
+import { relay } from './relay.js'
+
+export interface Upstream {
+  /** Forwards a prepared request; the answer is relayed, or `fail` is called once. */
+  forward(req: IncomingMessage, res: ServerResponse): void
+  upgrade(req: IncomingMessage, socket: Socket, head: Buffer): void
+  close(): void
+}
+
+export interface UpstreamOptions extends Timing {
+  service: ServiceName
+  url: string
+  maxSockets: number
+  /** Answers a request or an upgrade that cannot be completed, in its dialect. */
+  fail(req: IncomingMessage, res: ServerResponse | Socket, error: AppError): void
+  onRepeat(): void
+  /** The service died in the middle of an answer. */
+  onCutOff(): void
+}
+
+const timedOut = 'EUPSTREAMTIMEOUT'
+const silent = new Set([timedOut, 'UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT'])
+const connectionLost = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET'])
+const unsendable = new Set(['ERR_UNESCAPED_CHARACTERS', 'UND_ERR_INVALID_ARG'])
+
+/**
+ * The ways to one service. What has a body, a retry and a websocket go through http-proxy-middleware, the latter two on
+ * connections of their own. Requests without a body, most of all, go through a pool that needs less of the processor.
+ */
+export function createUpstream(options: UpstreamOptions): Upstream {
+  const { service, fail } = options
+  const target = targetOf(options.url)
+  const pool = createPool(options)
+  const uploads = createAgent(options, { keepAlive: true, maxSockets: options.maxSockets })
+  const single = createAgent(options, { keepAlive: false })
+  const streaming = createProxy({ target, agent: uploads, bodyless: false, wire })
+  const again = createProxy({ target, agent: single, bodyless: true, wire })
+  const end = { onError, onCutOff: options.onCutOff }
+
+  function refuse(req: IncomingMessage, res: ServerResponse, cause: unknown): void {
+    const flight = flightOf(req)
+    if (!flight || flight.settled) return
+    flight.settled = true
+    if (isGone(req, res)) return
+    if (res.headersSent) res.destroy()
+    else fail(req, res, toAppError(service, cause))
+  }
+
+  function onError(cause: Error, req: IncomingMessage, to: ServerResponse | Socket): void {
+    if (!('writeHead' in to)) refuseUpgrade(req, to, cause)
+    else if (mayRepeat(cause, req, to)) repeat(req, to)
+    else refuse(req, to, cause)
+  }
+
+  function refuseUpgrade(req: IncomingMessage, socket: Socket, cause: Error): void {
+    // Once joined, the socket speaks websocket: an http answer would be garbage in it.
+    if (flightOf(req)?.settled) socket.destroy()
+    else fail(req, socket, toAppError(service, cause))
+    settle(req)
+  }
+
+  function repeat(req: IncomingMessage, res: ServerResponse): void {
+    const flight = flightOf(req)
+    if (flight) flight.retried = true
+    options.onRepeat()
+    again.web(req, res)
+  }
+
+  function wire(proxy: ProxyServer): void {
+    proxy.on('proxyReq', watchSilence)
+    proxy.on('proxyReqWs', watchUpgrade)
+    proxy.on('proxyRes', (answer, req, res) => relay(answer, req, res, options.onCutOff))
+    proxy.on('error', onError)
+    // The client went away: http-proxy ends our request itself.
+    proxy.on('econnreset', (_error, req) => settle(req))
+  }
+
+  return {
+    forward(req, res) {
+      const flight = flightOf(req)
+      try {
+        if (flight?.bodyless) send(pool, new Exchange(req, res, flight, end))
+        else streaming.web(req, res)
+      } catch (error) {
+        refuse(req, res, error)
+      }
+    },
+    upgrade: (req, socket, head) => again.ws(req, socket, head),
+    close() {
+      void pool.destroy()
+      uploads.destroy()
+      single.destroy()
+    }
+  }
+}
+
+function createPool({ url, maxSockets, timeoutMs, connectTimeoutMs }: UpstreamOptions): Pool {
+  return new Pool(new URL(url).origin, {
+    connections: maxSockets,
+    headersTimeout: timeoutMs,
+    bodyTimeout: timeoutMs,
+    connect: { timeout: connectTimeoutMs }
+  })
+}
+
+function send(pool: Pool, exchange: Exchange): void {
+  const { method = '', url: path = '', headers } = exchange.req
+  pool.dispatch({ method: method as Dispatcher.HttpMethod, path, headers }, exchange)
+}
+
+function watchSilence(outgoing: ClientRequest, req: IncomingMessage, res: ServerResponse): void {
+  const flight = flightOf(req)
+  if (flight) flight.outgoing = outgoing
+  outgoing.on('timeout', giveUp)
+  if (flight && !flight.bodyless) outgoing.once('close', () => dropRest(req, outgoing))
+  // The client may have left while the request waited for a socket.
+  if (isGone(req, res)) outgoing.destroy()
+}
+
+/** What the client still sends after our request has ended is read and dropped, or its connection would stand still. */
+function dropRest(req: IncomingMessage, outgoing: ClientRequest): void {
+  req.unpipe(outgoing)
+  req.resume()
+}
+
+function giveUp(this: ClientRequest): void {
+  this.destroy(Object.assign(new Error('no answer in time'), { code: timedOut }))
+}
+
+function watchUpgrade(outgoing: ClientRequest, req: IncomingMessage, socket: Socket): void {
+  outgoing.on('timeout', giveUp)
+  const abort = () => outgoing.destroy()
+  socket.once('close', abort)
+  // This runs before http-proxy writes a refusal's headers to the socket and its unframed body after them.
+  outgoing.on('response', (answer) => {
+    settle(req)
+    delete answer.headers['transfer-encoding']
+    delete answer.headers['keep-alive']
+    answer.headers.connection = 'close'
+  })
+  outgoing.on('upgrade', (_answer, serviceSocket: Socket) => {
+    settle(req)
+    socket.off('close', abort)
+    socket.once('close', () => serviceSocket.destroy())
+    serviceSocket.once('close', () => socket.destroy())
+  })
+}
+
+function settle(req: IncomingMessage): void {
+  const flight = flightOf(req)
+  if (flight) flight.settled = true
+}
+
+/** A pooled connection that its service closed meanwhile. Sent once more on a new one, where nothing can have happened. */
+function mayRepeat(cause: Error, req: IncomingMessage, res: ServerResponse): boolean {
+  const flight = flightOf(req)
+  if (!flight || flight.retried || flight.settled || !flight.bodyless) return false
+  if (req.method !== 'GET' && req.method !== 'HEAD') return false
+  const { code } = cause as NodeJS.ErrnoException
+  return connectionLost.has(code ?? '') && !res.headersSent && !isGone(req, res)
+}
+
+function toAppError(service: ServiceName, cause: unknown): AppError {
+  if (cause instanceof AppError) return cause
+  const { code = '' } = cause as NodeJS.ErrnoException
+  if (silent.has(code)) return new AppError('timeout', `${service} did not answer in time`, {}, { cause })
+  if (unsendable.has(code))
+    return new AppError('invalid_input', 'the path or a header holds characters that are not allowed')
+  return new AppError('unavailable', `${service} is not available`, {}, { cause })
+}
