@@ -1,0 +1,58 @@
+import { type App, createApp, dialects, type Guard, type Log, type Route } from '@fleetgate/kit'
+import type { Audit } from './audit/audit.js'
+import { audited } from './audit/audited.js'
+import { auditRoutes } from './audit/beaver.js'
+import { type Directory, directoryRoutes } from './directory.js'
+import { keyRoutes } from './keys/beaver.js'
+import type { SigningKeys } from './keys/signingKeys.js'
+import { serviceTokenRoutes } from './serviceTokens/beaver.js'
+import type { ServiceTokens } from './serviceTokens/serviceTokens.js'
+import { type OAuthClient, tokenRoutes } from './tokens/beaver.js'
+import { loginRoutes } from './tokens/linker.js'
+import type { Tokens } from './tokens/tokens.js'
+import { publicUserRoutes, userRoutes } from './users/beaver.js'
+import type { Registration } from './users/registration.js'
+import type { Users } from './users/users.js'
+
+export interface AuthAppDeps {
+  log: Log
+  guard: Guard
+  tokens: Tokens
+  keys: SigningKeys
+  users: Users
+  directory: Directory
+  registration: Registration
+  serviceTokens: ServiceTokens
+  audit: Audit
+  client: OAuthClient
+  checks: Record<string, () => boolean | Promise<boolean>>
+  checkReplies: boolean
+}
+
+export function createAuthApp(deps: AuthAppDeps): App {
+  const { log, guard, tokens, checks, checkReplies } = deps
+  return createApp({
+    service: 'auth',
+    log,
+    guard,
+    checks,
+    checkReplies,
+    apis: [
+      { dialect: dialects.beaver, routes: audited(beaverRoutes(deps), deps.audit) },
+      { dialect: dialects.linker, routes: loginRoutes(tokens) }
+    ]
+  })
+}
+
+function beaverRoutes(deps: AuthAppDeps): Route[] {
+  const { tokens, keys, users, directory, registration, client, serviceTokens, audit } = deps
+  return [
+    ...tokenRoutes(tokens, keys, client),
+    ...keyRoutes(keys),
+    ...publicUserRoutes(registration),
+    ...userRoutes(users, directory.members),
+    ...directoryRoutes(directory),
+    ...serviceTokenRoutes(serviceTokens),
+    ...auditRoutes(audit)
+  ]
+}

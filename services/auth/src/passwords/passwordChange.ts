@@ -1,0 +1,36 @@
+import { AppError } from '@fleetgate/kit'
+import type { Attempts } from '../attempts/attempts.js'
+import type { User } from '../users/user.js'
+import type { UserStore } from '../users/userStore.js'
+import type { PasswordPool } from './passwordPool.js'
+import { checkPassword } from './passwordRules.js'
+
+export interface PasswordWish {
+  old: string
+  new: string
+  /** What the caller calls the new password, for the refusal. */
+  field: string
+  address: string
+}
+
+/** False where the old password is wrong, or the user disabled. */
+export type PasswordChange = (user: User, wish: PasswordWish) => Promise<boolean>
+
+export interface PasswordChangeOptions {
+  users: Pick<UserStore, 'changePassword'>
+  passwords: PasswordPool
+  attempts: Attempts
+}
+
+/** Ends every token of the user. Guesses of the old password count as log-in attempts. */
+export function createPasswordChange({ users, passwords, attempts }: PasswordChangeOptions): PasswordChange {
+  return async (user, wish) => {
+    checkPassword(wish.new, wish.field)
+    await attempts.take(user.email, wish.address)
+    const matches = await passwords.matches(wish.old, user.passwordHash)
+    if (!matches || !user.isEnabled) return false
+    await attempts.succeeded(user.email, wish.address)
+    if (await users.changePassword(user, await passwords.hash(wish.new))) return true
+    throw new AppError('conflict', 'the user was changed at the same moment, try again')
+  }
+}

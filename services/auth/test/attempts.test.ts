@@ -1,0 +1,113 @@
+import { AppError } from '@fleetgate/kit'
+import { openStore } from '@fleetgate/store'
+import { quietLog, startParts } from '@fleetgate/testkit'
+import t from 'tap'
+import { createAttemptStore } from '../src/attempts/attemptStore.js'
+import { createAttempts } from '../src/attempts/attempts.js'
+import { client, type Failure, person, startAuthFor } from './support.js'
+
+const parts = await startParts(t)
+const store = await openStore({ uri: parts.mongoUri, database: 'attempts', log: quietLog })
+t.teardown(() => store.close())
+const attemptStore = createAttemptStore(store)
+await store.sync()
+
+const start = Date.UTC(2030, 0, 1)
+const rule = { maxWaitMs: 8000, windowMs: 60_000 }
+let clock = start
+const attempts = createAttempts({
+  store: attemptStore,
+  limits: { account: { ...rule, free: 3 }, address: { ...rule, free: 6 } },
+  now: () => clock
+})
+
+/** Seconds to wait, 0 where the attempt is allowed. */
+async function waitFor(account: string, address = account): Promise<number> {
+  try {
+    await attempts.take(account, address)
+    return 0
+  } catch (error) {
+    if (error instanceof AppError && error.code === 'rate_limited') return Number(error.details.retryAfter)
+    throw error
+  }
+}
+
+t.beforeEach(() => {
+  clock = start
+})
+
+await t.test('doubles the wait after the free attempts, up to a bound', async (t) => {
+  for (let i = 0; i < 3; i++) t.equal(await waitFor('doubling', `free ${i}`), 0)
+  for (const expected of [1, 2, 4, 8, 8]) {
+    t.equal(await waitFor('doubling', `blocked ${expected}`), expected)
+    clock += expected * 1000
+    t.equal(await waitFor('doubling', `waited ${expected}`), 0)
+  }
+})
+
+await t.test('does not let attempts at the same moment through together', async (t) => {
+  const waits = await Promise.all(Array.from({ length: 40 }, (_, i) => waitFor('flood', `from ${i}`)))
+  t.equal(waits.filter((wait) => wait === 0).length, 3)
+})
+
+await t.test('counts an account whatever its case, and addresses over all accounts', async (t) => {
+  for (const name of ['Case@x', 'cAse@x', 'case@X']) t.equal(await waitFor(name, name), 0)
+  t.equal(await waitFor('case@x', 'elsewhere'), 1)
+  for (let i = 0; i < 6; i++) t.equal(await waitFor(`sprayed ${i}`, 'sprayer'), 0)
+  t.equal(await waitFor('sprayed 7', 'sprayer'), 1)
+})
+
+await t.test('forgets the failures of an account after a right password', async (t) => {
+  await waitFor('forgiven', 'a')
+  await waitFor('forgiven', 'b')
+  await attempts.succeeded('forgiven', 'b')
+  for (let i = 0; i < 3; i++) t.equal(await waitFor('forgiven', `c${i}`), 0)
+  t.equal(await waitFor('forgiven', 'd'), 1)
+})
+
+await t.test('never blocks an address for right passwords', async (t) => {
+  for (let i = 0; i < 20; i++) {
+    t.equal(await waitFor(`colleague ${i}`, 'office'), 0)
+    await attempts.succeeded(`colleague ${i}`, 'office')
+  }
+})
+
+await t.test('forgets everything after the window, and purges it', async (t) => {
+  for (let i = 0; i < 3; i++) await waitFor('patient')
+  t.equal(await waitFor('patient'), 1)
+  clock += 61_000
+  for (let i = 0; i < 3; i++) t.equal(await waitFor('patient'), 0)
+  await attemptStore.purge(clock + 61_000)
+  t.equal(await store.connection.collection('login_attempts').countDocuments(), 0)
+})
+
+await t.test('keeps no user name in plain text', async (t) => {
+  await waitFor('typed into the wrong field', '10.0.0.9')
+  const kept = JSON.stringify(await store.connection.collection('login_attempts').find().toArray())
+  t.match(kept, '10.0.0.9')
+  t.notMatch(kept, 'wrong field')
+})
+
+await t.test('answers 429 at the token endpoint, the same for users that do not exist', async (t) => {
+  const free = 3
+  const api = await startAuthFor(t, parts, { LOGIN_FREE_PER_ACCOUNT: String(free), LOGIN_MAX_WAIT: '300' })
+  await api.register(person('ann'))
+  for (const username of [person('ann').email, 'nobody@example.com']) {
+    const logIn = () =>
+      api.post<Failure>('/oauth2/token', { grant_type: 'password', username, password: 'a wrong one', ...client })
+    const begin = Date.now()
+    const replies = await Promise.all(Array.from({ length: 12 }, logIn))
+    // 1 s after the free attempts one more may pass, 2 s later the next: on a slow machine some do.
+    const waited = Math.floor(Math.log2((Date.now() - begin) / 1000 + 1))
+    const tried = replies.filter(({ status }) => status === 401).length
+    t.ok(tried >= free && tried <= free + waited, `${username}: ${tried} attempts in the time of ${waited} waits`)
+    const refused = replies.filter(({ status }) => status === 429)
+    t.equal(tried + refused.length, replies.length)
+    t.ok(refused.length > 0)
+    for (const { body, headers } of refused) {
+      t.match(body, { error_code: 'request_too_frequently', error_message: /try again in \d+ s$/ })
+      t.match(headers.get('retry-after'), /^[1-9]\d*$/)
+      t.equal(body.error_message.match(/\d+/)?.[0], headers.get('retry-after'), 'the same as in the text')
+    }
+  }
+})

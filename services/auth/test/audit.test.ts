@@ -1,0 +1,146 @@
+import { openStore } from '@fleetgate/store'
+import { quietLog, startParts } from '@fleetgate/testkit'
+import t from 'tap'
+import { createAudit } from '../src/audit/audit.js'
+import { auditActions, isChange } from '../src/audit/audited.js'
+import { createAuditStore } from '../src/audit/auditStore.js'
+import { type Failure, person, startAuthFor, tokensOf } from './support.js'
+
+const parts = await startParts(t)
+const api = await startAuthFor(t, parts)
+await api.register(person('admin'))
+const admin = api.as((await tokensOf(api, 'admin')).access_token)
+
+interface Entry {
+  created_at: string
+  action: string
+  targets: string[]
+  user_id: string
+  email: string
+  address: string
+  request_id: string
+  result: string
+  error?: string
+}
+interface Found extends Failure {
+  data: { total: number; page_size: number; page_number: number; content: Entry[] }
+}
+
+async function search(filter: object = {}, who = admin): Promise<Found['data']> {
+  const reply = await who.post<Found>('/user/audit/search', filter)
+  if (reply.status !== 200) throw new Error(reply.text)
+  return reply.body.data
+}
+
+await t.test('keeps who did what to whom, when and from where', async (t) => {
+  const before = Date.now()
+  const reply = await admin.post<{ data: { user_id: string }; request_id: string }>('/user/members', person('bob'))
+  const { content } = await search({ action: 'user.create' })
+  t.match(content[0], {
+    email: person('admin').email,
+    user_id: /^\d+$/,
+    address: '127.0.0.1',
+    request_id: reply.body.request_id,
+    result: 'succeeded'
+  })
+  t.ok(content[0]?.targets.includes(reply.body.data.user_id))
+  t.ok(content[0]?.targets.includes(person('bob').email))
+  t.ok(Number(content[0]?.created_at) >= before)
+  t.notMatch(JSON.stringify(content), person('bob').password)
+})
+
+await t.test('keeps the first registration, and refusals of signed-in people, not of strangers', async (t) => {
+  t.match((await search({ action: 'user.register' })).content, [{ email: person('admin').email, result: 'succeeded' }])
+  t.equal((await api.post('/user/register', person('stranger'))).status, 403)
+  t.equal((await search({ action: 'user.register' })).total, 1)
+  const bob = api.as((await tokensOf(api, 'bob')).access_token)
+  t.equal((await bob.post('/user/members', person('eve'))).status, 403)
+  t.match((await search({ target: person('eve').email })).content, [{ result: 'refused', error: 'forbidden' }])
+})
+
+await t.test('finds by user, action, target and time, in pages, newest first', async (t) => {
+  for (const name of ['p1', 'p2', 'p3']) await admin.post('/user/members', person(name))
+  const adminId = (await search({ action: 'user.create', target: person('p1').email })).content[0]?.user_id ?? ''
+  const first = await search({ user_id: adminId, action: 'user.create', page_size: 2 })
+  t.equal(first.total, 4)
+  t.equal(first.content.length, 2)
+  t.ok(first.content[0]?.targets.includes(person('p3').email))
+  const second = await search({
+    user_id: Number(adminId) > 2 ** 53 ? adminId : adminId,
+    action: 'user.create',
+    page_size: 2,
+    page_number: 2
+  })
+  t.ok(second.content[0]?.targets.includes(person('p1').email))
+  const at = Number(second.content[0]?.created_at)
+  t.equal((await search({ user_id: adminId, action: 'user.create', to: at - 1 })).content.length, 1)
+  t.ok((await search({ action: 'user.create', from: String(at) })).content.length >= 3)
+  t.equal((await search({ from: Date.now() + 60_000 })).total, 0)
+  t.equal((await search({ action: 'no.such' })).total, 0)
+})
+
+await t.test('names every member of a list that is deleted', async (t) => {
+  const ids: string[] = []
+  for (const name of ['d1', 'd2']) {
+    ids.push((await admin.post<{ data: { user_id: string } }>('/user/members', person(name))).body.data.user_id)
+  }
+  await admin.post('/user/batch-delete', { user_id_list: ids })
+  for (const id of ids) t.match((await search({ target: id, action: 'user.delete' })).content, [{ targets: ids }])
+})
+
+await t.test('is for super admins, who see their own tenant', async (t) => {
+  const bob = api.as((await tokensOf(api, 'bob')).access_token)
+  t.equal((await bob.post('/user/audit/search', {})).status, 403)
+  await admin.post('/user/tenants', { ...person('boss'), tenant_id: 'other', name: 'Other' })
+  const boss = api.as((await tokensOf(api, 'boss')).access_token)
+  t.equal((await search({}, boss)).total, 0)
+  await boss.post('/user/members', person('theirs'))
+  t.equal((await search({}, boss)).total, 1)
+  t.equal((await search({ target: person('theirs').email })).total, 0)
+})
+
+await t.test('refuses hostile filters', async (t) => {
+  const bad = [
+    { action: { $gt: '' } },
+    { target: ['x'] },
+    { user_id: { $ne: '' } },
+    { from: 'x' },
+    { to: {} },
+    { page_size: 0 }
+  ]
+  for (const filter of bad)
+    t.equal((await admin.post('/user/audit/search', filter)).status, 400, JSON.stringify(filter))
+})
+
+await t.test('has a name for every change that the API offers', async (t) => {
+  const { paths } = (await api.get<{ paths: Record<string, Record<string, unknown>> }>('/openapi/beaver.json')).body
+  const changes = Object.entries(paths).flatMap(([path, operations]) =>
+    Object.keys(operations)
+      .map((method) => ({ method: method as 'post', path: path.replace(/\{(\w+)\}/g, ':$1') }))
+      .filter(isChange)
+  )
+  t.ok(changes.length > 8)
+  t.same(
+    changes.map(({ method, path }) => `${method} ${path}`).filter((key) => !auditActions[key]),
+    []
+  )
+})
+
+await t.test('leaves a record of what died in the middle, and forgets after the retention', async (t) => {
+  const store = await openStore({ uri: parts.mongoUri, database: 'audit_alone', log: quietLog })
+  t.teardown(() => store.close())
+  const auditStore = createAuditStore(store)
+  await store.sync()
+  let clock = Date.UTC(2030, 0, 1)
+  const audit = createAudit({ store: auditStore, namesOf: async () => new Map(), now: () => clock, log: quietLog })
+  const deed = { tenantId: 't', action: 'a', targets: ['x'], userId: '1', email: 'e', address: 'i', requestId: 'r' }
+  const seen = async () =>
+    (await auditStore.search({ tenantId: 't' }, { offset: 0, limit: 9 })).items.map((e) => e.result)
+  await audit.around(deed, async () => t.same(await seen(), ['started']))
+  await t.rejects(audit.around(deed, () => Promise.reject(new Error('bug'))))
+  clock += 1000
+  await audit.done(deed)
+  t.same((await seen()).sort(), ['failed', 'succeeded', 'succeeded'])
+  await auditStore.purge(clock)
+  t.same(await seen(), ['succeeded'])
+})
