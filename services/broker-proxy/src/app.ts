@@ -1,0 +1,180 @@
+import { type Bus, type Log, mqttUserChanged } from '@fleetgate/contracts'
+import { type App, createApp, createMetrics, dms, emq, type Guard, sdes } from '@fleetgate/kit'
+import type { Secrets, Store } from '@fleetgate/store'
+import type { Account, BrokerDriver } from './broker/brokerDriver.js'
+import type { MaybeExtras } from './broker/brokerFacts.js'
+import { createBrokerApi } from './brokerApi.js'
+import { createClients } from './clients/clients.js'
+import { createOwners } from './clients/owners.js'
+import { createPresence } from './clients/presence.js'
+import { createPresenceStore } from './clients/presenceStore.js'
+import { serveClients } from './clients/serveClients.js'
+import { onDeliver } from './commands/onDeliver.js'
+import type { Config } from './config.js'
+import { createFiles, type FileParts } from './files/files.js'
+import { fileRoutes } from './files/sdes.js'
+import { dmsInstanceRoutes } from './instances/dms.js'
+import { emqMessageRoutes } from './messages/emq.js'
+import { createPublish } from './messages/publish.js'
+import { createBrokerMetrics } from './metrics.js'
+import { emqPeopleRoutes } from './people/emq.js'
+import { createUplink } from './uplink/uplink.js'
+import { createAccounts } from './users/accounts.js'
+import { createAuthority } from './users/authority.js'
+import { dmsUserRoutes } from './users/dms.js'
+import { createLogIn } from './users/logIn.js'
+import { createLoginThrottle } from './users/loginThrottle.js'
+import { createPolicies } from './users/policies.js'
+import { dmsPolicyRoutes } from './users/policiesDms.js'
+import { createRevocation } from './users/revocation.js'
+import { createUserStore } from './users/userStore.js'
+import { createUsers, type MqttUser } from './users/users.js'
+
+export interface BrokerProxyParts {
+  config: Config
+  store: Store
+  bus: Bus
+  guard: Guard
+  secrets: Secrets
+  driver: BrokerDriver & MaybeExtras
+  /** Opened by the caller: see files.ts. */
+  fileParts: FileParts
+  log: Log & Parameters<typeof createApp>[0]['log']
+  now?: () => number
+}
+
+export interface BrokerProxy {
+  http: App
+  /** Takes MQTT clients, commands and questions; the models' indexes must be there. */
+  open(): Promise<{ mqttPort: number }>
+  close(): Promise<void>
+}
+
+const version = '0.1.0'
+/** Changes of users that were made while this process read them all. */
+const watchBackMs = 60_000
+const announceWithinMs = 3_000
+
+/** Wires everything; nothing happens before `open` and `http.listen`. */
+export function createBrokerProxy(parts: BrokerProxyParts): BrokerProxy {
+  const { config, store, bus, guard, secrets, driver, log, now = Date.now } = parts
+  const node = config.BROKER_NODE
+  const presenceStore = createPresenceStore(store)
+  const owners = createOwners(presenceStore.owners)
+  const presence = createPresence({ store: presenceStore, bus, node, now, log, evict })
+  const clients = createClients({ node, store: presenceStore, presence })
+  const maxUsers = config.MQTT_MAX_USERS
+  const users = createUsers({ store: createUserStore(store), secrets, announce, maxUsers, now, log })
+  const whitelistAsRocketMq = config.MQTT_WHITELIST_AS_ROCKETMQ
+  const accounts = createAccounts({ users, onChange: createRevocation({ driver, whitelistAsRocketMq, log }), log })
+  const authority = createAuthority(accounts)
+  const metrics = createMetrics('broker-proxy')
+  const counters = createBrokerMetrics(metrics, () => [...driver.sessions()].length)
+  const files = createFiles({ store, driver, config, now, log, onServed: counters.blockServed, ...parts.fileParts })
+  const uplink = createUplink({
+    bus,
+    authority,
+    files: files.channel,
+    now,
+    onStored: counters.uplinkStored,
+    onDenied({ clientId, tenantId }, topic) {
+      counters.publishDenied()
+      log.debug({ clientId, tenantId, topic }, 'publish denied')
+    }
+  })
+  const logIn = createLogIn({
+    accounts,
+    owners,
+    throttle: createLoginThrottle(config.MQTT_FAILED_LOGINS_PER_MINUTE),
+    whitelistAsRocketMq,
+    now
+  })
+  const checks = { nats: bus.isReady, store: store.ready }
+  const broker = createBrokerApi({ config, version, store, driver, clients, accounts, checks, now })
+  const stops: (() => unknown)[] = []
+
+  function evict(clientId: string, tenantId: string): void {
+    log.warn({ clientId, tenantId }, 'client id belongs to another tenant')
+    owners.forget(clientId)
+    const session = driver.session(clientId)
+    if (session?.tenantId === tenantId) driver.disconnect(session, 'client id belongs to another tenant')
+  }
+
+  /** Here at once, elsewhere by event. A lost event costs half a minute: see createAccounts. */
+  async function announce({ tenantId, accessKey }: { tenantId: string; accessKey: string }): Promise<void> {
+    await accounts.refresh(accessKey)
+    bus
+      .publish(mqttUserChanged, { tenantId, accessKey, at: now() }, { deadlineMs: announceWithinMs })
+      .catch((err) => log.warn({ err, accessKey }, 'change of an MQTT user not told'))
+  }
+
+  function refresh({ accessKey }: { accessKey: string }): void {
+    accounts.refresh(accessKey).catch((err) => log.warn({ err, accessKey }, 'MQTT user not read'))
+  }
+
+  return {
+    http: createApp({
+      service: 'broker-proxy',
+      log,
+      guard,
+      metrics,
+      checkReplies: config.CHECK_REPLIES,
+      checks,
+      apis: [
+        // A dialect object of its own, before EMQ's: what the broker asks stands in no API reference.
+        { dialect: { ...emq }, routes: driver.routes },
+        {
+          dialect: emq,
+          routes: [...broker.routes, ...emqMessageRoutes(createPublish(driver)), ...emqPeopleRoutes(bus)]
+        },
+        {
+          dialect: dms,
+          routes: [...dmsUserRoutes(users), ...dmsPolicyRoutes(createPolicies(users)), ...dmsInstanceRoutes(version)]
+        },
+        { dialect: sdes, routes: fileRoutes(files.library) }
+      ]
+    }),
+
+    async open() {
+      const watching = await bus.watch(mqttUserChanged, { sinceMs: watchBackMs }, refresh)
+      stops.push(() => watching.stop())
+      stops.push(files.startSweeping())
+      await accounts.start()
+      stops.push(() => accounts.stop())
+      if (!driver.isRemote) await presence.clearLeftBehind()
+      stops.push(() => presence.stop())
+      const { port } = await driver.open({
+        logIn: (attempt) => logIn(attempt),
+        onMessage: (session, message) => uplink.receive(session, message),
+        maySubscribe: authority.maySubscribe,
+        mayReceive: authority.mayReceive,
+        mayPublish: authority.mayPublish,
+        account: (username) => accountOf(accounts.find(username)),
+        lastUser: (clientId) => presenceStore.lastUser(clientId),
+        takeOver: presence.takeOver,
+        onConnected: presence.connected,
+        onDisconnected: presence.disconnected
+      })
+      stops.push(() => driver.close())
+      await broker.open()
+      stops.push(() => broker.close())
+      const delivering = await onDeliver({ bus, driver, onDelivered: counters.commandsDelivered, log })
+      stops.push(() => delivering.stop())
+      const serving = await serveClients({ bus, presence, store: presenceStore, now })
+      stops.push(() => serving.stop())
+      return { mqttPort: port }
+    },
+
+    async close() {
+      for (let stop = stops.pop(); stop; stop = stops.pop()) await stop()
+    }
+  }
+}
+
+function accountOf(user: MqttUser | undefined): Account | undefined {
+  if (!user) return undefined
+  return {
+    tenantId: user.tenantId,
+    denied: user.topicPerms.filter(({ perm }) => perm === 'DENY').map(({ name }) => name)
+  }
+}

@@ -1,0 +1,108 @@
+import type { Route } from '@fleetgate/kit'
+
+/** One connection of one client, as long as it lasts. */
+export interface Session {
+  readonly tenantId: string
+  readonly clientId: string
+  readonly username: string
+  readonly ip: string
+  readonly port: number
+  /** Epoch ms; with the client id it names the connection, so no two of a client are the same. */
+  readonly connectedAt: number
+  readonly keepalive: number
+  /** 3 = MQTT 3.1, 4 = MQTT 3.1.1 */
+  readonly protoVer: number
+  readonly clean: boolean
+  packetsIn: number
+  packetsOut: number
+}
+
+export interface LogInAttempt {
+  clientId: string
+  username: string | undefined
+  password: Buffer | undefined
+  ip: string
+  port: number
+  keepalive: number
+  protoVer: number
+  clean: boolean
+}
+
+/** Why a CONNECT is refused; the driver knows the code on the wire. */
+export type Refusal = 'identifier' | 'unavailable' | 'credentials' | 'forbidden'
+
+export class LogInRefused extends Error {
+  override readonly name = 'LogInRefused'
+
+  constructor(
+    readonly refusal: Refusal,
+    message: string
+  ) {
+    super(message)
+  }
+}
+
+export interface Message {
+  topic: string
+  payload: Buffer
+  qos: 0 | 1 | 2
+}
+
+export interface InboundMessage extends Message {
+  retain: boolean
+}
+
+/** `forward`: acknowledge and pass on to subscribers of the tenant; `taken`: acknowledge, that was all. */
+export type Verdict = 'forward' | 'taken'
+
+/** What the broker asks us. */
+export interface BrokerRules {
+  /** Rejects with LogInRefused. */
+  logIn(attempt: LogInAttempt): Promise<Session>
+  /** Runs before the acknowledgement; a rejection closes the connection without one. */
+  onMessage(session: Session, message: InboundMessage): Promise<Verdict>
+  maySubscribe(session: Session, filter: string): boolean
+  /** Asked for each message and receiver: permissions may have changed since the subscription. */
+  mayReceive(session: Session, topic: string): boolean
+  mayPublish(session: Session, topic: string): boolean
+  /** What a broker that decides for itself has to know of a user. */
+  account(username: string): Account | undefined
+  /** Who last used a client id, where the broker does not know it any more. */
+  lastUser(clientId: string): Promise<{ tenantId: string; username: string } | undefined>
+  /** For a remote broker: the connections that an earlier process of ours knew. */
+  takeOver(): Promise<Session[]>
+  onConnected(session: Session): void
+  onDisconnected(session: Session, reason: string): void
+}
+
+export interface Account {
+  tenantId: string
+  /** Filters that the user is denied, whatever else is granted. */
+  denied: readonly string[]
+}
+
+/** A broker. `embedded` is the one in this process; `emqx` is managed over its own API. */
+export interface BrokerDriver {
+  readonly name: string
+  /** In a process of its own: its connections outlast ours, and a message counts as sent when it has acknowledged it. */
+  readonly isRemote: boolean
+  /** What the broker asks us over HTTP. */
+  readonly routes: readonly Route[]
+  /** Takes clients from now on. */
+  open(rules: BrokerRules): Promise<{ port: number }>
+  /** The live connection of a client, if there is one. */
+  session(clientId: string): Session | undefined
+  sessions(): Iterable<Session>
+  /**
+   * Sends to this connection alone; resolves when the bytes have left for the socket, false when it is gone. A
+   * client that has not subscribed yet gets the message when it does, within a few seconds.
+   */
+  send(session: Session, message: Message): Promise<boolean>
+  /** To every subscriber of the tenant, retained if asked; resolves when the broker has taken it. */
+  publish(tenantId: string, message: InboundMessage): Promise<void>
+  disconnect(session: Session, reason: string): void
+  /** The permissions of this connection's user may have changed: what the broker remembers of them is void. */
+  recheck(session: Session): void
+  /** Closes the listener, then every connection. */
+  close(): Promise<void>
+}

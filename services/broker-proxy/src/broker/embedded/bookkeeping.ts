@@ -1,0 +1,77 @@
+import type { Aedes } from 'aedes'
+import type { BrokerRules, Session } from '../brokerDriver.js'
+import type { Persistence } from './aedesParts.js'
+import type { Connection, Connections } from './connections.js'
+import { unmounted } from './hooks.js'
+import type { SessionBook } from './sessionBook.js'
+import type { SharedGroups } from './sharedGroups.js'
+
+const refused = 128
+
+/** Rules that also write down who comes and goes. */
+export function withBook(rules: BrokerRules, book: SessionBook, groups: () => SharedGroups): BrokerRules {
+  return {
+    ...rules,
+    onConnected(session) {
+      book.connected(session)
+      rules.onConnected(session)
+    },
+    onDisconnected(session, reason) {
+      groups().leaveAll(session)
+      book.disconnected(session, reason)
+      rules.onDisconnected(session, reason)
+    }
+  }
+}
+
+export interface BookParts {
+  broker: Aedes
+  connections: Connections
+  book: SessionBook
+  groups: SharedGroups
+  persistence: Pick<Persistence, 'removeSubscriptions'>
+  onFailed(error: unknown): void
+}
+
+/** Writes down what is subscribed to, as the broker tells it. */
+export function keepBook({ broker, connections, book, groups, persistence, onFailed }: BookParts): void {
+  function subscribed(session: Session, mounted: string, qos: number): void {
+    const filter = unmounted(session, mounted)
+    if (filter === undefined) return
+    groups.join(session, filter, qos)
+    book.subscribed(session, filter, qos)
+  }
+
+  /** A kept session's subscriptions come back without an event; those that are no longer allowed do not come back. */
+  function restored({ client, session }: Connection): void {
+    for (const [mounted, { qos }] of Object.entries(client.subscriptions)) subscribed(session, mounted, qos)
+    const kept = [...(book.find(session.clientId)?.subscriptions.keys() ?? [])]
+    const gone = kept.filter((filter) => !client.subscriptions[`${session.tenantId}/${filter}`])
+    for (const filter of gone) book.unsubscribed(session, filter)
+    if (gone.length === 0) return
+    const mounted = gone.map((filter) => `${session.tenantId}/${filter}`)
+    persistence.removeSubscriptions({ id: session.clientId }, mounted).catch(onFailed)
+  }
+
+  broker.on('clientReady', (client) => {
+    const connection = connections.of(client)
+    if (connection && !connection.ended) restored(connection)
+  })
+  broker.on('subscribe', (subscriptions, client) => {
+    const connection = connections.of(client)
+    if (!connection || connection.ended) return
+    for (const { topic, qos } of subscriptions) {
+      if ((qos as number) !== refused) subscribed(connection.session, topic, qos)
+    }
+  })
+  broker.on('unsubscribe', (filters, client) => {
+    const session = connections.of(client)?.session
+    if (!session || client.closed) return
+    for (const mounted of filters) {
+      const filter = unmounted(session, mounted)
+      if (filter === undefined) continue
+      groups.leave(session, filter)
+      book.unsubscribed(session, filter)
+    }
+  })
+}

@@ -1,0 +1,78 @@
+import { AppError } from '@fleetgate/contracts'
+import type { BrokerRules } from '../brokerDriver.js'
+import type { BrokerControl } from '../brokerFacts.js'
+import type { AedesClient, Persistence } from './aedesParts.js'
+import type { Connection } from './connections.js'
+import { mountPoint } from './hooks.js'
+import type { RetainedMessages } from './retained.js'
+import type { SessionBook, SessionRecord } from './sessionBook.js'
+import type { SharedGroups } from './sharedGroups.js'
+
+export interface ControlParts {
+  book: SessionBook
+  rules: Pick<BrokerRules, 'maySubscribe'>
+  persistence: Pick<Persistence, 'addSubscriptions' | 'removeSubscriptions'>
+  groups: Pick<SharedGroups, 'leave'>
+  retained: Pick<RetainedMessages, 'setOn'>
+  connectionOf(record: SessionRecord): Connection | undefined
+}
+
+/** Subscriptions made and ended from outside, of connected clients and of sessions that wait for theirs. */
+export function createEmbeddedControl(parts: ControlParts): BrokerControl {
+  const { book, rules, persistence } = parts
+
+  function find(tenantId: string, clientId: string): SessionRecord {
+    const record = book.find(clientId)
+    if (record?.tenantId !== tenantId) throw new AppError('not_found', `Clientid: ${clientId} not found`)
+    return record
+  }
+
+  async function subscribe(record: SessionRecord, filter: string, qos: 0 | 1 | 2): Promise<void> {
+    const subscription = { topic: mountPoint(record) + filter, qos }
+    const connection = parts.connectionOf(record)
+    if (connection) return called((done) => connection.client.subscribe(subscription, done))
+    await persistence.addSubscriptions({ id: record.clientId }, [subscription])
+    book.subscribed(record.session, filter, qos)
+  }
+
+  async function unsubscribe(record: SessionRecord, filter: string): Promise<void> {
+    const mounted = mountPoint(record) + filter
+    // What aedes ends without a packet it leaves in the kept session.
+    if (!record.session.clean) await persistence.removeSubscriptions({ id: record.clientId }, [mounted])
+    const connection = parts.connectionOf(record)
+    if (connection) await called((done) => connection.client.unsubscribe(packetFor(mounted), done))
+    parts.groups.leave(record.session, filter)
+    book.unsubscribed(record.session, filter)
+  }
+
+  return {
+    async subscribe(tenantId, clientId, { filter, qos }) {
+      const record = find(tenantId, clientId)
+      if (!rules.maySubscribe(record.session, filter)) {
+        throw new AppError('forbidden', `${clientId} may not subscribe to ${filter.slice(0, 200)}`)
+      }
+      await subscribe(record, filter, qos)
+    },
+
+    unsubscribe: async (tenantId, clientId, filter) => unsubscribe(find(tenantId, clientId), filter),
+
+    setRetaining: parts.retained.setOn,
+
+    async dropForbidden(username) {
+      for (const record of [...book.all()]) {
+        if (record.session.username !== username) continue
+        const forbidden = [...record.subscriptions.keys()].filter((one) => !rules.maySubscribe(record.session, one))
+        for (const filter of forbidden) await unsubscribe(record, filter)
+      }
+    }
+  }
+}
+
+/** Without a packet id: nobody asked, so nothing is acknowledged. */
+function packetFor(filter: string): Parameters<AedesClient['unsubscribe']>[0] {
+  return { cmd: 'unsubscribe', unsubscriptions: [filter] }
+}
+
+function called(run: (done: (error?: Error | null) => void) => void): Promise<void> {
+  return new Promise((resolve, reject) => run((error) => (error ? reject(error) : resolve())))
+}

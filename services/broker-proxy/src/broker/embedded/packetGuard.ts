@@ -1,0 +1,64 @@
+import type { AedesClient, ParsedPacket, StoredPacket } from './aedesParts.js'
+
+const maxBytesBeforeLogIn = 16_384
+
+export interface PacketGuard {
+  /** From now on filters stand below the tenant's mount point, and packets are counted. */
+  mount(prefix: string, counted: { packetsIn: number }): void
+}
+
+/**
+ * Watches what a client sends, before aedes sees it: bounds the packet size (the parser itself would gather 256 MB),
+ * counts, and puts filters below the tenant's mount point. aedes has no hook for UNSUBSCRIBE and stores all filters of
+ * a SUBSCRIBE with the first one it authorises, so this is the one place where no filter gets past.
+ */
+export function guardPackets(client: AedesClient, maxPacketBytes: number): PacketGuard {
+  const parser = client._parser
+  const parse = parser.parse.bind(parser)
+  const early: ParsedPacket[] = []
+  let prefix: string | undefined
+  let counter = { packetsIn: 0 }
+
+  parser.parse = (bytes) => {
+    const rest = parse(bytes)
+    if (parser.packet.length > (prefix === undefined ? maxBytesBeforeLogIn : maxPacketBytes)) {
+      client.emit('error', new Error('packet too large'))
+    }
+    return rest
+  }
+
+  parser.prependListener('packet', (packet) => {
+    counter.packetsIn += 1
+    if (!packet.subscriptions && !packet.unsubscriptions) return
+    if (prefix === undefined) early.push(packet)
+    else mountFilters(packet, prefix)
+  })
+
+  return {
+    mount(given, counted) {
+      prefix = given
+      counted.packetsIn += counter.packetsIn
+      counter = counted
+      for (const packet of early.splice(0)) mountFilters(packet, given)
+    }
+  }
+}
+
+function mountFilters(packet: ParsedPacket, prefix: string): void {
+  for (const subscription of packet.subscriptions ?? []) subscription.topic = mountedFilter(prefix, subscription.topic)
+  packet.unsubscriptions = packet.unsubscriptions?.map((filter) => mountedFilter(prefix, filter))
+}
+
+/** An empty filter stays empty: aedes refuses it. */
+function mountedFilter(prefix: string, filter: string): string {
+  return filter === '' ? '' : prefix + filter
+}
+
+const nothing = Buffer.alloc(0)
+
+/** Makes a packet that has been dealt with one that nobody gets; its acknowledgement is still sent. */
+export function empty(packet: Pick<StoredPacket, 'topic' | 'payload' | 'retain'>): void {
+  packet.topic = '$fleetgate/taken'
+  packet.payload = nothing
+  packet.retain = false
+}

@@ -1,0 +1,204 @@
+import type { Session } from '../brokerDriver.js'
+import { createGauge, type Gauge, type Traffic } from '../brokerFacts.js'
+import { createOrderedKeys, type OrderedKeys } from './orderedKeys.js'
+import { createTraffic } from './traffic.js'
+
+/** A session of the broker: that of a connected client, or one kept for its return. */
+export interface SessionRecord {
+  readonly clientId: string
+  readonly tenantId: string
+  /** The connection, or the last one. */
+  session: Session
+  connected: boolean
+  readonly createdAt: number
+  readonly subscriptions: Map<string, number>
+  enqueued: number
+  dropped: number
+}
+
+/** What is known of one tenant's sessions, in the order in which it is listed. */
+export interface TenantBook {
+  readonly sessions: OrderedKeys
+  /** Keys of `subscriptionKey`. */
+  readonly subscriptions: OrderedKeys
+  readonly routes: OrderedKeys
+  readonly traffic: Traffic
+  readonly ended: Map<string, number>
+  readonly gauges: Record<'clients' | 'sessions' | 'subscribers' | 'subscriptions' | 'routes', Gauge>
+}
+
+export interface SessionBook {
+  of(tenantId: string): TenantBook
+  known(tenantId: string): TenantBook | undefined
+  find(clientId: string): SessionRecord | undefined
+  all(): Iterable<SessionRecord>
+  connected(session: Session): void
+  disconnected(session: Session, reason: string): void
+  /** Ignored where the client has another connection by now. */
+  subscribed(session: Session, filter: string, qos: number): void
+  unsubscribed(session: Session, filter: string): void
+  /** A kept session has ended. */
+  forget(clientId: string): void
+}
+
+/** Filters hold no NUL. */
+export function subscriptionKey(clientId: string, filter: string): string {
+  return `${clientId}\0${filter}`
+}
+
+export function createSessionBook(): SessionBook {
+  const records = new Map<string, SessionRecord>()
+  const tenants = new Map<string, OpenBook>()
+
+  function of(tenantId: string): OpenBook {
+    const found = tenants.get(tenantId)
+    if (found) return found
+    const made = createTenantBook()
+    tenants.set(tenantId, made)
+    return made
+  }
+
+  function drop(record: SessionRecord): void {
+    const book = of(record.tenantId)
+    for (const filter of [...record.subscriptions.keys()]) book.unsubscribe(record, filter)
+    book.leave(record)
+    records.delete(record.clientId)
+  }
+
+  /** The record of this very connection. */
+  function current(session: Session): SessionRecord | undefined {
+    const record = records.get(session.clientId)
+    return record?.session === session ? record : undefined
+  }
+
+  return {
+    of,
+    known: (tenantId) => tenants.get(tenantId),
+    find: (clientId) => records.get(clientId),
+    all: () => records.values(),
+
+    connected(session) {
+      const { clientId, tenantId, connectedAt } = session
+      const kept = records.get(clientId)
+      if (kept && (session.clean || kept.tenantId !== tenantId)) drop(kept)
+      const record = records.get(clientId) ?? {
+        clientId,
+        tenantId,
+        session,
+        connected: true,
+        createdAt: connectedAt,
+        subscriptions: new Map(),
+        enqueued: 0,
+        dropped: 0
+      }
+      record.session = session
+      record.connected = true
+      records.set(clientId, record)
+      of(tenantId).enter(record)
+    },
+
+    disconnected(session, reason) {
+      const record = current(session)
+      if (!record) return
+      record.connected = false
+      of(session.tenantId).part(reason)
+      if (session.clean) drop(record)
+    },
+
+    subscribed(session, filter, qos) {
+      const record = current(session)
+      if (record) of(session.tenantId).subscribe(record, filter, qos)
+    },
+
+    unsubscribed(session, filter) {
+      const record = current(session)
+      if (record) of(session.tenantId).unsubscribe(record, filter)
+    },
+
+    forget(clientId) {
+      const record = records.get(clientId)
+      if (record && !record.connected) drop(record)
+    }
+  }
+}
+
+interface OpenBook extends TenantBook {
+  enter(record: SessionRecord): void
+  part(reason: string): void
+  leave(record: SessionRecord): void
+  subscribe(record: SessionRecord, filter: string, qos: number): void
+  unsubscribe(record: SessionRecord, filter: string): void
+}
+
+function createTenantBook(): OpenBook {
+  const [sessions, subscriptions, routes] = [createOrderedKeys(), createOrderedKeys(), createOrderedKeys()]
+  const ended = new Map<string, number>()
+  /** How many sessions have subscribed to a filter. */
+  const holders = new Map<string, number>()
+  const gauges = {
+    clients: createGauge(),
+    sessions: createGauge(),
+    subscribers: createGauge(),
+    subscriptions: createGauge(),
+    routes: createGauge()
+  }
+
+  function hold(filter: string, by: 1 | -1): void {
+    const now = (holders.get(filter) ?? 0) + by
+    if (now > 0) holders.set(filter, now)
+    else holders.delete(filter)
+    if (now > 0) routes.add(filter)
+    else routes.delete(filter)
+    gauges.routes.set(routes.size)
+    gauges.subscriptions.set(subscriptions.size)
+  }
+
+  return {
+    sessions,
+    subscriptions,
+    routes,
+    traffic: createTraffic(),
+    ended,
+    gauges,
+    enter(record) {
+      sessions.add(record.clientId)
+      gauges.clients.set(gauges.clients.count + 1)
+      gauges.sessions.set(sessions.size)
+    },
+    part(reason) {
+      const word = endings[reason] ?? 'error'
+      ended.set(word, (ended.get(word) ?? 0) + 1)
+      gauges.clients.set(gauges.clients.count - 1)
+    },
+    leave(record) {
+      sessions.delete(record.clientId)
+      gauges.sessions.set(sessions.size)
+    },
+    subscribe(record, filter, qos) {
+      const isNew = !record.subscriptions.has(filter)
+      record.subscriptions.set(filter, qos)
+      if (!isNew) return
+      if (record.subscriptions.size === 1) gauges.subscribers.set(gauges.subscribers.count + 1)
+      subscriptions.add(subscriptionKey(record.clientId, filter))
+      hold(filter, 1)
+    },
+    unsubscribe(record, filter) {
+      if (!record.subscriptions.delete(filter)) return
+      if (record.subscriptions.size === 0) gauges.subscribers.set(gauges.subscribers.count - 1)
+      subscriptions.delete(subscriptionKey(record.clientId, filter))
+      hold(filter, -1)
+    }
+  }
+}
+
+/** Reasons by the words of emqttd's `shutdown_count`; what is not named here is a failure of the connection. */
+const endings: Partial<Record<string, string>> = {
+  closed: 'closed',
+  kicked: 'kick',
+  'taken over': 'conflict',
+  'keepalive timeout': 'keepalive_timeout',
+  'broker stopped': 'stopped',
+  'user changed': 'user_changed',
+  'user deleted': 'user_deleted',
+  'address no longer listed': 'address_not_listed'
+}

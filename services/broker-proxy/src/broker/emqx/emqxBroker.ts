@@ -1,0 +1,119 @@
+import type { Log } from '@fleetgate/contracts'
+import type { BrokerDriver, BrokerRules, Session } from '../brokerDriver.js'
+import { createLane } from '../lane.js'
+import { createApi } from './api.js'
+import { clientEventFilters, createClientEvents } from './clientEvents.js'
+import { type ClientRegister, createClientRegister } from './clientRegister.js'
+import { createDeliver, type Deliver } from './delivery.js'
+import { createDoor } from './door.js'
+import { emqxHookRoutes } from './hooks.js'
+import { createIdentify } from './identify.js'
+import { createIntake } from './intake.js'
+import { openPublishers, openReceivers, openWatcher, type Publishers, type Receivers } from './links.js'
+import { createReconcile } from './reconcile.js'
+import { createRest } from './rest.js'
+import { createRights } from './rights.js'
+import type { EmqxSettings } from './settings.js'
+import { createTopicSpace } from './topicSpace.js'
+
+export interface EmqxBrokerOptions {
+  settings: EmqxSettings
+  maxPayloadBytes: number
+  log: Log
+}
+
+/** Requests to EMQX at once. */
+const atOnce = 8
+
+/** EMQX 5: commands and reports over MQTT, the rest over its REST API and over what it asks us. */
+export function createEmqxBroker({ settings, maxPayloadBytes, log }: EmqxBrokerOptions): BrokerDriver {
+  const space = createTopicSpace(settings)
+  const api = createApi(createRest(settings))
+  const lane = createLane(atOnce)
+  let rules: BrokerRules | undefined
+  let register: ClientRegister | undefined
+  let publishers: Publishers | undefined
+  let deliver: Deliver | undefined
+  let receivers: Receivers | undefined
+  const isListening = () => receivers?.isListening() ?? false
+  const door = createDoor({ settings, space, rules: () => rules, isListening, log })
+  const rights = createRights({ api, lane, door, space, log })
+  const stops: (() => unknown)[] = []
+
+  function connected(): Publishers {
+    if (!publishers) throw new Error('the broker is not open')
+    return publishers
+  }
+
+  function watch(given: BrokerRules, known: ClientRegister): void {
+    const onStranger = (clientId: string) => rights.kick(clientId, 'no user of ours')
+    const parts = { api, register: known, rules: given, door, onStranger, lane, log }
+    const reconcile = createReconcile({ ...parts, everyMs: settings.reconcileMs })
+    const watcher = openWatcher({
+      settings,
+      log,
+      filters: clientEventFilters,
+      onOpen: reconcile.now,
+      onMessage: createClientEvents(parts)
+    })
+    stops.push(() => watcher.close(), reconcile.stop)
+  }
+
+  function receive(given: BrokerRules, known: ClientRegister): void {
+    const identify = createIdentify({ register: known, door, api, rules: given })
+    const onMessage = createIntake({ space, identify, rules: given, maxPayloadBytes, log })
+    receivers = openReceivers({ settings, log, filters: space.uplinkFilters, onMessage })
+    stops.push(() => receivers?.close())
+  }
+
+  return {
+    name: 'emqx',
+    isRemote: true,
+    routes: emqxHookRoutes(door, settings.authSecret),
+
+    /** Does not wait for EMQX: that asks us, over HTTP, whether our own connections may come in. */
+    async open(given) {
+      const known = createClientRegister(given)
+      for (const session of await given.takeOver()) known.takeOver(session)
+      rules = given
+      register = known
+      const pool = openPublishers({ settings, log })
+      publishers = pool
+      stops.push(() => pool.close())
+      deliver = createDeliver({ publishers: connected, register: known, api, space, lane, log })
+      receive(given, known)
+      watch(given, known)
+      return { port: portOf(settings.mqttUrl) }
+    },
+
+    session: (clientId) => register?.of(clientId),
+    *sessions() {
+      yield* register?.all() ?? []
+    },
+    send: (session, message) => deliver?.(session, message) ?? Promise.resolve(false),
+    publish: (tenantId, message) =>
+      connected().publish({ ...message, topic: space.prefixOf(tenantId) + message.topic }),
+
+    disconnect(session, reason) {
+      if (isCurrent(session)) rights.kick(session.clientId, reason)
+    },
+    recheck(session) {
+      if (isCurrent(session)) rights.recheck(session)
+    },
+
+    async close() {
+      for (let stop = stops.pop(); stop; stop = stops.pop()) await stop()
+    }
+  }
+
+  function isCurrent(session: Session): boolean {
+    return register?.of(session.clientId) === session
+  }
+}
+
+const usualPorts: Record<string, number> = { 'mqtts:': 8883, 'ws:': 80, 'wss:': 443 }
+
+function portOf(mqttUrl: string): number {
+  const { port, protocol } = new URL(mqttUrl)
+  return port === '' ? (usualPorts[protocol] ?? 1883) : Number(port)
+}

@@ -1,0 +1,67 @@
+import type { EmqxSettings } from './settings.js'
+
+/** Where a tenant's topics stand in the broker, and what is whose. */
+export interface TopicSpace {
+  /** Before every topic of the tenant; empty where tenants share one space. */
+  prefixOf(tenantId: string): string
+  /** A topic as it is in the broker, taken apart. */
+  parse(topic: string): ArrivedTopic | undefined
+  /** Everything that machines send us. */
+  readonly uplinkFilters: readonly string[]
+  /** Outside of `fleet/`; without mountpoint these topics cannot be told apart by tenant. */
+  mayUsePlainTopics(tenantId: string): boolean
+  readonly isMounted: boolean
+}
+
+export interface ArrivedTopic {
+  /** Only where the topic names it. */
+  tenantId?: string
+  clientId: string
+  /** As the client wrote it. */
+  topic: string
+}
+
+/** What the rule of the README republishes: the sender's id, then the topic as it was published. */
+const fromPrefix = '$fleetgate/from/'
+
+/**
+ * Two ways: with EMQX's mountpoint `${client_attrs.tenant}/` (newer versions) each tenant has its own space, as in the
+ * embedded broker. Without it the fleet's topics are kept apart by their client ids, which belong to one tenant each, and
+ * other topics are for one tenant only.
+ */
+export function createTopicSpace({ mountpoint, tenant }: Pick<EmqxSettings, 'mountpoint' | 'tenant'>): TopicSpace {
+  const isMounted = mountpoint === 'tenant'
+  const mount = isMounted ? '+/' : ''
+
+  function unmount(topic: string): { tenantId?: string; topic: string } | undefined {
+    if (!isMounted) return { topic }
+    const slash = topic.indexOf('/')
+    return slash <= 0 ? undefined : { tenantId: topic.slice(0, slash), topic: topic.slice(slash + 1) }
+  }
+
+  return {
+    isMounted,
+    uplinkFilters: [`${mount}fleet/+/up/#`, `${fromPrefix}+/#`],
+    prefixOf: (tenantId) => (isMounted ? `${tenantId}/` : ''),
+    mayUsePlainTopics: (tenantId) => isMounted || tenantId === tenant,
+    parse(arrived) {
+      const from = senderOf(arrived)
+      const place = unmount(from?.topic ?? arrived)
+      const clientId = from?.clientId ?? (place && reporterOf(place.topic))
+      return place && clientId ? { ...place, clientId } : undefined
+    }
+  }
+}
+
+function senderOf(topic: string): { clientId: string; topic: string } | undefined {
+  if (!topic.startsWith(fromPrefix)) return undefined
+  const rest = topic.slice(fromPrefix.length)
+  const slash = rest.indexOf('/')
+  return slash <= 0 ? undefined : { clientId: rest.slice(0, slash), topic: rest.slice(slash + 1) }
+}
+
+/** `fleet/{clientId}/up/…`: the authorizer lets nobody else publish there. */
+function reporterOf(topic: string): string | undefined {
+  const [fleet, clientId, up, channel] = topic.split('/', 4)
+  return fleet === 'fleet' && up === 'up' && channel !== undefined ? clientId : undefined
+}

@@ -1,0 +1,30 @@
+import { commonConfig, type Static, Type } from '@fleetgate/kit'
+import { emqxConfig } from './broker/emqx/settings.js'
+
+export const Config = Type.Object({
+  ...commonConfig,
+  ...emqxConfig,
+  /** Which broker: `embedded` is aedes in this process, `emqx` an EMQX 5. */
+  BROKER: Type.String({ enum: ['embedded', 'emqx'], default: 'embedded' }),
+  BROKER_NODE: Type.String({ default: 'fleetgate@127.0.0.1', minLength: 1, maxLength: 128 }),
+  MQTT_HOST: Type.String({ default: '127.0.0.1' }),
+  /** 0 takes a free one. */
+  MQTT_PORT: Type.Integer({ minimum: 0, maximum: 65535, default: 1883 }),
+  /** Largest MQTT packet taken; it has to fit into one NATS message (1 MB) with its headers. */
+  MQTT_MAX_PACKET_BYTES: Type.Integer({ minimum: 300_000, maximum: 1_000_000, default: 1_000_000 }),
+  /** Wrong passwords an address may send in a minute before it has to wait. */
+  MQTT_FAILED_LOGINS_PER_MINUTE: Type.Integer({ minimum: 1, default: 60 }),
+  /** MQTT users a tenant may have; DMS documents 1000. */
+  MQTT_MAX_USERS: Type.Integer({ minimum: 1, maximum: 100_000, default: 1000 }),
+  /** Log-in without password from the addresses of a user's list, as RocketMQ does. */
+  MQTT_WHITELIST_AS_ROCKETMQ: Type.Boolean({ default: false }),
+  /** Seconds after which the session of an absent client (clean = false) is forgotten. */
+  MQTT_SESSION_EXPIRY_S: Type.Integer({ minimum: 1, default: 7200 }),
+  /** The local file cache lives here. */
+  DATA_DIR: Type.String({ default: '.data/broker-proxy', minLength: 1 }),
+  CACHE_BYTES: Type.Integer({ minimum: 1, default: 2_000_000_000 }),
+  MAX_FILE_BYTES: Type.Integer({ minimum: 1, default: 10_000_000_000 }),
+  /** What all files of a tenant may have together; 0 means no limit. */
+  FILE_QUOTA_BYTES: Type.Integer({ minimum: 0, default: 0 })
+})
+export type Config = Static<typeof Config>

@@ -1,0 +1,83 @@
+import { join } from 'node:path'
+import type { Bus, Log } from '@fleetgate/contracts'
+import type { Store } from '@fleetgate/store'
+import type { BrokerDriver } from '../broker/brokerDriver.js'
+import type { FileChannel } from '../uplink/uplink.js'
+import { createDownloads } from './downloads.js'
+import { type FileCache, openFileCache } from './fileCache.js'
+import { createFileChannel, sendFileInfo } from './fileChannel.js'
+import { createFileStore } from './fileStore.js'
+import { createGraves } from './graves.js'
+import { createKeeper } from './keeper.js'
+import { createLibrary, type Library } from './library.js'
+import { type Objects, openObjects } from './objects.js'
+import { openSegments, type Segments } from './segments.js'
+import { createUploadStore } from './uploadStore.js'
+import { createUploads } from './uploads.js'
+
+/** What lies outside the process, or on its disk. */
+export interface FileParts {
+  segments: Segments
+  objects: Objects
+  cache: FileCache
+}
+
+export async function openFileParts(options: {
+  bus: Bus
+  dir: string
+  cacheBytes: number
+  log: Log
+}): Promise<FileParts> {
+  const { bus, dir, cacheBytes, log } = options
+  const [segments, objects] = await Promise.all([openSegments(bus), openObjects(bus)])
+  const cache = await openFileCache({ dir: join(dir, 'files'), maxBytes: cacheBytes, objects, log })
+  return { segments, objects, cache }
+}
+
+export interface FilesParts extends FileParts {
+  store: Store
+  driver: Pick<BrokerDriver, 'send'>
+  config: { MAX_FILE_BYTES: number; FILE_QUOTA_BYTES: number }
+  now: () => number
+  onServed(): void
+  log: Log
+}
+
+export interface Files {
+  channel: FileChannel
+  library: Library
+  /** Removes contents that nobody has any more, now and then. */
+  startSweeping(): () => void
+}
+
+const sweepMs = 10 * 60 * 1000
+
+/** Files of the fleet, from the clients' topics and the API to the stores. */
+export function createFiles(parts: FilesParts): Files {
+  const { store, driver, segments, objects, cache, now, log } = parts
+  const files = createFileStore(store)
+  const { MAX_FILE_BYTES: maxFileBytes, FILE_QUOTA_BYTES: quotaBytes } = parts.config
+  const graves = createGraves({ store, files, objects, now, log })
+  const keeper = createKeeper({ files, graves, objects, cache, maxFileBytes, quotaBytes })
+  const uploads = createUploads({ uploads: createUploadStore(store), files, segments, keeper, cache, now })
+  const downloads = createDownloads({
+    driver,
+    cache,
+    onServed: parts.onServed,
+    onFailed(session, { sha256 }, err) {
+      log.warn({ err, sha256, clientId: session.clientId }, 'file not readable')
+      sendFileInfo(driver, session, { sha256, stored: false, error: 'the file cannot be read now' })
+    }
+  })
+  const channel = createFileChannel({ uploads, downloads, files, driver, log })
+  const library = createLibrary({ files, graves, keeper, cache, maxFileBytes, onRetired: channel.forget, now })
+  return {
+    channel,
+    library,
+    startSweeping() {
+      const sweep = () => graves.sweep().catch((err) => log.warn({ err }, 'contents not removed'))
+      const timer = setInterval(() => void sweep(), sweepMs)
+      return () => clearInterval(timer)
+    }
+  }
+}

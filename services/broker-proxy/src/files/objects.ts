@@ -1,0 +1,118 @@
+import { createHash } from 'node:crypto'
+import { type Bus, newId } from '@fleetgate/contracts'
+import { headers, NatsError, type ObjectStore, StorageType } from 'nats'
+import { directGet } from './directGet.js'
+
+/** Contents of files in the JetStream object store `files`, named by their sha256. */
+export interface Objects {
+  has(sha256: string): Promise<boolean>
+  /** Stores the content; `read` gives its chunks in order. */
+  put(sha256: string, read: () => AsyncIterable<Buffer>): Promise<void>
+  /** Does nothing where it is not there. */
+  remove(sha256: string): Promise<void>
+  /** The chunks in order; throws where the object is not there. */
+  get(sha256: string): AsyncIterable<Uint8Array>
+}
+
+const bucket = 'files'
+const stream = `OBJ_${bucket}`
+const chunkBytes = 128 * 1024
+const inFlight = 16
+const storeWithinMs = 20_000
+
+/**
+ * Writes the object store's own format (ADR-20), so that `nats object get` reads it, but not with the client library's
+ * writer: that one hashes in JavaScript, takes a whole file into memory, and ends the process with an unhandled rejection
+ * when NATS goes away under it.
+ */
+export async function openObjects(bus: Bus): Promise<Objects> {
+  const { jetstream, connection } = bus
+  const store = await jetstream.views.os(bucket, { storage: StorageType.File })
+
+  return {
+    has: async (sha256) => (await infoOf(store, sha256)) !== undefined,
+
+    async put(sha256, read) {
+      const nuid = newId()
+      const subject = `$O.${bucket}.C.${nuid}`
+      const written = await writeChunks(bus, subject, read())
+      const info = {
+        name: sha256,
+        bucket,
+        nuid,
+        ...written,
+        mtime: new Date().toISOString(),
+        deleted: false,
+        options: { max_chunk_size: chunkBytes }
+      }
+      const rollup = headers()
+      rollup.set('Nats-Rollup', 'sub')
+      const meta = `$O.${bucket}.M.${urlSafe(Buffer.from(sha256))}`
+      await jetstream.publish(meta, JSON.stringify(info), { headers: rollup, timeout: storeWithinMs })
+    },
+
+    remove: async (sha256) => void (await store.delete(sha256)),
+
+    async *get(sha256) {
+      const info = await infoOf(store, sha256)
+      if (!info) throw new Error(`object ${sha256} is not in the store`)
+      let seq = 1
+      for (let chunk = 0; chunk < info.chunks; chunk++) {
+        const message = await directGet(connection, stream, { seq, next_by_subj: `$O.${bucket}.C.${info.nuid}` })
+        if (!message) throw new Error(`object ${sha256} lacks chunks`)
+        seq = message.seq + 1
+        yield message.data
+      }
+    }
+  }
+}
+
+async function infoOf(store: ObjectStore, name: string) {
+  try {
+    const info = await store.info(name)
+    // What was deleted keeps an entry that says so.
+    return info && !info.deleted ? info : undefined
+  } catch (error) {
+    if (error instanceof NatsError && error.code === '404') return undefined
+    throw error
+  }
+}
+
+interface Written {
+  size: number
+  chunks: number
+  digest: string
+}
+
+async function writeChunks(bus: Bus, subject: string, chunks: AsyncIterable<Buffer>): Promise<Written> {
+  const hash = createHash('sha256')
+  let size = 0
+  let count = 0
+  let pending: Promise<unknown>[] = []
+  try {
+    for await (const chunk of chunks) {
+      hash.update(chunk)
+      size += chunk.length
+      count += 1
+      const stored = bus.jetstream.publish(subject, chunk, { timeout: storeWithinMs })
+      // Looked at below; until then a rejection must not count as unhandled.
+      stored.catch(() => undefined)
+      pending.push(stored)
+      if (pending.length < inFlight) continue
+      await Promise.all(pending)
+      pending = []
+    }
+    await Promise.all(pending)
+  } catch (error) {
+    await Promise.allSettled(pending)
+    await bus.manager.streams.purge(stream, { filter: subject }).catch(() => undefined)
+    throw error
+  }
+  const digest = `SHA-256=${urlSafe(hash.digest())}`
+  return { size, chunks: count, digest }
+}
+
+/** With its padding, which Node's own base64url leaves out. */
+function urlSafe(bytes: Buffer): string {
+  return bytes.toString('base64').replaceAll('+', '-').replaceAll('/', '_')
+}

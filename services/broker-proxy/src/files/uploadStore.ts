@@ -1,0 +1,66 @@
+import type { Store } from '@fleetgate/store'
+import { Schema } from 'mongoose'
+
+/** One upload of one client; its segments lie in the stream UPLOADS under its id. */
+export interface Upload {
+  /** Random, so that a second life of the same fileId never meets segments of the first. */
+  id: string
+  tenantId: string
+  clientId: string
+  fileId: string
+  name: string
+  size: number
+  checksum?: string | undefined
+  /** Set once the whole file is stored: a repeated fin is answered by it. */
+  finished?: string | undefined
+  expireAt: Date
+}
+
+export type UploadKey = Pick<Upload, 'tenantId' | 'clientId' | 'fileId'>
+
+export interface UploadStore {
+  find(key: UploadKey): Promise<Upload | undefined>
+  /** Inserts, or replaces what stands there. */
+  put(upload: Upload): Promise<void>
+  finish(key: UploadKey, sha256: string, expireAt: Date): Promise<void>
+  remove(key: UploadKey): Promise<void>
+  /** Uploads of a client that are not finished. */
+  countOpen(key: Omit<UploadKey, 'fileId'>): Promise<number>
+}
+
+const fields = '-_id id tenantId clientId fileId name size checksum finished expireAt'
+
+function schemaOf(): Schema<Upload> {
+  return new Schema<Upload>({
+    id: { type: String, required: true },
+    tenantId: { type: String, required: true },
+    clientId: { type: String, required: true },
+    fileId: { type: String, required: true },
+    name: { type: String, required: true },
+    size: { type: Number, required: true },
+    checksum: String,
+    finished: String,
+    expireAt: { type: Date, required: true, index: { expireAfterSeconds: 0 } }
+  }).index({ tenantId: 1, clientId: 1, fileId: 1 }, { unique: true })
+}
+
+export function createUploadStore(store: Store): UploadStore {
+  const model = store.model<Upload>('uploads', schemaOf())
+  const keyOf = ({ tenantId, clientId, fileId }: UploadKey) => ({ tenantId, clientId, fileId })
+
+  return {
+    async find(key) {
+      return (await model.findOne(keyOf(key)).select(fields).lean<Upload>()) ?? undefined
+    },
+    async put(upload) {
+      await model.replaceOne(keyOf(upload), upload, { upsert: true })
+    },
+    async finish(key, sha256, expireAt) {
+      await model.updateOne(keyOf(key), { $set: { finished: sha256, expireAt } })
+    },
+    async remove(key) {
+      await model.deleteOne(keyOf(key))
+    },
+    countOpen: ({ tenantId, clientId }) => model.countDocuments({ tenantId, clientId, finished: null })
+  }
+}

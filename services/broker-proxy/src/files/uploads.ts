@@ -1,0 +1,134 @@
+import { createHash } from 'node:crypto'
+import { AppError, newId, type UploadInit } from '@fleetgate/contracts'
+import { LRUCache } from 'lru-cache'
+import { type Assembled, assemble } from './assemble.js'
+import type { FileCache } from './fileCache.js'
+import type { FileStore, StoredFile } from './fileStore.js'
+import type { Keeper } from './keeper.js'
+import { keptMs, type Segments } from './segments.js'
+import type { Upload, UploadKey, UploadStore } from './uploadStore.js'
+
+/** Uploads by the `$file` protocol. What the client does wrong is an AppError('invalid_input'). */
+export interface Uploads {
+  init(key: UploadKey, wish: UploadInit): Promise<void>
+  segment(key: UploadKey, offset: number, bytes: Buffer, sha256: string | undefined): Promise<void>
+  /** Resolves when the file is stored for good; answers its facts. */
+  finish(key: UploadKey, size: number, sha256: string | undefined): Promise<{ sha256: string; size: number }>
+  abort(key: UploadKey): Promise<void>
+  /** Offsets of stored segments; nothing for an upload that is not known. */
+  received(key: UploadKey): Promise<number[] | undefined>
+}
+
+export interface UploadParts {
+  uploads: UploadStore
+  files: FileStore
+  segments: Segments
+  keeper: Keeper
+  cache: Pick<FileCache, 'withTemporary'>
+  now: () => number
+}
+
+const maxOpenPerClient = 64
+const maxRemembered = 10_000
+
+export function createUploads(parts: UploadParts): Uploads {
+  const { uploads, files, segments, keeper, cache, now } = parts
+  const remembered = new LRUCache<string, Upload>({ max: maxRemembered })
+  const nameOf = (key: UploadKey) => JSON.stringify([key.tenantId, key.clientId, key.fileId])
+
+  async function find(key: UploadKey): Promise<Upload | undefined> {
+    const kept = remembered.get(nameOf(key))
+    if (kept) return kept
+    const found = await uploads.find(key)
+    if (found) remembered.set(nameOf(key), found)
+    return found
+  }
+
+  /** In this order: killed anywhere in between, the client's next fin begins anew and meets what is done already. */
+  async function complete(upload: Upload, wanted: string | undefined): Promise<{ sha256: string; size: number }> {
+    const { id, tenantId, size, name } = upload
+    const sha256 = await cache.withTemporary(async (path) => {
+      const offsets = await segments.offsets(id)
+      const made = await assemble(path, size, offsets, (offset) => segments.get(id, offset))
+      await refuseWrong(made, upload, wanted)
+      await keeper.keep(path, { tenantId, sha256: made.sha256, size, name, createdAt: now(), blocks: made.blocks })
+      return made.sha256
+    })
+    return close(upload, sha256)
+  }
+
+  async function refuseWrong(made: Assembled, { id, size }: Upload, wanted: string | undefined): Promise<void> {
+    if (made.end < size) throw refusal(`segments are missing from byte ${made.end} on`)
+    if (wanted === undefined || made.sha256 === wanted) return
+    // Which segment is wrong nobody knows: all are to be sent again.
+    await segments.remove(id)
+    throw refusal('the checksum of the file is wrong')
+  }
+
+  async function close(upload: Upload, sha256: string): Promise<{ sha256: string; size: number }> {
+    await uploads.finish(upload, sha256, new Date(now() + keptMs))
+    remembered.set(nameOf(upload), { ...upload, finished: sha256 })
+    await segments.remove(upload.id)
+    return { sha256, size: upload.size }
+  }
+
+  async function stored(tenantId: string, sha256: string | undefined, size: number): Promise<StoredFile | undefined> {
+    const file = sha256 === undefined ? undefined : await files.find(tenantId, sha256)
+    return file?.size === size ? file : undefined
+  }
+
+  return {
+    async init(key, { name, size, checksum }) {
+      await keeper.refuseTooMuch(key.tenantId, size)
+      const before = await find(key)
+      // Said again after a reconnect: what has arrived stays.
+      if (before && before.size === size && before.checksum === checksum) return
+      if (!before && (await uploads.countOpen(key)) >= maxOpenPerClient) throw refusal('too many unfinished uploads')
+      const upload: Upload = { id: newId(), ...key, name, size, checksum, expireAt: new Date(now() + keptMs) }
+      await uploads.put(upload)
+      remembered.set(nameOf(key), upload)
+      if (before) await segments.remove(before.id)
+    },
+
+    async segment(key, offset, bytes, sha256) {
+      const upload = await find(key)
+      if (!upload) throw refusal('unknown upload: send init first')
+      if (upload.finished) return
+      if (bytes.length === 0) throw refusal('the segment is empty')
+      if (offset + bytes.length > upload.size) throw refusal('the segment reaches beyond the end of the file')
+      if (sha256 !== undefined && sha256 !== createHash('sha256').update(bytes).digest('hex')) {
+        throw refusal(`the checksum of the segment at ${offset} is wrong`)
+      }
+      await segments.put(upload.id, offset, bytes)
+    },
+
+    async finish(key, size, sha256) {
+      const upload = await find(key)
+      const wanted = sha256 ?? upload?.checksum
+      if (upload?.finished && (wanted === undefined || upload.finished === wanted))
+        return { sha256: upload.finished, size }
+      const present = await stored(key.tenantId, wanted, size)
+      if (present) return upload ? close(upload, present.sha256) : { sha256: present.sha256, size }
+      if (!upload) throw refusal('unknown upload: send init first')
+      if (upload.size !== size) throw refusal(`init spoke of ${upload.size} bytes, fin of ${size}`)
+      return complete(upload, wanted)
+    },
+
+    async abort(key) {
+      const upload = await find(key)
+      if (!upload) return
+      remembered.delete(nameOf(key))
+      await uploads.remove(key)
+      await segments.remove(upload.id)
+    },
+
+    async received(key) {
+      const upload = await find(key)
+      return upload && !upload.finished ? segments.offsets(upload.id) : undefined
+    }
+  }
+}
+
+function refusal(reason: string): AppError {
+  return new AppError('invalid_input', reason)
+}

@@ -1,0 +1,82 @@
+import { AppError, type Bus, fileChannels, parseUpTopic, type UpChannel } from '@fleetgate/contracts'
+import type { InboundMessage, Session, Verdict } from '../broker/brokerDriver.js'
+import { createLane, type Lane } from '../broker/lane.js'
+import type { Authority } from '../users/authority.js'
+
+/** What a client publishes, on its way into the stream. */
+export interface Uplink {
+  /** Resolves when the message needs no more care from the sender; rejects where it must be sent again. */
+  receive(session: Session, message: InboundMessage): Promise<Verdict>
+}
+
+/** The file protocol, which answers by itself and does not go through the stream. */
+export interface FileChannel {
+  upload(session: Session, message: InboundMessage): Promise<void>
+  ask(session: Session, channel: UpChannel, payload: Buffer): Promise<void>
+}
+
+export interface UplinkParts {
+  bus: Pick<Bus, 'uplink'>
+  authority: Pick<Authority, 'mayPublish'>
+  files: FileChannel
+  now: () => number
+  onStored(): void
+  onDenied(session: Session, topic: string): void
+}
+
+/** Messages of one client that are on their way to the stream at once. */
+const width = 64
+/** How long a message waits for NATS to come back before its client is told to send it again. */
+const storeWithinMs = 20_000
+
+const upOfAnyone = /^fleet\/[^/]+\/up(?:\/|$)/
+
+export function createUplink(parts: UplinkParts): Uplink {
+  const { bus, authority, files, now } = parts
+  const lanes = new WeakMap<Session, { stream: Lane; files: Lane }>()
+
+  function lanesOf(session: Session): { stream: Lane; files: Lane } {
+    const found = lanes.get(session)
+    if (found) return found
+    // Files one after the other: a fin must see every segment that was sent before it.
+    const made = { stream: createLane(width), files: createLane(1) }
+    lanes.set(session, made)
+    return made
+  }
+
+  async function store(session: Session, channel: UpChannel | 'topic', message: InboundMessage): Promise<void> {
+    const { tenantId, clientId, username } = session
+    const { topic, payload } = message
+    const stored = { tenantId, clientId, username, channel, topic, receivedAt: now(), payload }
+    await lanesOf(session).stream.run(() => bus.uplink(stored, { deadlineMs: storeWithinMs }))
+    parts.onStored()
+  }
+
+  return {
+    async receive(session, message) {
+      const { topic } = message
+      if (topic.startsWith('$file/')) {
+        await lanesOf(session).files.run(() => files.upload(session, message))
+        return 'taken'
+      }
+      const channel = parseUpTopic(session.clientId, topic)
+      if (channel && fileChannels.includes(channel)) {
+        await lanesOf(session).files.run(() => files.ask(session, channel, message.payload))
+        return 'taken'
+      }
+      if (!authority.mayPublish(session, topic)) return deny(session, topic)
+      await store(session, channel ?? 'topic', message)
+      return channel ? 'taken' : 'forward'
+    }
+  }
+
+  /**
+   * MQTT 3.1.1 has no refusal of a PUBLISH. As with EMQX's default the message is acknowledged and dropped; a report
+   * alone is never acknowledged unless it is stored, so its connection ends.
+   */
+  function deny(session: Session, topic: string): Verdict {
+    parts.onDenied(session, topic)
+    if (upOfAnyone.test(topic)) throw new AppError('forbidden', "publish refused: not this client's up topic")
+    return 'taken'
+  }
+}

@@ -1,0 +1,239 @@
+import { createHash } from 'node:crypto'
+import { createServer as createHttpServer } from 'node:http'
+import { type AddressInfo, createServer } from 'node:net'
+import type { Teardown } from '@fleetgate/testkit'
+import { Aedes, type Client, type PublishPacket } from 'aedes'
+import { type AedesClient, insideOf } from '../../src/broker/embedded/aedesParts.js'
+import { empty } from '../../src/broker/embedded/packetGuard.js'
+import { matches } from '../../src/broker/topics.js'
+import { createAsking, type Rights } from './asking.js'
+import { answerRest } from './restApi.js'
+
+export interface StandInOptions {
+  apiKey: string
+  apiSecret: string
+  authSecret: string
+  /** The listener of machines has the mountpoint `${client_attrs.tenant}/`. */
+  isMounted?: boolean
+}
+
+/** Faults that a test can switch on. */
+export interface Faults {
+  /** Answers every REST call so. */
+  status?: number
+  /** The REST API takes requests and says nothing. */
+  isSilent?: boolean
+  /** No client events are published. */
+  loseEvents?: boolean
+}
+
+export interface Connected {
+  client: AedesClient
+  rights: Rights
+  username: string
+  connectedAt: number
+  keepalive: number
+}
+
+export interface StandIn {
+  url: string
+  mqttUrl: string
+  /** Where the authenticator and authorizer are; set when the service is known. */
+  authUrl: string
+  faults: Faults
+  clients: Map<string, Connected>
+  /** Absent clients with durable sessions, which lists show from 5.6 on. */
+  absent: string[]
+  /** Paths that were asked for, with their method. */
+  asked: string[]
+  kick(clientId: string): void
+  mountOf(one: Connected): string
+  close(): Promise<void>
+}
+
+const node = 'emqx@127.0.0.1'
+
+/**
+ * As much of EMQX 5 as the driver meets: aedes with an HTTP authenticator and authorizer, shared subscriptions, client
+ * events, the rule that names the sender, and the REST API. For tests only.
+ */
+export async function startStandIn(t: Teardown, options: StandInOptions): Promise<StandIn> {
+  const state = { authUrl: '', faults: {} as Faults, clients: new Map<string, Connected>(), absent: [] as string[] }
+  const asked: string[] = []
+  const asking = createAsking(() => state.authUrl, options.authSecret)
+  const groups = createGroups()
+  const arriving = new WeakMap<object, Omit<Connected, 'client' | 'connectedAt'>>()
+  const keepalives = new WeakMap<object, number>()
+
+  const broker = await Aedes.createBroker({
+    preConnect(client, packet, callback) {
+      keepalives.set(client, packet.keepalive ?? 0)
+      callback(null, true)
+    },
+    authenticate(client, username = '', password, done) {
+      const peer = (client as AedesClient).conn
+      const question = { clientid: client.id, username, password: String(password ?? ''), peerhost: peer.remoteAddress }
+      asking.logIn({ ...question, peername: `${peer.remoteAddress}:${peer.remotePort}` }).then((rights) => {
+        if (!rights) return done(Object.assign(new Error('not authorized'), { returnCode: 5 }), false)
+        arriving.set(client, { rights, username, keepalive: keepalives.get(client) ?? 0 })
+        done(null, true)
+      })
+    },
+    authorizePublish(client, packet, callback) {
+      const rights = client ? arriving.get(client)?.rights : undefined
+      if (!client || !rights) return callback(new Error('not logged in'))
+      const question = { clientid: client.id, username: usernameOf(client), action: 'publish', topic: packet.topic }
+      asking.mayUse(rights, question).then(async (isAllowed) => {
+        // deny_action = ignore
+        if (!isAllowed) {
+          empty(packet as Parameters<typeof empty>[0])
+          return callback(null)
+        }
+        packet.topic = mountOf(rights) + packet.topic
+        await route(client, packet, rights)
+        callback(null)
+      }, callback)
+    },
+    authorizeSubscribe(client, subscription, callback) {
+      const rights = arriving.get(client)?.rights
+      if (!rights) return callback(new Error('not logged in'))
+      const filter = groups.filterOf(subscription.topic) ?? subscription.topic.slice(mountOf(rights).length)
+      const question = { clientid: client.id, username: usernameOf(client), action: 'subscribe', topic: filter }
+      asking.mayUse(rights, question).then(
+        (isAllowed) => callback(null, isAllowed ? subscription : null),
+        (error) => callback(error)
+      )
+    },
+    authorizeForward(client, packet) {
+      const rights = arriving.get(client)?.rights
+      packet.topic = groups.plainTopic(packet.topic).slice(rights ? mountOf(rights).length : 0)
+      return packet
+    }
+  })
+  insideOf(broker).on('error', () => undefined)
+
+  /** Our own service comes by a listener without one. */
+  function mountOf({ isSuperuser, tenant }: Rights): string {
+    return options.isMounted && !isSuperuser ? `${tenant}/` : ''
+  }
+
+  function usernameOf(client: object): string {
+    return arriving.get(client)?.username ?? ''
+  }
+
+  /** Before the PUBACK, as EMQX routes before it answers. */
+  async function route(client: Client, packet: PublishPacket, rights: Rights): Promise<void> {
+    const { topic, payload, qos } = packet
+    await dispatch(client.id, topic, payload, qos)
+    const isReport = /^fleet\/[^/]+\/(up|down)\//.test(topic.slice(mountOf(rights).length))
+    if (!rights.isSuperuser && !isReport)
+      await dispatch(client.id, `$fleetgate/from/${client.id}/${topic}`, payload, qos)
+  }
+
+  async function dispatch(sender: string, topic: string, payload: Buffer | string, qos: 0 | 1 | 2): Promise<void> {
+    for (const place of groups.placesOf(sender, topic)) await publish(place, payload, qos)
+  }
+
+  function publish(topic: string, payload: Buffer | string, qos: 0 | 1 | 2): Promise<void> {
+    const packet = { cmd: 'publish' as const, topic, payload, qos, retain: false, dup: false }
+    return new Promise((resolve, reject) => {
+      broker.publish(packet as PublishPacket, (error) => (error ? reject(error) : resolve()))
+    })
+  }
+
+  function tell(event: 'connected' | 'disconnected', one: Connected, more: object): void {
+    if (state.faults.loseEvents) return
+    const { client, username, connectedAt } = one
+    const facts = { clientid: client.id, username, ipaddress: '127.0.0.1', proto_ver: client.version, sockport: 1883 }
+    const payload = JSON.stringify({ ...facts, connected_at: connectedAt, ts: Date.now(), ...more })
+    // At its end the broker takes nothing any more.
+    publish(`$SYS/brokers/${node}/clients/${client.id}/${event}`, payload, 1).catch(() => undefined)
+  }
+
+  let lastAt = 0
+  broker.on('clientReady', (client) => {
+    const known = arriving.get(client)
+    if (!known) return
+    lastAt = Math.max(Date.now(), lastAt + 1)
+    const one = { ...known, client: client as AedesClient, connectedAt: lastAt }
+    const older = state.clients.get(client.id)
+    state.clients.set(client.id, one)
+    tell('connected', one, { keepalive: one.keepalive, clean_start: client.clean })
+    // In the wrong order, as it happens there.
+    if (older) tell('disconnected', older, { reason: 'takenover', disconnected_at: Date.now() })
+  })
+  const kicked = new WeakSet<object>()
+  broker.on('clientDisconnect', (client) => {
+    const one = state.clients.get(client.id)
+    if (one?.client !== client) return
+    state.clients.delete(client.id)
+    tell('disconnected', one, { reason: kicked.has(client) ? 'kicked' : 'tcp_closed', disconnected_at: Date.now() })
+  })
+
+  const server = createServer((socket) => {
+    const client = broker.handle(socket) as AedesClient
+    client._parser.prependListener('packet', (packet) => {
+      const rights = arriving.get(client)?.rights
+      for (const one of packet.subscriptions ?? [])
+        one.topic = (rights ? mountOf(rights) : '') + groups.join(client.id, one.topic)
+    })
+  })
+  const rest = createHttpServer((request, response) => void answerRest(standIn, options, request, response))
+  const [mqttPort, restPort] = await Promise.all([portOf(server), portOf(rest)])
+
+  const standIn: StandIn = Object.assign(state, {
+    url: `http://127.0.0.1:${restPort}`,
+    mqttUrl: `mqtt://127.0.0.1:${mqttPort}`,
+    asked,
+    mountOf: (one: Connected) => mountOf(one.rights),
+    kick(clientId: string) {
+      const one = state.clients.get(clientId)
+      if (!one) return
+      kicked.add(one.client)
+      one.client.close()
+    },
+    async close() {
+      await new Promise<void>((resolve) => broker.close(() => resolve()))
+      rest.closeAllConnections()
+      await Promise.all([server, rest].map((one) => new Promise((resolve) => one.close(resolve))))
+    }
+  })
+  t.teardown(() => standIn.close())
+  return standIn
+}
+
+function portOf(server: { listen(port: number, host: string, done: () => void): unknown; address(): unknown }) {
+  return new Promise<number>((resolve) =>
+    server.listen(0, '127.0.0.1', () => resolve((server.address() as AddressInfo).port))
+  )
+}
+
+/**
+ * Shared subscriptions: each member reads from a private topic, so aedes keeps and repeats what it has not acknowledged.
+ * A member is chosen by the sender (`hash_clientid`), present or not.
+ */
+function createGroups() {
+  const members = new Map<string, { group: string; filter: string; clientId: string; place: string }>()
+
+  return {
+    join(clientId: string, filter: string): string {
+      const [, group, plain] = /^\$share\/([^/]+)\/(.+)$/.exec(filter) ?? []
+      if (group === undefined || plain === undefined) return filter
+      const place = `$q/${clientId}/${createHash('sha1').update(filter).digest('hex').slice(0, 8)}`
+      members.set(place, { group, filter: plain, clientId, place })
+      return `${place}/#`
+    },
+    filterOf: (topic: string) => members.get(topic.replace(/\/#$/, ''))?.filter,
+    plainTopic: (topic: string) => topic.replace(/^\$q\/[^/]+\/[^/]+\//, ''),
+    placesOf(sender: string, topic: string): string[] {
+      const fitting = new Map<string, string[]>()
+      for (const { group, filter, place } of members.values()) {
+        if (!matches(filter, topic)) continue
+        const key = `${group} ${filter}`
+        fitting.set(key, [...(fitting.get(key) ?? []), place])
+      }
+      const hash = createHash('sha1').update(sender).digest().readUInt32BE()
+      return [...fitting.values()].map((places) => `${places.sort()[hash % places.length]}/${topic}`)
+    }
+  }
+}

@@ -1,0 +1,214 @@
+/** /v1/files: the stored files over HTTP, and their life beside the machines' own protocol. */
+import { createHash, randomBytes } from 'node:crypto'
+import { readdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { blockSize, downFilter, type FileInfo, uploadTopics, upTopic } from '@fleetgate/contracts'
+import { openStore } from '@fleetgate/store'
+import { quietLog, startParts, type Teardown, type TestCaller, testGuardKeys, until } from '@fleetgate/testkit'
+import t from 'tap'
+import { createFileStore } from '../src/files/fileStore.js'
+import { createGraves, graceMs } from '../src/files/graves.js'
+import { openObjects } from '../src/files/objects.js'
+import { addUser, logIn, openBus, startProxy } from './support.js'
+
+const keys = testGuardKeys()
+const parts = await startParts(t)
+const proxy = await startProxy(t, parts, keys, { FILE_QUOTA_BYTES: '5000000', MAX_FILE_BYTES: '4000000' })
+await addUser(proxy, keys, { name: 'machine1' })
+const sha = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex')
+
+// biome-ignore lint/suspicious/noExplicitAny: a test reads whatever the document says is there
+type Json = any
+
+async function call(
+  method: string,
+  path: string,
+  options: { caller?: TestCaller; headers?: object; body?: Buffer } = {}
+) {
+  const headers = { authorization: `Bearer ${keys.token(options.caller)}`, ...options.headers }
+  const body = options.body ? new Uint8Array(options.body) : null
+  const reply = await fetch(proxy.url + path, { method, headers, body })
+  const bytes = Buffer.from(await reply.arrayBuffer())
+  const isJson = reply.headers.get('content-type')?.startsWith('application/json')
+  return {
+    status: reply.status,
+    headers: reply.headers,
+    bytes,
+    body: (isJson ? JSON.parse(bytes.toString()) : {}) as Json
+  }
+}
+
+const put = (name: string, body: Buffer, caller?: TestCaller, query = '') =>
+  call('POST', `/v1/files?fileName=${encodeURIComponent(name)}${query}`, { ...(caller ? { caller } : {}), body })
+
+async function machine(t: Teardown, clientId: string) {
+  const client = await logIn(t, proxy, 'machine1', clientId)
+  const infos: FileInfo[] = []
+  client.on('message', (topic, payload) => topic.endsWith('file-info') && infos.push(JSON.parse(String(payload))))
+  await client.subscribeAsync(downFilter(clientId), { qos: 1 })
+  const send = (topic: string, body: Buffer | object | string) =>
+    client.publishAsync(topic, Buffer.isBuffer(body) ? body : typeof body === 'string' ? body : JSON.stringify(body), {
+      qos: 1
+    })
+  let count = 0
+  return {
+    infos,
+    send,
+    async ask(sha256: string) {
+      const requestId = `q${count++}`
+      await send(upTopic(clientId, 'file-query'), { requestId, sha256 })
+      return until(() => infos.find((info) => info.requestId === requestId), { what: 'the answer' })
+    }
+  }
+}
+
+t.test('a file is stored, listed, read in parts and deleted', async (t) => {
+  const caller = { tenantId: 'life' }
+  const bytes = randomBytes(3 * blockSize + 777)
+  const path = `/v1/files/${sha(bytes)}`
+  const stored = await put('Plan ü.bin', bytes, caller, `&sha256=${sha(bytes)}`)
+  t.match(stored, { status: 200, body: { sha256: sha(bytes), fileName: 'Plan ü.bin', size: bytes.length } })
+  t.match((await put('again', bytes, caller)).body, { fileName: 'Plan ü.bin' }, 'the same content is the same file')
+  await put('other.txt', Buffer.from('x'), caller)
+  await put('empty', Buffer.alloc(0), caller)
+  const list = (query: string) => call('GET', `/v1/files?${query}`, { caller })
+  t.match((await list('')).body, { total: 3 })
+  t.match(
+    (await list('pageSize=1&pageNo=3')).body,
+    { total: 3, list: [{ fileName: 'Plan ü.bin' }] },
+    'the newest first'
+  )
+  t.match((await list('fileNameContain=PLAN')).body, { total: 1, list: [{ sha256: sha(bytes) }] })
+  t.match((await call('GET', `${path}/details`, { caller })).body, { size: bytes.length })
+
+  const whole = await call('GET', path, { caller })
+  t.ok(whole.bytes.equals(bytes))
+  t.equal(whole.headers.get('content-disposition'), "attachment; filename*=UTF-8''Plan%20%C3%BC.bin")
+  t.equal((await call('GET', `/v1/files/${sha(Buffer.alloc(0))}`, { caller })).bytes.length, 0)
+  for (const [range, start, end] of [
+    ['bytes=0-0', 0, 1],
+    [`bytes=${blockSize - 1}-${blockSize}`, blockSize - 1, blockSize + 1],
+    [`bytes=${2 * blockSize}-`, 2 * blockSize, bytes.length],
+    ['bytes=-5', bytes.length - 5, bytes.length],
+    ['bytes=10-999999999', 10, bytes.length]
+  ] as const) {
+    const part = await call('GET', path, { caller, headers: { range } })
+    t.equal(part.status, 206, range)
+    t.equal(part.headers.get('content-range'), `bytes ${start}-${end - 1}/${bytes.length}`)
+    t.ok(part.bytes.equals(bytes.subarray(start, end)), range)
+  }
+  t.equal((await call('GET', path, { caller, headers: { range: `bytes=${bytes.length}-` } })).status, 416)
+  for (const range of ['bytes=0-1,5-6', 'lines=1-2', 'bytes=9-3', 'bytes=-', 'x'])
+    t.equal((await call('GET', path, { caller, headers: { range } })).status, 200, range)
+  const etag = whole.headers.get('etag') ?? ''
+  t.equal((await call('GET', path, { caller, headers: { 'if-none-match': etag } })).status, 304)
+  t.equal((await call('GET', path, { caller, headers: { range: 'bytes=0-0', 'if-range': '"old"' } })).status, 200)
+
+  t.match(await call('DELETE', path, { caller }), { status: 200, body: 'success' })
+  for (const method of ['GET', 'DELETE']) t.equal((await call(method, path, { caller })).status, 404, method)
+  t.match((await list('')).body, { total: 2 })
+})
+
+t.test('files are of their tenant, and of those who may', async (t) => {
+  const bytes = randomBytes(100)
+  await put('mine', bytes, { tenantId: 'mine' })
+  const path = `/v1/files/${sha(bytes)}`
+  for (const [method, at] of [
+    ['GET', path],
+    ['GET', `${path}/details`],
+    ['DELETE', path]
+  ] as const)
+    t.equal((await call(method, at, { caller: { tenantId: 'theirs' } })).status, 404, `${method} ${at}`)
+  t.match((await call('GET', '/v1/files', { caller: { tenantId: 'theirs' } })).body, { total: 0 })
+  const viewer = { tenantId: 'mine', codes: ['job.view'] }
+  t.equal((await call('GET', path, { caller: viewer })).status, 200)
+  t.equal((await call('DELETE', path, { caller: viewer })).status, 403)
+  t.equal((await put('x', bytes, viewer)).status, 403)
+  t.equal((await call('GET', path, { caller: { tenantId: 'mine', codes: ['broker.view'] } })).status, 403)
+})
+
+t.test('refuses what is wrong, and keeps nothing of it', async (t) => {
+  const caller = { tenantId: 'strict' }
+  const bytes = randomBytes(50)
+  for (const query of [
+    '',
+    '?fileName=',
+    '?fileName=..%2Fx',
+    '?fileName=a%00b',
+    `?fileName=${'x'.repeat(300)}`,
+    '?fileName[$gt]='
+  ]) {
+    const reply = await call('POST', `/v1/files${query}`, { caller, body: bytes })
+    t.match(reply, { status: 400, body: { code: 'INVALID_INPUT', field: /fileName/ } }, query.slice(0, 30))
+  }
+  t.match(await put('x', bytes, caller, `&sha256=${'0'.repeat(64)}`), { status: 400, body: { field: 'sha256' } })
+  t.match(await put('x', bytes, caller, '&sha256=short'), { status: 400, body: { field: 'sha256' } })
+  t.match(await put('x', Buffer.alloc(4_000_001), caller), { status: 400, body: { message: /at most 4000000 bytes/ } })
+  const stream = new Blob([new Uint8Array(4_000_001)]).stream()
+  const headers = { authorization: `Bearer ${keys.token(caller)}` }
+  const chunked = { method: 'POST', headers, body: stream, duplex: 'half' }
+  t.equal(
+    (await fetch(`${proxy.url}/v1/files?fileName=x`, chunked as RequestInit)).status,
+    413,
+    'of unknown length, too'
+  )
+  t.equal((await call('GET', '/v1/files/none', { caller })).status, 400)
+  await put('first', randomBytes(3_000_000), caller)
+  t.match(await put('second', randomBytes(3_000_000), caller), { status: 409, body: { code: 'QUOTA_EXCEEDED' } })
+  t.match((await call('GET', '/v1/files', { caller })).body, { total: 1 })
+  t.notOk((await readdir(join(parts.dir, 'broker-proxy', 'files'))).some((name) => name.endsWith('.part')))
+})
+
+t.test('machines and people share the files', async (t) => {
+  const from = await machine(t, 'lib-1')
+  const bytes = randomBytes(blockSize + 5)
+  t.match(await from.ask(sha(bytes)), { stored: false })
+  await put('for the fleet', bytes)
+  t.match(await from.ask(sha(bytes)), { stored: true, size: bytes.length })
+  await call('DELETE', `/v1/files/${sha(bytes)}`)
+  t.match(await from.ask(sha(bytes)), { stored: false }, 'at once, whatever was remembered')
+
+  const result = randomBytes(200)
+  const upload = async (bytes: Buffer, fileId: string) => {
+    await from.send(uploadTopics.init(fileId), { name: 'result.csv', size: bytes.length })
+    await from.send(uploadTopics.segment(fileId, 0, sha(bytes)), bytes)
+    await from.send(uploadTopics.fin(fileId, bytes.length, sha(bytes)), '')
+  }
+  await upload(result, 'up-1')
+  t.ok((await call('GET', `/v1/files/${sha(result)}`)).bytes.equals(result))
+  t.match((await call('GET', '/v1/files?fileNameContain=result')).body, {
+    list: [{ fileName: 'result.csv', size: 200 }]
+  })
+
+  await put('much', randomBytes(3_900_000))
+  await from.send(uploadTopics.init('up-2'), { name: 'too much', size: 3_000_000 })
+  await until(() => from.infos.some(({ error }) => /may have at most 5000000 bytes/.test(error ?? '')), {
+    what: 'a refusal'
+  })
+})
+
+t.test('a content goes when nobody has it any more, and not while somebody does', async (t) => {
+  const bus = await openBus(t, parts)
+  const objects = await openObjects(bus)
+  const store = await openStore({ uri: parts.mongoUri, database: 'fleetgate_broker_proxy', log: quietLog })
+  t.teardown(() => store.close())
+  let ahead = 0
+  const now = () => Date.now() + ahead
+  const graves = createGraves({ store, files: createFileStore(store), objects, now, log: quietLog })
+  const [lost, shared, back] = [randomBytes(100), randomBytes(100), randomBytes(100)] as [Buffer, Buffer, Buffer]
+  for (const bytes of [lost, shared, back]) await put('x', bytes, { tenantId: 'a' })
+  await put('x', shared, { tenantId: 'b' })
+  for (const bytes of [lost, shared, back])
+    t.equal((await call('DELETE', `/v1/files/${sha(bytes)}`, { caller: { tenantId: 'a' } })).status, 200)
+  await put('x', back, { tenantId: 'a' })
+  await graves.sweep()
+  t.ok(await objects.has(sha(lost)), 'not at once: somebody may just be storing it')
+  ahead = graceMs + 1
+  t.ok((await graves.sweep()) >= 1)
+  t.notOk(await objects.has(sha(lost)))
+  t.ok((await objects.has(sha(shared))) && (await objects.has(sha(back))))
+  await rm(join(parts.dir, 'broker-proxy', 'files', sha(shared)), { force: true })
+  t.ok((await call('GET', `/v1/files/${sha(shared)}`, { caller: { tenantId: 'b' } })).bytes.equals(shared))
+  await put('x', lost, { tenantId: 'a' })
+  t.ok(await objects.has(sha(lost)), 'and it may come again')
+})

@@ -1,0 +1,191 @@
+import { createHash } from 'node:crypto'
+import { AppError, blockSize } from '@fleetgate/contracts'
+import t from 'tap'
+import { createOrderedKeys } from '../src/broker/embedded/orderedKeys.js'
+import { createLane } from '../src/broker/lane.js'
+import { covers, isFilter, isSaneTopic, matches, parseShared } from '../src/broker/topics.js'
+import { createOwners } from '../src/clients/owners.js'
+import { createFileSum } from '../src/files/assemble.js'
+import { parseUploadTopic } from '../src/files/uploadTopic.js'
+import { uptime } from '../src/nodes/emq.js'
+import { isAddressList, isListed } from '../src/users/addressList.js'
+import { createLoginThrottle } from '../src/users/loginThrottle.js'
+import { maySubscribeTo, mayUse, type Permissions } from '../src/users/permissions.js'
+
+t.test('topic filters match as MQTT says', async (t) => {
+  t.ok(matches('a/+/c', 'a/b/c'))
+  t.ok(matches('a/#', 'a'), '# matches the parent level too')
+  t.ok(matches('a/#', 'a/b/c'))
+  t.ok(matches('+/+', '/x'), 'an empty level is a level')
+  t.notOk(matches('a/+', 'a/b/c'))
+  t.notOk(matches('a/b', 'a'))
+  t.notOk(matches('#', '$SYS/x'))
+  t.notOk(matches('+/x', '$SYS/x'))
+})
+
+t.test('a filter covers another one only if it matches everything of it', async (t) => {
+  t.ok(covers('#', 'a/+/b'))
+  t.ok(covers('a/#', 'a/+/c'))
+  t.ok(covers('a/+', 'a/b'))
+  t.notOk(covers('a/+', 'a/#'))
+  t.notOk(covers('a/b', 'a/+'))
+  t.notOk(covers('a/+/c', 'a/b'))
+  t.notOk(covers('fleet/me/down/#', 'fleet/+/down/#'))
+})
+
+t.test('topics of insane size are refused', async (t) => {
+  t.ok(isSaneTopic('a/b'))
+  t.notOk(isSaneTopic(''))
+  t.notOk(isSaneTopic('a\0b'))
+  t.notOk(isSaneTopic('ä'.repeat(2049)))
+  t.notOk(isSaneTopic('/'.repeat(64)))
+})
+
+t.test('permissions follow RocketMQ: explicit beats default, DENY wins, missing is DENY', async (t) => {
+  const user = (part: Partial<Permissions>): Permissions => ({ admin: false, topicPerms: [], ...part })
+  t.notOk(mayUse(user({}), 'PUB', 'a'), 'nothing said')
+  t.ok(mayUse(user({ defaultTopicPerm: 'PUB|SUB' }), 'SUB', 'a'))
+  t.notOk(mayUse(user({ defaultTopicPerm: 'SUB' }), 'PUB', 'a'))
+  const mixed = user({
+    defaultTopicPerm: 'PUB|SUB',
+    topicPerms: [
+      { name: 'only/read', perm: 'SUB' },
+      { name: 'tree/#', perm: 'PUB|SUB' },
+      { name: 'tree/secret', perm: 'DENY' }
+    ]
+  })
+  t.notOk(mayUse(mixed, 'PUB', 'only/read'), 'the entry replaces the default')
+  t.ok(mayUse(mixed, 'PUB', 'tree/x'))
+  t.notOk(mayUse(mixed, 'PUB', 'tree/secret'), 'DENY wins over a wildcard that allows')
+  const admin = user({ admin: true, topicPerms: [{ name: 'x', perm: 'DENY' }] })
+  t.ok(mayUse(admin, 'PUB', 'anything'))
+  t.notOk(mayUse(admin, 'PUB', 'x'))
+  t.ok(maySubscribeTo(admin, '#'), 'the denied part is held back message by message')
+  t.notOk(maySubscribeTo(user({ topicPerms: [{ name: 'a/b', perm: 'SUB' }] }), 'a/#'))
+  t.ok(maySubscribeTo(user({ topicPerms: [{ name: 'a/+', perm: 'SUB' }] }), 'a/b'))
+})
+
+t.test('address lists know octets and stars', async (t) => {
+  t.ok(isAddressList(''))
+  t.ok(isAddressList('10.0.0.1, 192.168.*.*'))
+  for (const bad of ['300.1.1.1', '1.2.3', '1.2.3.4.', 'a.b.c.d', '1.2.3.4/8', '1.2.3.4.5'])
+    t.notOk(isAddressList(bad), bad)
+  t.ok(isListed('10.0.0.1,192.168.*.*', '192.168.7.9'))
+  t.notOk(isListed('192.168.*.*', '192.169.1.1'))
+  t.notOk(isListed('', '127.0.0.1'), 'an empty list names nobody')
+})
+
+t.test('failed log-ins block their address alone, and not for ever', async (t) => {
+  const throttle = createLoginThrottle(3)
+  for (let i = 0; i < 3; i++) throttle.failed('a', 1000)
+  t.ok(throttle.isBlocked('a', 1000))
+  t.notOk(throttle.isBlocked('b', 1000))
+  t.notOk(throttle.isBlocked('a', 1000 + 20_000), 'a third of a minute gives one try back')
+  throttle.failed('a', 21_000)
+  t.ok(throttle.isBlocked('a', 21_000))
+})
+
+t.test('a lane begins and ends tasks in order, a bounded number at once', async (t) => {
+  const lane = createLane(2)
+  const ended: number[] = []
+  let running = 0
+  let most = 0
+  const task = (index: number, ms: number) =>
+    lane
+      .run(async () => {
+        running += 1
+        most = Math.max(most, running)
+        await new Promise((resolve) => setTimeout(resolve, ms))
+        running -= 1
+        if (index === 2) throw new Error('fails')
+      })
+      .finally(() => ended.push(index))
+  const results = await Promise.allSettled([task(0, 20), task(1, 1), task(2, 1), task(3, 1)])
+  t.same(ended, [0, 1, 2, 3])
+  t.equal(most, 2)
+  t.same(
+    results.map(({ status }) => status),
+    ['fulfilled', 'fulfilled', 'rejected', 'fulfilled']
+  )
+})
+
+t.test('a client id stays with its first tenant', async (t) => {
+  const asked: string[][] = []
+  const owners = createOwners(async (ids) => {
+    asked.push(ids)
+    return new Map([['old', { tenantId: 'a', connectedAt: 5000 }]])
+  })
+  await t.rejects(owners.claim('old', 'b', 1), { code: 'conflict' })
+  t.equal(await owners.claim('old', 'a', 1), 5001, 'later than its last connection, whatever the clock says')
+  t.equal(await owners.claim('old', 'a', 9000), 9000)
+  const [first, second] = await Promise.allSettled([owners.claim('new', 'a', 1), owners.claim('new', 'b', 1)])
+  t.equal(first.status, 'fulfilled')
+  t.ok(second.status === 'rejected' && second.reason instanceof AppError, 'of two at once the first one gets it')
+  t.same(asked.at(-1), ['new'], 'asked for together')
+  const failing = createOwners(async () => {
+    throw new Error('away')
+  })
+  await t.rejects(failing.claim('x', 'a', 1), /away/)
+})
+
+t.test('upload topics are those of EMQX', async (t) => {
+  const sha256 = 'a'.repeat(64)
+  t.same(parseUploadTopic('$file/f/init'), { kind: 'init', fileId: 'f' })
+  t.match(parseUploadTopic('$file/f/1024'), { kind: 'segment', offset: 1024 })
+  t.match(parseUploadTopic(`$file/f/0/${sha256}`), { kind: 'segment', offset: 0, sha256 })
+  t.match(parseUploadTopic(`$file/f/fin/9/${sha256}`), { kind: 'fin', size: 9, sha256 })
+  t.match(parseUploadTopic('$file/f/fin/9'), { kind: 'fin', size: 9 })
+  for (const bad of [
+    '$file',
+    '$file/f',
+    '$file//init',
+    '$file/f/init/x',
+    '$file/f/-1',
+    '$file/f/0/zz',
+    '$file/f/fin',
+    `$file/f/0/${sha256}/x`
+  ]) {
+    t.equal(parseUploadTopic(bad), undefined, bad)
+  }
+})
+
+t.test('file sums do not depend on how the bytes came', async (t) => {
+  const bytes = Buffer.from(Array.from({ length: blockSize * 2 + 77 }, (_, index) => index % 251))
+  const sum = createFileSum()
+  for (let at = 0; at < bytes.length; at += 100_003) sum.add(bytes.subarray(at, at + 100_003))
+  const { sha256, blocks } = sum.result()
+  const digest = (part: Buffer) => createHash('sha256').update(part).digest('hex')
+  t.equal(sha256, digest(bytes))
+  t.equal(blocks.length, 3 * 32)
+  t.equal(blocks.subarray(64).toString('hex'), digest(bytes.subarray(2 * blockSize)))
+  t.equal(createFileSum().result().blocks.length, 0, 'an empty file has no blocks')
+})
+
+t.test('uptime reads as emqttd prints it', async (t) => {
+  t.equal(uptime(4_641_000), '1 hours, 17 minutes, 21 seconds')
+  t.equal(uptime(5_000), '5 seconds')
+  t.equal(uptime(65_000), '1 minutes, 5 seconds')
+  t.equal(uptime(90_061_000), '1 days,1 hours, 1 minutes, 1 seconds')
+})
+
+t.test('keys come in order by page, whatever has been added and taken away', async (t) => {
+  const keys = createOrderedKeys()
+  for (const key of ['d', 'a', 'c', 'a']) keys.add(key)
+  t.same(keys.page(0, 2), ['a', 'c'])
+  for (const key of ['b', 'e']) keys.add(key)
+  keys.delete('d')
+  t.same(keys.page(0, 9), ['a', 'b', 'c', 'e'])
+  keys.delete('b')
+  keys.add('b')
+  t.same(keys.page(1, 2), ['b', 'c'], 'taken away and added again is there once')
+  t.same([keys.page(4, 1), keys.size, keys.has('d')], [[], 4, false])
+})
+
+t.test('filters and shared filters are taken apart as MQTT says', async (t) => {
+  for (const filter of ['#', '+', 'a/+/b/#', '/']) t.ok(isFilter(filter), filter)
+  for (const filter of ['', 'a#', 'a/#/b', 'a+/b', '##']) t.notOk(isFilter(filter), filter)
+  t.same(parseShared('$share/g/a/#'), { group: 'g', filter: 'a/#' })
+  for (const filter of ['$share/g', '$share/g/', '$share//a', '$share/+/a', 'x/$share/g/a']) {
+    t.equal(parseShared(filter), undefined, filter)
+  }
+})
