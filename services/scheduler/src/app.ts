@@ -1,0 +1,193 @@
+import {
+  type App,
+  type Bus,
+  createApp,
+  createMetrics,
+  dialects,
+  Gauge,
+  type Guard,
+  type Log,
+  type Route
+} from '@fleetgate/kit'
+import type { Store } from '@fleetgate/store'
+import { createPresence } from './clients/presence.js'
+import { createPresenceStore } from './clients/presenceStore.js'
+import { type Config, engineSettings } from './config.js'
+import { createConsumers } from './consumers.js'
+import { repeatEvery } from './dashboard/repeatEvery.js'
+import { type Backlog, createBacklog } from './executions/backlog.js'
+import { createOnReport } from './executions/onReport.js'
+import { createRelease } from './executions/release.js'
+import { createOffers } from './offers/offers.js'
+import { createDriver, createOperations, createStores } from './parts.js'
+import { restRoutes } from './routes.js'
+import { createOnStaged } from './runs/onStaged.js'
+import { createOpenRun } from './runs/openRun.js'
+import { createPruneAlarm } from './runs/prune.js'
+import { createRunControl } from './runs/runControl.js'
+import { requireTimeZone } from './schedule/nextRun.js'
+import { createTimetable } from './schedule/timetable.js'
+import { createSettings } from './settings/settings.js'
+
+export interface SchedulerDeps {
+  config: Config
+  store: Store
+  bus: Bus
+  guard: Guard
+  log: Log & Parameters<typeof createApp>[0]['log']
+  now?: () => number
+  /** Names this replica in leases; unique per process. */
+  owner?: string
+}
+
+export interface Scheduler {
+  app: App
+  /** Begins to consume, drive runs and reconcile. The store's indexes must be there. */
+  start(): Promise<void>
+  /** Stops in order; what this replica drove is free for others at once. */
+  stop(): Promise<void>
+}
+
+/** Wires the whole service. No I/O until `start`. */
+export function createScheduler(deps: SchedulerDeps): Scheduler {
+  const { config, bus, guard, log, now = Date.now } = deps
+  const stores = createStores(deps.store)
+  const backlog = createBacklog(now)
+  const { engine, outbox } = createDriver(stores, { ...deps, now, isBehind: backlog.isBehind })
+  const release = createRelease({ executions: stores.executions.collection, now, onReleased: engine.nudge })
+  const settings = engineSettings(config)
+  const tenantSettings = createSettings({
+    store: stores.settings,
+    autoEnable: config.AUTO_ENABLE_NEW_CLIENT,
+    timeZone: requireTimeZone(config.TIME_ZONE),
+    onTimeZone: (tenantId) => timetable.reschedule(tenantId)
+  })
+  const { timeZone } = tenantSettings
+  const presenceStore = createPresenceStore({
+    clients: stores.clients,
+    autoEnable: async (tenantId) => (await tenantSettings.get(tenantId, 'clients')).autoEnableNewClient,
+    now
+  })
+  const presence = createPresence({
+    store: presenceStore,
+    bus,
+    log,
+    connectGraceMs: settings.connectGraceMs,
+    release,
+    onServer: () => engine.nudge()
+  })
+  const { executions, runs } = stores
+  const onReport = createOnReport({ ...settings, executions, log, now, onProgress: engine.onProgress })
+  const onStaged = createOnStaged({ runs, log, onProgress: async (runIds) => engine.nudge(runIds) })
+  const consumers = createConsumers({
+    bus,
+    log,
+    presence,
+    onReport,
+    onStaged,
+    offers: createOffers({ ...stores, bus, log }),
+    backlog,
+    onRunFinished: (event) => operations.alerts.onRunFinished(event),
+    reconcileMs: config.RECONCILE_MS
+  })
+  const watch = repeatEvery(
+    config.SAMPLE_MS,
+    [() => stores.samples.take(now(), config.SAMPLE_MS), () => operations.alerts.watchClients()],
+    log
+  )
+  const operations = createOperations(stores, {
+    now,
+    timeZone,
+    release,
+    endNow: () => engine.nudge(),
+    offlineMs: config.ALERT_OFFLINE_MINUTES * 60_000
+  })
+  const openRun = createOpenRun({
+    ...stores,
+    memberIds: operations.groups.memberIds,
+    log,
+    now,
+    deadlineHours: config.RUN_DEADLINE_HOURS,
+    repeatMs: config.RUN_REPEAT_MS,
+    onOpened: () => engine.nudge()
+  })
+  const runControl = createRunControl({ runs, now, stopGraceMs: settings.stopGraceMs, onChanged: () => engine.nudge() })
+  const timetable = createTimetable({
+    jobs: stores.jobs.scheduled,
+    openRun,
+    timeZone,
+    log,
+    now,
+    sweepMs: settings.sweepMs
+  })
+
+  const pruning = createPruneAlarm({ runs, executions, log, now, retentionDays: config.RETENTION_DAYS })
+
+  return {
+    app: createSchedulerApp({
+      routes: restRoutes({
+        ...operations,
+        settings: tenantSettings,
+        jobLinks: stores.jobLinks,
+        members: stores.members,
+        openRun,
+        runControl,
+        now
+      }),
+      config,
+      bus,
+      store: deps.store,
+      guard,
+      log,
+      backlog
+    }),
+    async start() {
+      outbox.start()
+      engine.start()
+      timetable.start()
+      pruning.start()
+      await consumers.start()
+      watch.start()
+    },
+    async stop() {
+      await watch.stop()
+      await consumers.stop()
+      await pruning.stop()
+      await timetable.stop()
+      await engine.stop()
+      await outbox.stop()
+    }
+  }
+}
+
+export interface SchedulerAppDeps {
+  routes: Route[]
+  config: Config
+  bus: Bus
+  store: Store
+  guard: Guard
+  log: SchedulerDeps['log']
+  backlog: Backlog
+}
+
+function createSchedulerApp(deps: SchedulerAppDeps): App {
+  const { routes, config, bus, store, guard, log, backlog } = deps
+  const metrics = createMetrics('scheduler')
+  new Gauge({
+    name: 'scheduler_uplink_lag_seconds',
+    help: 'Age of the oldest message of a machine that is being worked on',
+    registers: [metrics.registry],
+    collect() {
+      this.set(backlog.lagMs() / 1000)
+    }
+  })
+  return createApp({
+    service: 'scheduler',
+    metrics,
+    log,
+    guard,
+    checkReplies: config.CHECK_REPLIES,
+    checks: { nats: bus.isReady, mongodb: store.ready },
+    apis: [{ dialect: dialects.sdes, routes }]
+  })
+}

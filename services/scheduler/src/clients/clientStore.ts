@@ -1,0 +1,200 @@
+import {
+  type Counters,
+  containsPattern,
+  type Page,
+  type PageOf,
+  pageOf,
+  type Store,
+  toConflict
+} from '@fleetgate/store'
+import { type Model, type mongo, type QueryFilter, Schema } from 'mongoose'
+import type { MemberFilter } from '../groups/memberFilter.js'
+import type { Rule } from '../groups/rule.js'
+import { rangeFilter, type TimeRanges } from '../sdesFields.js'
+import type { Client, ClientDraft, Status } from './client.js'
+
+const clientSchema = new Schema<Client>({
+  _id: { type: String, required: true },
+  tenantId: { type: String, required: true },
+  clientId: { type: Number, required: true },
+  mqttClientId: { type: String, required: true },
+  username: String,
+  ip: String,
+  enabled: { type: Boolean, required: true },
+  role: { type: String, required: true },
+  status: { type: String, required: true },
+  connectedAt: Number,
+  disconnectedAt: Number,
+  helloAt: Number,
+  version: String,
+  attributes: { type: [{ _id: false, name: String, value: String, number: Number }], default: [] },
+  assigned: {
+    type: [{ _id: false, attributeId: Number, name: String, value: String, number: Number }],
+    default: undefined
+  },
+  groupIds: { type: [Number], default: undefined },
+  toldAwayAt: Number,
+  createdAt: { type: Number, required: true }
+})
+clientSchema.index({ tenantId: 1, clientId: 1 }, { unique: true })
+clientSchema.index({ tenantId: 1, mqttClientId: 1 }, { unique: true })
+clientSchema.index({ tenantId: 1, status: 1, role: 1, clientId: 1 })
+clientSchema.index({ tenantId: 1, username: 1, clientId: 1 })
+clientSchema.index({ status: 1, connectedAt: 1 })
+clientSchema.index({ status: 1, enabled: 1, disconnectedAt: 1, toldAwayAt: 1 })
+clientSchema.index({ tenantId: 1, enabled: 1, clientId: 1 })
+clientSchema.index({ tenantId: 1, connectedAt: 1 })
+clientSchema.index({ tenantId: 1, disconnectedAt: 1 })
+clientSchema.index({ tenantId: 1, createdAt: 1 })
+clientSchema.index({ tenantId: 1, groupIds: 1, clientId: 1 })
+for (const list of ['attributes', 'assigned']) {
+  clientSchema.index({ tenantId: 1, [`${list}.name`]: 1, [`${list}.value`]: 1, [`${list}.number`]: 1 })
+}
+
+export interface ClientFilter {
+  tenantId: string
+  /** Only these: the clients of a job. */
+  among?: readonly number[] | undefined
+  /** Only those of one of these groups, or whatever else these conditions describe. */
+  anyOf?: readonly MemberFilter[] | undefined
+  /** Only those that this holds for too. */
+  where?: MemberFilter | undefined
+  clientId?: number | undefined
+  username?: string | undefined
+  usernameContain?: string | undefined
+  mqttClientIds?: readonly string[] | undefined
+  mqttClientIdContain?: string | undefined
+  status?: Status | undefined
+  enabled?: boolean | undefined
+  ranges?: TimeRanges<'connectedAt' | 'disconnectedAt' | 'createdAt'> | undefined
+}
+
+/** A filter as callers write it: an attribute still has to be looked up. */
+export interface ClientWish extends ClientFilter {
+  attribute?: (Pick<Rule, 'property' | 'operation'> & { value: string }) | undefined
+}
+
+export type Presence = Pick<Client, 'clientId' | 'mqttClientId' | 'enabled' | 'status'>
+
+export interface ClientStore {
+  readonly model: Model<Client>
+  readonly collection: mongo.Collection<Client>
+  readonly counters: Counters
+  insert(tenantId: string, draft: ClientDraft, now: number): Promise<Client>
+  find(tenantId: string, clientId: number): Promise<Client | undefined>
+  findMany(tenantId: string, clientIds: readonly number[]): Promise<Client[]>
+  list(filter: ClientFilter, page: Page): Promise<PageOf<Client>>
+  /** Changes what is given; nothing where there is no such client. */
+  update(tenantId: string, clientId: number, change: Partial<ClientDraft>): Promise<Client | undefined>
+  remove(tenantId: string, clientId: number): Promise<boolean>
+  presenceOf(tenantId: string, clientIds: readonly number[]): Promise<Presence[]>
+  onlineServers(tenantId: string): Promise<Presence[]>
+  enabledAmong(tenantId: string, clientIds: readonly number[]): Promise<number[]>
+  /** Those of the ids that name no client of the tenant. */
+  unknownAmong(tenantId: string, clientIds: readonly number[]): Promise<number[]>
+}
+
+export function clientKey(tenantId: string, clientId: number): string {
+  return `${tenantId}:${clientId}`
+}
+
+const taken = 'a client with this mqttClientId exists'
+/** More SERVER machines than this are not looked at for one file. */
+const maxServers = 100
+
+export function createClientStore(store: Store, counters: Counters): ClientStore {
+  const model = store.model<Client>('clients', clientSchema)
+  const presence = { _id: 0, clientId: 1, mqttClientId: 1, enabled: 1, status: 1 } as const
+
+  async function idsOf(filter: Record<string, unknown>): Promise<number[]> {
+    const found = await model
+      .find(filter as QueryFilter<Client>, { _id: 0, clientId: 1 })
+      .sort({ clientId: 1 })
+      .lean()
+    return found.map(({ clientId }) => clientId)
+  }
+
+  return {
+    model,
+    collection: model.collection as unknown as mongo.Collection<Client>,
+    counters,
+
+    async insert(tenantId, draft, now) {
+      const clientId = await counters.next(tenantId, 'client')
+      const client: Client = {
+        _id: clientKey(tenantId, clientId),
+        tenantId,
+        clientId,
+        ...draft,
+        status: 'OFFLINE',
+        attributes: [],
+        createdAt: now
+      }
+      await model.create(client).catch((error) => toConflict(error, taken, { field: 'mqttClientId' }))
+      return client
+    },
+
+    find: async (tenantId, clientId) => (await model.findOne({ tenantId, clientId }).lean<Client>()) ?? undefined,
+    findMany: (tenantId, clientIds) =>
+      model
+        .find({ tenantId, clientId: { $in: [...clientIds] } })
+        .lean<Client[]>()
+        .exec(),
+    list: (filter, page) =>
+      pageOf(model.find<Client>(toFilter(filter)).sort('clientId'), page) as Promise<PageOf<Client>>,
+
+    async update(tenantId, clientId, change) {
+      const query = model.findOneAndUpdate({ tenantId, clientId }, { $set: change }, { returnDocument: 'after' })
+      const found = await query.lean<Client>().catch((error) => toConflict(error, taken, { field: 'mqttClientId' }))
+      return found ?? undefined
+    },
+
+    async remove(tenantId, clientId) {
+      return (await model.deleteOne({ tenantId, clientId })).deletedCount > 0
+    },
+
+    presenceOf: (tenantId, clientIds) =>
+      model
+        .find({ tenantId, clientId: { $in: [...clientIds] } }, presence)
+        .lean<Presence[]>()
+        .exec(),
+
+    onlineServers: (tenantId) =>
+      model
+        .find({ tenantId, status: 'ONLINE', role: 'SERVER', enabled: true }, presence)
+        .sort({ clientId: 1 })
+        .limit(maxServers)
+        .lean<Presence[]>()
+        .exec(),
+
+    enabledAmong: (tenantId, clientIds) => idsOf({ tenantId, clientId: { $in: [...clientIds] }, enabled: true }),
+
+    async unknownAmong(tenantId, clientIds) {
+      const known = new Set(await idsOf({ tenantId, clientId: { $in: [...clientIds] } }))
+      return clientIds.filter((id) => !known.has(id))
+    }
+  }
+}
+
+/** Matches nothing where there is no condition: `$or` of an empty list is an error to the database. */
+export function anyOf(conditions: readonly MemberFilter[]): Record<string, unknown> {
+  return conditions.length > 0 ? { $or: [...conditions] } : { clientId: { $in: [] } }
+}
+
+function toFilter(filter: ClientFilter): QueryFilter<Client> {
+  const { tenantId, among, clientId, username, usernameContain, mqttClientIds, mqttClientIdContain, status, enabled } =
+    filter
+  const parts: Record<string, unknown>[] = []
+  if (among) parts.push({ clientId: { $in: [...among] } })
+  if (filter.anyOf) parts.push(anyOf(filter.anyOf))
+  if (filter.where) parts.push(filter.where)
+  if (clientId !== undefined) parts.push({ clientId })
+  if (username !== undefined) parts.push({ username })
+  if (usernameContain !== undefined) parts.push({ username: containsPattern(usernameContain) })
+  if (mqttClientIds !== undefined) parts.push({ mqttClientId: { $in: [...mqttClientIds] } })
+  if (mqttClientIdContain !== undefined) parts.push({ mqttClientId: containsPattern(mqttClientIdContain) })
+  if (status !== undefined) parts.push({ status })
+  if (enabled !== undefined) parts.push({ enabled })
+  if (filter.ranges) parts.push(rangeFilter(filter.ranges))
+  return { tenantId, ...(parts.length > 0 ? { $and: parts } : {}) } as QueryFilter<Client>
+}

@@ -1,0 +1,58 @@
+import { AppError } from '@fleetgate/kit'
+import type { Page, PageOf } from '@fleetgate/store'
+import type { AttributeStore } from '../attributes/attributeStore.js'
+import { attributeFilter } from '../groups/memberFilter.js'
+import type { Client, ClientDraft } from './client.js'
+import type { ClientStore, ClientWish } from './clientStore.js'
+
+export interface ClientsDeps {
+  store: ClientStore
+  attributes: AttributeStore
+  now: () => number
+  /** Takes a client out of the jobs that it is bound to. */
+  unbind: (tenantId: string, clientId: number) => Promise<void>
+  release: (tenantId: string, mqttClientIds: string[], inMs: number) => Promise<void>
+}
+
+export interface Clients {
+  register(tenantId: string, draft: ClientDraft): Promise<Client>
+  get(tenantId: string, clientId: number): Promise<Client>
+  list(filter: ClientWish, page: Page): Promise<PageOf<Client>>
+  change(tenantId: string, clientId: number, change: Partial<ClientDraft>): Promise<void>
+  retire(tenantId: string, clientId: number): Promise<void>
+}
+
+export function createClients({ store, attributes, now, unbind, release }: ClientsDeps): Clients {
+  return {
+    register: (tenantId, draft) => store.insert(tenantId, draft, now()),
+
+    async get(tenantId, clientId) {
+      return (await store.find(tenantId, clientId)) ?? missing(clientId)
+    },
+
+    async list({ attribute, ...filter }, page) {
+      if (!attribute) return store.list(filter, page)
+      const { property, operation, value } = attribute
+      const defaults = await attributes.defaultsOf(filter.tenantId, [property])
+      const rule = { property, operation, operands: [value] }
+      return store.list({ ...filter, where: attributeFilter(rule, defaults.get(property)) }, page)
+    },
+
+    async change(tenantId, clientId, change) {
+      const client = (await store.update(tenantId, clientId, change)) ?? missing(clientId)
+      if (change.enabled) await release(tenantId, [client.mqttClientId], 0)
+    },
+
+    async retire(tenantId, clientId) {
+      const client = (await store.find(tenantId, clientId)) ?? missing(clientId)
+      await unbind(tenantId, clientId)
+      if (!(await store.remove(tenantId, clientId))) missing(clientId)
+      // What waited for it is due now, and found to wait in vain.
+      await release(tenantId, [client.mqttClientId], 0)
+    }
+  }
+}
+
+function missing(clientId: number): never {
+  throw new AppError('not_found', `client ${clientId} not found`)
+}

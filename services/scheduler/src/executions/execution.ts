@@ -1,0 +1,88 @@
+import type { ReportEvent } from '@fleetgate/kit'
+
+export const executionStates = ['QUEUED', 'DISPATCHED', 'RUNNING', 'SUCCEEDED', 'FAILED'] as const
+export type ExecutionState = (typeof executionStates)[number]
+
+/** Why a due execution is not sent: its machine cannot or may not work now. */
+export type Hold = 'NONE' | 'OFFLINE' | 'DISABLED'
+
+/** One event of a machine as it is kept: `at` is put right where the machine's clock was wrong. */
+export type LogEntry = Omit<ReportEvent, 'seq'>
+
+/** By the event's sequence number: the same event always lands in the same place, so order and repeats do not matter. */
+export type AttemptLog = Record<string, LogEntry>
+
+/** A report of an attempt that was already over; its events stand in that attempt's log and changed nothing. */
+export interface LateReport {
+  attempt: number
+  receivedAt: number
+  events: number
+}
+
+/** One run on one machine. */
+export interface Execution {
+  /** `<runId>-<clientId>`: making it twice makes one. Also the `reportId` of the SDES logs. */
+  _id: string
+  tenantId: string
+  runId: string
+  jobId: number
+  clientId: number
+  mqttClientId: string
+  username: string
+  ip: string
+  state: ExecutionState
+  /** Present until the final state: partial indexes hold only what is still to be done. */
+  open?: true
+  hold: Hold
+  attempt: number
+  /** Counts the commands sent, over all attempts. */
+  epoch: number
+  /** Commands sent since the machine was last heard. */
+  tries: number
+  maxAttempts: number
+  retryWaitMs: number
+  /** When the engine has to send a command (again). */
+  dueAt?: number
+  /** Names the bulk claim that sent the last command. */
+  claim?: string
+  createdAt: number
+  startedAt?: number
+  endedAt?: number
+  lastReportAt?: number
+  message?: string
+  log?: Record<string, AttemptLog>
+  /** How each attempt ended, as its machine said. */
+  ends?: Record<string, { at: number; message: string }>
+  lateReports?: LateReport[]
+}
+
+/** How an execution ends whose machine is no longer there. */
+export function goneEnd(now: number) {
+  return { state: 'FAILED' as const, endedAt: now, message: 'the machine was deleted' }
+}
+
+export function executionIdOf(runId: string, clientId: number): string {
+  return `${runId}-${clientId}`
+}
+
+export interface Counts {
+  total: number
+  succeeded: number
+  failed: number
+  running: number
+  waiting: number
+}
+
+export const noCounts: Counts = { total: 0, succeeded: 0, failed: 0, running: 0, waiting: 0 }
+
+export function toCounts(byState: Partial<Record<ExecutionState, number>>): Counts {
+  const { QUEUED = 0, DISPATCHED = 0, RUNNING = 0, SUCCEEDED = 0, FAILED = 0 } = byState
+  const waiting = QUEUED + DISPATCHED
+  return {
+    total: waiting + RUNNING + SUCCEEDED + FAILED,
+    succeeded: SUCCEEDED,
+    failed: FAILED,
+    running: RUNNING,
+    waiting
+  }
+}

@@ -1,0 +1,208 @@
+import type { Page, PageOf, Store } from '@fleetgate/store'
+import { pageOf } from '@fleetgate/store'
+import { type Model, type mongo, Schema } from 'mongoose'
+import { type Counts, type Execution, type ExecutionState, noCounts, toCounts } from './execution.js'
+import type { ExecutionHead } from './reports.js'
+
+const executionSchema = new Schema<Execution>(
+  {
+    _id: { type: String, required: true },
+    tenantId: { type: String, required: true },
+    runId: { type: String, required: true },
+    jobId: { type: Number, required: true },
+    clientId: { type: Number, required: true },
+    mqttClientId: { type: String, required: true },
+    username: String,
+    ip: String,
+    state: { type: String, required: true },
+    open: Boolean,
+    hold: { type: String, required: true },
+    attempt: { type: Number, required: true },
+    epoch: { type: Number, required: true },
+    tries: { type: Number, required: true },
+    maxAttempts: { type: Number, required: true },
+    retryWaitMs: { type: Number, required: true },
+    dueAt: Number,
+    claim: String,
+    createdAt: { type: Number, required: true },
+    startedAt: Number,
+    endedAt: Number,
+    lastReportAt: Number,
+    message: String,
+    log: Schema.Types.Mixed,
+    ends: Schema.Types.Mixed,
+    lateReports: Schema.Types.Mixed
+  },
+  { minimize: false }
+)
+const isOpen = { partialFilterExpression: { open: true } }
+executionSchema.index({ runId: 1, state: 1, clientId: 1 })
+executionSchema.index({ tenantId: 1, jobId: 1, createdAt: -1, clientId: 1 })
+executionSchema.index({ tenantId: 1, clientId: 1, createdAt: -1 })
+executionSchema.index({ tenantId: 1, createdAt: -1, clientId: 1 })
+// Moved once, at the end, not with every change of state.
+const isOver = { partialFilterExpression: { endedAt: { $exists: true } } }
+executionSchema.index({ tenantId: 1, state: 1, createdAt: -1, clientId: 1 }, isOver)
+executionSchema.index({ tenantId: 1, mqttClientId: 1, createdAt: -1 })
+executionSchema.index({ tenantId: 1, mqttClientId: 1 }, isOpen)
+executionSchema.index({ runId: 1, hold: 1, state: 1, dueAt: 1 }, isOpen)
+
+export type ExecutionCollection = mongo.Collection<Execution>
+
+export interface ExecutionFilter {
+  tenantId: string
+  runId?: string | undefined
+  jobId?: number | undefined
+  clientId?: number | undefined
+  states?: readonly ExecutionState[] | undefined
+  since?: number | undefined
+}
+
+/** A row of a list: everything but the log. */
+export type ExecutionRow = Omit<Execution, 'log' | 'ends' | 'lateReports'>
+
+export interface ExecutionStore {
+  /** The driver's own collection, for the engine's bulk work. */
+  readonly collection: ExecutionCollection
+  /** Inserts what is not there yet. */
+  insertMissing(executions: Execution[]): Promise<void>
+  find(tenantId: string, executionId: string): Promise<Execution | undefined>
+  findLatest(tenantId: string, jobId: number, clientId: number): Promise<Execution | undefined>
+  list(filter: ExecutionFilter, page: Page): Promise<PageOf<ExecutionRow>>
+  /** How the latest execution that is over ended, by client; clients without one are absent. */
+  latestEnds(tenantId: string, clientIds: readonly number[]): Promise<Map<number, ExecutionState>>
+  /** The runs of a machine, the newest first, as far as `limit` reaches. */
+  runIdsOf(tenantId: string, mqttClientId: string, limit: number): Promise<string[]>
+  /** Whole executions of one run, in order of the client's number. */
+  ofRun(runId: string, page: Page & { mqttClientId?: string | undefined }): Promise<Execution[]>
+  heads(ids: string[]): Promise<Map<string, ExecutionHead>>
+  count(runId: string): Promise<Counts>
+  /** Deletes at most so many executions of these runs; answers how many. */
+  removeSome(runIds: string[], limit: number): Promise<number>
+  /** Machines that work on these runs, or were told to; one that is offline holds up nobody. */
+  countAtWork(runIds: string[]): Promise<number>
+}
+
+const duplicateKey = 11000
+const lookupsAtOnce = 50
+const headFields = {
+  runId: 1,
+  tenantId: 1,
+  mqttClientId: 1,
+  attempt: 1,
+  maxAttempts: 1,
+  retryWaitMs: 1,
+  dueAt: 1,
+  state: 1,
+  open: 1,
+  log: 1
+} as const
+
+export function createExecutionStore(store: Store): ExecutionStore {
+  const model: Model<Execution> = store.model<Execution>('executions', executionSchema)
+  const collection = model.collection as unknown as ExecutionCollection
+
+  return {
+    collection,
+
+    async insertMissing(executions) {
+      if (executions.length === 0) return
+      await collection.insertMany(executions, { ordered: false }).catch(passDuplicates)
+    },
+
+    async find(tenantId, executionId) {
+      return (await model.findOne({ _id: executionId, tenantId }).lean<Execution>()) ?? undefined
+    },
+
+    async findLatest(tenantId, jobId, clientId) {
+      const query = model.findOne({ tenantId, jobId, clientId }).sort({ createdAt: -1 })
+      return (await query.lean<Execution>()) ?? undefined
+    },
+
+    list(filter, page) {
+      const { tenantId, runId, jobId, clientId, states, since } = filter
+      const query = model.find<ExecutionRow>({
+        tenantId,
+        ...(runId === undefined ? {} : { runId }),
+        ...(jobId === undefined ? {} : { jobId }),
+        ...(clientId === undefined ? {} : { clientId }),
+        ...(states === undefined ? {} : stateFilter(states)),
+        ...(since === undefined ? {} : { createdAt: { $gte: since } })
+      })
+      // A run's own list has one state's machines in order of their number; a job's list has the newest run first.
+      const order = runId === undefined ? '-createdAt clientId' : 'clientId'
+      return pageOf(query.select('-log -ends -lateReports').sort(order), page) as Promise<PageOf<ExecutionRow>>
+    },
+
+    async latestEnds(tenantId, clientIds) {
+      const ends = new Map<number, ExecutionState>()
+      for (let i = 0; i < clientIds.length; i += lookupsAtOnce) {
+        const some = clientIds.slice(i, i + lookupsAtOnce).map(async (clientId) => {
+          const query = model.findOne({ tenantId, clientId, endedAt: { $exists: true } }, { state: 1 })
+          const found = await query.sort({ createdAt: -1 }).lean<Pick<Execution, 'state'>>()
+          if (found) ends.set(clientId, found.state)
+        })
+        await Promise.all(some)
+      }
+      return ends
+    },
+
+    async runIdsOf(tenantId, mqttClientId, limit) {
+      const query = model.find({ tenantId, mqttClientId }, { _id: 0, runId: 1 }).sort({ createdAt: -1 }).limit(limit)
+      return (await query.lean<Pick<Execution, 'runId'>[]>()).map(({ runId }) => runId)
+    },
+
+    ofRun: (runId, { mqttClientId, offset, limit }) =>
+      model
+        .find({ runId, ...(mqttClientId === undefined ? {} : { mqttClientId }) })
+        .sort({ clientId: 1 })
+        .skip(offset)
+        .limit(limit)
+        .lean<Execution[]>()
+        .exec(),
+
+    async heads(ids) {
+      const found = await collection.find({ _id: { $in: ids } }, { projection: headFields }).toArray()
+      return new Map(found.map((head) => [head._id, head as ExecutionHead]))
+    },
+
+    async removeSome(runIds, limit) {
+      const found = collection.find({ runId: { $in: runIds } }, { projection: { _id: 1 } })
+      const ids = (await found.limit(limit).toArray()).map(({ _id }) => _id)
+      if (ids.length > 0) await collection.deleteMany({ _id: { $in: ids } })
+      return ids.length
+    },
+
+    countAtWork: (runIds) =>
+      collection.countDocuments({
+        runId: { $in: runIds },
+        open: true,
+        hold: 'NONE',
+        state: { $in: ['DISPATCHED', 'RUNNING'] }
+      }),
+
+    async count(runId) {
+      const groups = await collection
+        .aggregate<{ _id: ExecutionState; n: number }>([
+          { $match: { runId } },
+          { $group: { _id: '$state', n: { $sum: 1 } } }
+        ])
+        .toArray()
+      return groups.length === 0 ? noCounts : toCounts(Object.fromEntries(groups.map(({ _id, n }) => [_id, n])))
+    }
+  }
+}
+
+/** With the field of which there is an index for these states. */
+function stateFilter(states: readonly ExecutionState[]): Record<string, unknown> {
+  const state = { $in: [...states] }
+  const areFinal = states.every((one) => one === 'SUCCEEDED' || one === 'FAILED')
+  return areFinal ? { state, endedAt: { $exists: true } } : { state }
+}
+
+/** For insertMany: what was already there was the point of the deterministic id. */
+export function passDuplicates(error: unknown): void {
+  const failures = (error as { writeErrors?: { code?: number } | { code?: number }[] }).writeErrors
+  const list = failures === undefined ? [] : Array.isArray(failures) ? failures : [failures]
+  if (list.length === 0 || list.some(({ code }) => code !== duplicateKey)) throw error
+}

@@ -1,0 +1,44 @@
+import { compile, type Delivered, type Log, Report, type UplinkMessage } from '@fleetgate/kit'
+import { applyChanges } from './applyChanges.js'
+import type { ExecutionStore } from './executionStore.js'
+import { planChanges, type ReceivedReport } from './reports.js'
+
+const checkReport = compile(Report)
+
+export interface OnReportDeps {
+  executions: ExecutionStore
+  log: Log
+  now: () => number
+  silenceTimeoutMs: number
+  /** Told which runs have moved. */
+  onProgress: (runIds: string[]) => Promise<void>
+}
+
+/** up/report: one read and one bulk write for a whole batch; the batch is acknowledged after that. */
+export function createOnReport(deps: OnReportDeps) {
+  return async function onReport(messages: readonly Delivered<UplinkMessage>[]): Promise<void> {
+    const reports = messages.flatMap(({ data }) => parse(data, deps.log))
+    if (reports.length === 0) return
+    const heads = await deps.executions.heads([...new Set(reports.map(({ report }) => report.executionId))])
+    const { changes, refusals } = planChanges(reports, heads)
+    for (const refusal of refusals) deps.log.warn(refusal, 'report refused')
+    if (changes.length === 0) return
+    const { log, silenceTimeoutMs } = deps
+    await applyChanges(changes, { executions: deps.executions.collection, log, now: deps.now(), silenceTimeoutMs })
+    for (const { executionId, attempt, isLate } of changes) {
+      if (isLate) log.info({ executionId, attempt }, 'late report of an older attempt kept, not applied')
+    }
+    await deps.onProgress([...new Set(changes.flatMap(({ runId, transition }) => (transition ? [runId] : [])))])
+  }
+}
+
+function parse(message: UplinkMessage, log: Log): ReceivedReport[] {
+  const { tenantId, clientId, receivedAt } = message
+  try {
+    const report = checkReport(JSON.parse(Buffer.from(message.payload).toString('utf8')))
+    return [{ tenantId, clientId, receivedAt, report }]
+  } catch (error) {
+    log.warn({ clientId, reason: (error as Error).message }, 'report is not readable, dropped')
+    return []
+  }
+}

@@ -1,0 +1,135 @@
+import { type Bus, type Log, newId } from '@fleetgate/kit'
+import { createCounters, createOutbox, type Store } from '@fleetgate/store'
+import { createAlertStore } from './alerts/alertStore.js'
+import { createAlerts } from './alerts/alerts.js'
+import { createAttributeStore } from './attributes/attributeStore.js'
+import { createAttributes } from './attributes/attributes.js'
+import { createValueStore } from './attributes/valueStore.js'
+import { createAssignments } from './bindings/assignments.js'
+import { createBindings } from './bindings/bindings.js'
+import { createAwayStore } from './clients/awayStore.js'
+import { createClientStore } from './clients/clientStore.js'
+import { createClients } from './clients/clients.js'
+import { createMemberStore } from './clients/memberStore.js'
+import { type Config, engineSettings } from './config.js'
+import { createDashboard } from './dashboard/dashboard.js'
+import { createSampleStore } from './dashboard/sampleStore.js'
+import { createExecutionStore } from './executions/executionStore.js'
+import type { createRelease } from './executions/release.js'
+import { createGroupStore } from './groups/groupStore.js'
+import { createGroups } from './groups/groups.js'
+import { createJobBindStore } from './jobs/jobBindStore.js'
+import { createJobStore } from './jobs/jobStore.js'
+import { createJobs } from './jobs/jobs.js'
+import { createUpcoming } from './jobs/upcoming.js'
+import { createHistories } from './logs/histories.js'
+import { createLogs } from './logs/logs.js'
+import { createAllowance } from './runs/allowance.js'
+import { createDispatch } from './runs/dispatch.js'
+import { createEngine } from './runs/engine.js'
+import { createLeases } from './runs/leases.js'
+import { createPrepare } from './runs/prepare.js'
+import { createRunStatistics } from './runs/runStatistics.js'
+import { createRunStore } from './runs/runStore.js'
+import { createSettle } from './runs/settle.js'
+import type { TimeZoneOf } from './schedule/nextRun.js'
+import { createSettingsStore } from './settings/settingsStore.js'
+import { createTaskStore } from './tasks/taskStore.js'
+import { createTasks } from './tasks/tasks.js'
+
+export type Stores = ReturnType<typeof createStores>
+
+export function createStores(store: Store) {
+  const counters = createCounters(store)
+  const clients = createClientStore(store, counters)
+  const jobs = createJobStore(store, counters)
+  const runs = createRunStore(store)
+  return {
+    counters,
+    clients,
+    away: createAwayStore(clients),
+    samples: createSampleStore(store, clients),
+    alerts: createAlertStore(store),
+    members: createMemberStore(clients),
+    attributes: createAttributeStore(store, counters),
+    groups: createGroupStore(store, counters),
+    settings: createSettingsStore(store),
+    tasks: createTaskStore(store, counters),
+    jobs,
+    jobLinks: createJobBindStore(jobs),
+    runs,
+    statistics: createRunStatistics(runs),
+    executions: createExecutionStore(store)
+  }
+}
+
+export interface DriverDeps {
+  config: Config
+  bus: Bus
+  log: Log
+  /** Names this replica in leases; unique per process. */
+  owner?: string | undefined
+  now: () => number
+  isBehind: () => boolean
+}
+
+/** What drives runs on: the engine and all that it works with. */
+export function createDriver(stores: Stores, deps: DriverDeps) {
+  const { config, bus, log, owner = newId(), now, isBehind } = deps
+  const { runs, executions, clients } = stores
+  const settings = engineSettings(config)
+  const leases = createLeases(runs.collection, owner, settings.leaseMs)
+  const outbox = createOutbox({ model: runs.model, bus, log })
+  const shared = { bus, log, now, settings }
+  const prepare = createPrepare({ ...stores, ...shared, leases })
+  const allowance = createAllowance({ runs, executions, leases, now })
+  const dispatch = createDispatch({ executions, clients, allowance, ...shared, isBehind })
+  const settle = createSettle({ runs, executions, leases, outbox, log, now, settings })
+  const engine = createEngine({ runs, executions, leases, prepare, dispatch, settle, log, now, settings, isBehind })
+  return { engine, outbox }
+}
+
+export interface OperationDeps {
+  now: () => number
+  timeZone: TimeZoneOf
+  release: ReturnType<typeof createRelease>
+  /** Open runs of a deleted job end at once. */
+  endNow: () => void
+  /** How long a client may be offline without an alert. */
+  offlineMs: number
+}
+
+export function createOperations(stores: Stores, { now, timeZone, release, endNow, offlineMs }: OperationDeps) {
+  const { counters, clients, members, attributes, tasks, jobs, jobLinks, runs, executions } = stores
+  const groups = createGroups({
+    store: stores.groups,
+    clients: members,
+    attributes,
+    now,
+    unbind: (tenantId, id) => jobs.unbindEverywhere(tenantId, { bound: 'groupIds', id, now: now() })
+  })
+  return {
+    groups,
+    attributes: createAttributes({ store: attributes, values: createValueStore(clients) }),
+    bindings: createBindings({ ...stores, now }),
+    assignments: createAssignments({ jobLinks, groups, members }),
+    clients: createClients({
+      store: clients,
+      attributes,
+      now,
+      release,
+      unbind: (tenantId, id) => jobs.unbindEverywhere(tenantId, { bound: 'clientIds', id, now: now() })
+    }),
+    tasks: createTasks({
+      store: tasks,
+      counters,
+      now,
+      unbind: (tenantId, id) => jobs.unbindEverywhere(tenantId, { bound: 'taskIds', id, now: now() })
+    }),
+    jobs: createJobs({ store: jobs, runs, timeZone, now, onExpired: endNow }),
+    logs: createLogs({ runs, executions, now }),
+    alerts: createAlerts({ store: stores.alerts, clients: stores.away, offlineMs, now }),
+    dashboard: createDashboard({ ...stores, upcoming: createUpcoming(jobs, timeZone) }),
+    histories: createHistories({ runs, executions })
+  }
+}

@@ -1,0 +1,196 @@
+import { type Bus, deliver, type ExecutionTask, type Log, newId, type Source } from '@fleetgate/kit'
+import type { mongo } from 'mongoose'
+import type { ClientStore } from '../clients/clientStore.js'
+import type { EngineSettings } from '../config.js'
+import { type Execution, goneEnd, type Hold } from '../executions/execution.js'
+import type { ExecutionStore } from '../executions/executionStore.js'
+import type { Allowance, Allowed } from './allowance.js'
+import { type Due, dueFields, dueFilter, type GivesOut } from './due.js'
+import type { HeldRun } from './leases.js'
+
+export interface DispatchDeps {
+  executions: ExecutionStore
+  clients: ClientStore
+  allowance: Allowance
+  bus: Bus
+  log: Log
+  now: () => number
+  settings: EngineSettings
+  /** True while answers may lie unread: nobody is asked again then. */
+  isBehind: () => boolean
+}
+
+export interface Commands {
+  tasks: ExecutionTask[]
+  sources: Record<string, Source>
+}
+
+const pageSize = 1000
+const targetsPerCommand = 200
+const longestWaitMs = 60_000
+
+/**
+ * Sends the command of every execution of a run that is due: waiting ones, ones whose machine has not confirmed, ones
+ * whose machine is silent or has come back. Claiming is a bulk write guarded by the epoch read, so of two replicas only
+ * one sends a given epoch; a crash between claim and command is healed by the claim's own due time.
+ */
+export function createDispatch(deps: DispatchDeps): (held: HeldRun, commands: Commands) => Promise<void> {
+  const { now, settings } = deps
+  const executions = deps.executions.collection
+
+  /** Without a limit all of them in one look; with one, those that were sent before and as many new ones as there is room for. */
+  async function findDue(run: HeldRun, { givesOut, room }: Allowed): Promise<Due[]> {
+    const look = (givesOut: GivesOut, limit: number) =>
+      executions
+        .find(dueFilter([run._id], { now: now(), isBehind: deps.isBehind(), givesOut }), { projection: dueFields })
+        .limit(limit)
+        .toArray() as Promise<Due[]>
+    if (!givesOut) return look('NOTHING', pageSize)
+    if (room === Number.POSITIVE_INFINITY) return look('ALL', pageSize)
+    const again = await look('AGAIN', pageSize)
+    return room === 0 ? again : [...again, ...(await look('NEW', Math.min(room, pageSize)))]
+  }
+
+  /** Puts aside what cannot be sent; answers what can. */
+  async function sift(held: HeldRun, due: Due[]): Promise<Due[]> {
+    const places = await presence(held.tenantId, due)
+    const offline = due.filter(({ clientId }) => places.get(clientId) === 'OFFLINE')
+    const disabled = due.filter(({ clientId }) => places.get(clientId) === 'DISABLED')
+    await hold(offline, 'OFFLINE')
+    await hold(disabled, 'DISABLED')
+    await failGone(due.filter(({ clientId }) => !places.has(clientId)))
+    await lookAgain(held, [...offline, ...disabled])
+    return due.filter(({ clientId }) => places.get(clientId) === 'NONE')
+  }
+
+  /** One that came back, or was deleted, between the look and the hold would wait for ever. */
+  async function lookAgain(held: HeldRun, aside: Due[]): Promise<void> {
+    if (aside.length === 0) return
+    const places = await presence(held.tenantId, aside)
+    await hold(
+      aside.filter(({ clientId }) => places.get(clientId) === 'NONE'),
+      'NONE'
+    )
+    await failGone(aside.filter(({ clientId }) => !places.has(clientId)))
+  }
+
+  async function presence(tenantId: string, due: Due[]): Promise<Map<number, Hold>> {
+    const found = await deps.clients.presenceOf(
+      tenantId,
+      due.map(({ clientId }) => clientId)
+    )
+    return new Map(
+      found.map(({ clientId, enabled, status }) => [
+        clientId,
+        !enabled ? 'DISABLED' : status === 'ONLINE' ? 'NONE' : 'OFFLINE'
+      ])
+    )
+  }
+
+  async function hold(due: Due[], reason: Hold): Promise<void> {
+    if (due.length === 0) return
+    await executions.updateMany({ _id: { $in: due.map(({ _id }) => _id) }, open: true }, { $set: { hold: reason } })
+  }
+
+  async function failGone(due: Due[]): Promise<void> {
+    if (due.length === 0) return
+    const filter = { _id: { $in: due.map(({ _id }) => _id) }, open: true as const }
+    await executions.updateMany(filter, { $set: goneEnd(now()), $unset: { open: '', dueAt: '', claim: '' } } as never)
+  }
+
+  /** One bulk write, with one update per distinct (state, attempt, epoch, tries): in the usual case one in all. */
+  async function claim(due: Due[]): Promise<Due[]> {
+    const claimId = newId()
+    const writes = groupsOf(due).map((group) => claimWrite(group, { claimId, now: now(), ...settings }))
+    await executions.bulkWrite(writes, { ordered: false })
+    const ours = { _id: { $in: due.map(({ _id }) => _id) }, open: true as const, claim: claimId }
+    return executions.find(ours, { projection: dueFields }).toArray() as Promise<Due[]>
+  }
+
+  async function send(held: HeldRun, claimed: Due[], commands: Commands): Promise<void> {
+    const common = { runId: held._id, jobId: held.jobId, ...commands }
+    const expiresInMs = Math.max(1, held.deadlineAt - now())
+    const batches = chunksOf(claimed, targetsPerCommand).map((chunk) => {
+      const targets = chunk.map(({ _id, mqttClientId, attempt, epoch }) => ({
+        clientId: mqttClientId,
+        own: { executionId: _id, attempt, epoch, expiresInMs }
+      }))
+      // The epoch of its first target names a batch: a repeated publish of the same claim is dropped by the stream.
+      const id = `${chunk[0]?._id}:${chunk[0]?.epoch}`
+      return deps.bus.command(deliver, { tenantId: held.tenantId, channel: 'execution', common, targets }, { id })
+    })
+    await Promise.all(batches)
+  }
+
+  /** Answers how many were looked at. */
+  async function givePage(held: HeldRun, allowed: Allowed, commands: Commands): Promise<number> {
+    const due = await findDue(held, allowed)
+    if (due.length === 0) return 0
+    const isNew = ({ state }: Due) => state === 'QUEUED'
+    const taken = due.filter(isNew).length
+    await deps.allowance.take(held, allowed, taken)
+    const ready = await sift(held, due)
+    await deps.allowance.take(held, allowed, ready.filter(isNew).length - taken)
+    if (ready.length > 0) {
+      const claimed = await claim(ready)
+      await send(held, claimed, commands)
+      deps.log.info({ runId: held._id, machines: claimed.length }, 'commands sent')
+    }
+    return due.length
+  }
+
+  return async function dispatch(held, commands) {
+    for (;;) {
+      const allowed = await deps.allowance.look(held)
+      if (!allowed) return
+      const looked = await givePage(held, allowed, commands)
+      const isPageFull = looked >= pageSize
+      // Where room is short, machines that had to be put aside left some of it.
+      const hasMore = allowed.room === Number.POSITIVE_INFINITY || looked === 0 ? isPageFull : true
+      if (!hasMore) return
+    }
+  }
+}
+
+interface ClaimTimes extends EngineSettings {
+  claimId: string
+  now: number
+}
+
+function claimWrite(group: Due[], times: ClaimTimes): mongo.AnyBulkWriteOperation<Execution> {
+  const [{ state, attempt, epoch, tries }] = group as [Due]
+  return {
+    updateMany: {
+      filter: { _id: { $in: group.map(({ _id }) => _id) }, open: true, state, attempt, epoch },
+      update: {
+        $set: {
+          state: state === 'QUEUED' ? 'DISPATCHED' : state,
+          claim: times.claimId,
+          dueAt: times.now + waitOf(state, tries, times)
+        },
+        $inc: { epoch: 1, tries: 1 }
+      }
+    }
+  }
+}
+
+/** A machine at work is asked again each minute; one that does not confirm soon at first, then ever more rarely. */
+function waitOf(state: Due['state'], tries: number, { ackTimeoutMs, silenceTimeoutMs }: EngineSettings): number {
+  if (state === 'RUNNING') return silenceTimeoutMs
+  return Math.min(ackTimeoutMs * 2 ** Math.min(tries, 10), Math.max(longestWaitMs, ackTimeoutMs))
+}
+
+function groupsOf(due: Due[]): Due[][] {
+  const groups = new Map<string, Due[]>()
+  for (const one of due) {
+    const key = `${one.state}/${one.attempt}/${one.epoch}/${one.tries}`
+    const group = groups.get(key)
+    if (group) group.push(one)
+    else groups.set(key, [one])
+  }
+  return [...groups.values()]
+}
+
+function chunksOf<T>(items: T[], size: number): T[][] {
+  return Array.from({ length: Math.ceil(items.length / size) }, (_, i) => items.slice(i * size, (i + 1) * size))
+}

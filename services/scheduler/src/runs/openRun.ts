@@ -1,0 +1,184 @@
+import { AppError, type Log, newId } from '@fleetgate/kit'
+import { isDuplicateKey } from '@fleetgate/store'
+import type { ClientStore } from '../clients/clientStore.js'
+import { noCounts } from '../executions/execution.js'
+import type { Job } from '../jobs/job.js'
+import type { JobStore } from '../jobs/jobStore.js'
+import type { Task } from '../tasks/task.js'
+import type { TaskStore } from '../tasks/taskStore.js'
+import { type Run, type RunLimits, type RunTask, sourcesOf, taskListLimit } from './run.js'
+import type { RunRow, RunStore } from './runStore.js'
+
+export interface OpenRunDeps {
+  runs: RunStore
+  jobs: JobStore
+  tasks: TaskStore
+  clients: ClientStore
+  /** The machines of groups at this moment. */
+  memberIds: (tenantId: string, groupIds: readonly number[]) => Promise<number[]>
+  log: Log
+  now: () => number
+  deadlineHours: number
+  repeatMs: number
+  onOpened: (runId: string) => void
+}
+
+export interface OpenRunInput {
+  tenantId: string
+  jobId: number
+  idempotencyKey?: string | undefined
+  /** A moment of the job's schedule; what still waits at `endsAt` waits no longer. */
+  moment?: { at: number; endsAt: number | undefined } | undefined
+}
+
+/** What the document of a run can hold. */
+const maxTargets = 500_000
+
+/**
+ * Runs a job by hand, or at a moment of its schedule, which runs it once. By hand, a repeat gives the run that is there: under the same idempotency key always, without one while
+ * the job's latest run is open and young. Answers the run's id.
+ */
+export function createOpenRun(deps: OpenRunDeps) {
+  const { runs, now } = deps
+
+  async function targetsOf(job: Job): Promise<number[]> {
+    const members = await deps.memberIds(job.tenantId, job.groupIds ?? [])
+    const bound = [...new Set([...job.clientIds, ...members])]
+    if (bound.length === 0) throw refused('the job has no clients: bind some, or groups that have some')
+    const targets = await deps.clients.enabledAmong(job.tenantId, bound)
+    if (targets.length === 0) throw refused('every client of the job is disabled')
+    if (targets.length > maxTargets) throw refused(`the job has more than ${maxTargets} clients`)
+    return targets
+  }
+
+  async function tasksOf(job: Job): Promise<RunTask[]> {
+    if (job.taskIds.length === 0) throw refused('the job has no tasks: bind some first')
+    const found = await deps.tasks.findMany(job.tenantId, job.taskIds)
+    const tasks = freeze(job, found)
+    if (tasks.length === 0) throw refused('the job has no enabled task with a step')
+    if (JSON.stringify(tasks).length > taskListLimit) throw refused('the tasks of the job are too long to send')
+    return tasks
+  }
+
+  async function insert(run: Run): Promise<string | undefined> {
+    try {
+      await runs.insert(run)
+      return run._id
+    } catch (error) {
+      if (isDuplicateKey(error)) return undefined
+      throw error
+    }
+  }
+
+  return async function openRun({ tenantId, jobId, idempotencyKey, moment }: OpenRunInput): Promise<string> {
+    const job = await deps.jobs.find(tenantId, jobId)
+    if (!job) throw new AppError('not_found', `job ${jobId} not found`)
+    const latest = await runs.findLatest(tenantId, jobId)
+    const triggerKey = triggerKeyOf({ idempotencyKey, moment, latest })
+    const isNamed = idempotencyKey !== undefined || moment !== undefined
+    const known = isNamed ? await runs.findByTrigger(tenantId, jobId, triggerKey) : undefined
+    if (known) return known._id
+    if (!isNamed && latest && isFresh(latest, now(), deps.repeatMs)) return latest._id
+    if (!job.enabled) throw refused('the job is disabled')
+    const [tasks, targetIds] = [await tasksOf(job), await targetsOf(job)]
+    // Later than the latest run, whatever the clocks of replicas say: the order of runs decides about repeats.
+    const createdAt = Math.max(now(), (latest?.createdAt ?? 0) + 1)
+    const run = newRun(job, { tasks, targetIds, triggerKey, moment, createdAt, deadlineHours: deps.deadlineHours })
+    const opened = await insert(run)
+    if (!opened) {
+      // Two requests of one moment name the same trigger; the index let one of them open the run.
+      const winner = await runs.findByTrigger(tenantId, jobId, triggerKey)
+      if (!winner) throw new AppError('unavailable', 'the run could not be opened, try again')
+      return winner._id
+    }
+    deps.log.info({ tenantId, jobId, runId: opened, targets: targetIds.length }, 'run opened')
+    deps.onOpened(opened)
+    return opened
+  }
+}
+
+function triggerKeyOf(from: Pick<OpenRunInput, 'idempotencyKey' | 'moment'> & { latest: RunRow | undefined }): string {
+  const { idempotencyKey, moment, latest } = from
+  if (moment) return `at:${moment.at}`
+  return idempotencyKey ? `key:${idempotencyKey}` : `after:${latest?._id ?? 'none'}`
+}
+
+function refused(reason: string): AppError {
+  return new AppError('invalid_state', reason)
+}
+
+function isFresh(run: RunRow, now: number, repeatMs: number): boolean {
+  return run.state !== 'FINISHED' && now - run.createdAt < repeatMs
+}
+
+/** Tasks in the order of their priority, then of binding; disabled and empty ones are left out. */
+export function freeze(job: Pick<Job, 'taskIds'>, found: readonly Task[]): RunTask[] {
+  const byId = new Map(found.map((task) => [task.taskId, task]))
+  return job.taskIds
+    .flatMap((id) => byId.get(id) ?? [])
+    .filter(({ enabled, scripts }) => enabled && scripts.length > 0)
+    .sort((a, b) => b.priority - a.priority)
+    .map(({ taskId, taskName, description, priority, disableValidation, scripts }, order) => ({
+      taskId,
+      name: taskName,
+      description,
+      priority,
+      disableValidation,
+      order,
+      scripts
+    }))
+}
+
+interface NewRun {
+  tasks: RunTask[]
+  targetIds: number[]
+  triggerKey: string
+  moment: OpenRunInput['moment']
+  createdAt: number
+  deadlineHours: number
+}
+
+/** A zero means no limit. */
+function limitsOf({ maxConcurrentSession = 0, rollout, abort }: Job): RunLimits {
+  return {
+    ...(maxConcurrentSession > 0 ? { maxConcurrentSession } : {}),
+    ...(rollout && rollout.perMinute > 0 ? { rollout } : {}),
+    ...(abort && abort.failedPercent > 0 ? { abort } : {})
+  }
+}
+
+function newRun(job: Job, { tasks, targetIds, triggerKey, moment, createdAt, deadlineHours }: NewRun): Run {
+  const lastsMs = job.duration > 0 ? job.duration * 60_000 : deadlineHours * 3_600_000
+  return {
+    _id: newId(createdAt),
+    tenantId: job.tenantId,
+    jobId: job.jobId,
+    triggerKey,
+    state: 'PREPARING',
+    open: true,
+    job: {
+      name: job.jobName,
+      description: job.description,
+      priority: job.priority,
+      executionTime: job.executionTime,
+      duration: job.duration,
+      maxRetries: job.maxRetries,
+      retryWait: job.retryWait,
+      ...limitsOf(job),
+      lastEditedAt: job.lastEditedAt
+    },
+    tasks,
+    sources: sourcesOf(tasks),
+    targetIds,
+    targets: targetIds.length,
+    counts: { ...noCounts, total: targetIds.length, waiting: targetIds.length },
+    createdAt,
+    deadlineAt: createdAt + lastsMs,
+    deadlineReason: 'not finished before the deadline of the run',
+    ...(moment ? { scheduledFor: moment.at } : {}),
+    ...(moment?.endsAt
+      ? { stop: { at: moment.endsAt, by: 'SCHEDULE', reason: 'the next run of the job was due' } }
+      : {}),
+    lease: { owner: '', until: new Date(0), epoch: 0 }
+  }
+}

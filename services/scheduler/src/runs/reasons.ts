@@ -1,0 +1,56 @@
+import type { Execution } from '../executions/execution.js'
+import { rateAt } from './pace.js'
+import type { Run } from './run.js'
+
+type RunHead = Pick<Run, 'state' | 'pausedAt' | 'stop'>
+type WaitingRun = RunHead &
+  Pick<Run, 'sources' | 'pace'> & { job?: Pick<Run['job'], 'maxConcurrentSession' | 'rollout'> }
+
+export interface WaitingAt {
+  now: number
+  /** Machines at work on the job; known where the job bounds them. */
+  atWork?: number | undefined
+}
+
+/** Why an execution is not at work yet; nothing for one that is, or that has ended. */
+export function waitingReason(
+  run: WaitingRun,
+  execution: Pick<Execution, 'state' | 'hold' | 'attempt' | 'dueAt'>,
+  { now, atWork = 0 }: WaitingAt
+): string | undefined {
+  const { state, hold, attempt, dueAt = 0 } = execution
+  if (state !== 'QUEUED' && state !== 'DISPATCHED') return undefined
+  if (run.pausedAt !== undefined) return 'the run is paused'
+  if (run.state === 'PREPARING') return preparingReason(run)
+  if (hold === 'OFFLINE') return 'machine is offline'
+  if (hold === 'DISABLED') return 'machine is disabled'
+  if (state === 'DISPATCHED') return 'the command was sent, waiting for the machine to confirm it'
+  if (dueAt > now && attempt > 1) return `attempt ${attempt} begins in ${Math.ceil((dueAt - now) / 1000)} s`
+  return turnReason(run, atWork) ?? 'about to be sent'
+}
+
+function turnReason({ job, pace }: WaitingRun, atWork: number): string | undefined {
+  const most = job?.maxConcurrentSession
+  if (most && atWork >= most) return `waiting for a free session (${atWork} of ${most} at work)`
+  if (!job?.rollout) return undefined
+  return `waiting for its turn in the rollout (${rateAt(job.rollout, pace?.activeMs ?? 0)} machines a minute)`
+}
+
+function preparingReason({ sources }: Pick<Run, 'sources'>): string {
+  const waiting = Object.values(sources).find(({ state }) => state === 'WAITING' || state === 'ASKED')
+  if (!waiting) return 'the run is being prepared'
+  const server = waiting.asked.at(-1)
+  if (waiting.state === 'ASKED' && server) return `waiting for the SERVER machine ${server} to offer ${waiting.path}`
+  return `no SERVER machine is online to offer ${waiting.path}`
+}
+
+/** Why a run as a whole does not go on as usual, or did not end as usual. */
+export function runReason(
+  { state, pausedAt, stop, endedAt }: RunHead & Pick<Run, 'endedAt'>,
+  now: number
+): string | undefined {
+  const isStopped = stop !== undefined && stop.at <= (endedAt ?? now)
+  if (state === 'FINISHED') return isStopped ? stop.reason : undefined
+  if (isStopped) return `${stop.reason}; machines at work may finish`
+  return pausedAt === undefined ? undefined : 'the run is paused'
+}

@@ -1,0 +1,159 @@
+import { createHash } from 'node:crypto'
+import { type ExecutionTask, fileListLimit, type ManifestFile, type Source, type Step } from '@fleetgate/kit'
+import type { OutboxEntry } from '@fleetgate/store'
+import type { Counts } from '../executions/execution.js'
+import { flatten } from '../executions/view.js'
+import type { Pace, Rollout } from './pace.js'
+import type { AbortRule, Stop } from './stop.js'
+
+export const runStates = ['PREPARING', 'RUNNING', 'FINISHED'] as const
+export type RunState = (typeof runStates)[number]
+export type RunResult = 'SUCCESS' | 'FAILED'
+
+export type SourceState = 'WAITING' | 'ASKED' | 'READY' | 'FAILED'
+
+/** A file that SEND_FILE steps send, to be offered by a SERVER machine before the run is given out. */
+export interface RunSource {
+  path: string
+  ignoreHiddenFile: boolean
+  scriptIds: number[]
+  state: SourceState
+  /** MQTT client ids of the machines asked, in the order of asking. */
+  asked: string[]
+  /** When the last of them was asked for the first time, and for the last time. */
+  askedAt?: number
+  sentAt?: number
+  errors: { server: string; error: string }[]
+  files?: ManifestFile[]
+  error?: string
+}
+
+/** The job as it was when the run began, as far as runs and logs need it. */
+export interface RunJob {
+  name: string
+  description: string
+  priority: number
+  executionTime: string
+  duration: number
+  maxRetries: number
+  retryWait: number
+  /** Machines that may be at work at the same time, over all runs of the job. */
+  maxConcurrentSession?: number
+  rollout?: Rollout
+  abort?: AbortRule
+  lastEditedAt: number
+}
+
+export type RunLimits = Pick<RunJob, 'maxConcurrentSession' | 'rollout' | 'abort'>
+
+/** What the SDES log rows show of a task beyond what a machine needs. */
+export interface RunTask extends ExecutionTask {
+  description: string
+  priority: number
+  disableValidation: boolean
+}
+
+export interface Lease {
+  owner: string
+  until: Date
+  /** Counts the owners: a write of an earlier owner matches nothing. */
+  epoch: number
+}
+
+export interface Run {
+  _id: string
+  tenantId: string
+  jobId: number
+  /** Unique within the job: two triggers of the same moment open one run. */
+  triggerKey: string
+  state: RunState
+  open?: true
+  result?: RunResult
+  job: RunJob
+  tasks: RunTask[]
+  sources: Record<string, RunSource>
+  /** Frozen at the start; gone once each has its execution. */
+  targetIds?: number[]
+  targets: number
+  counts: Counts
+  createdAt: number
+  endedAt?: number
+  deadlineAt: number
+  deadlineReason: string
+  stop?: Stop
+  /** Nothing more is given out until it is taken away. */
+  pausedAt?: number
+  pace?: Pace
+  /** The moment of the schedule that opened it. */
+  scheduledFor?: number
+  /** Set by a replica that applied reports but does not drive the run. */
+  recount?: true
+  lease: Lease
+  outbox?: OutboxEntry[]
+}
+
+/** Each distinct file of the SEND_FILE steps, also of those inside an IF. */
+export function sourcesOf(tasks: readonly RunTask[]): Record<string, RunSource> {
+  const found = new Map<string, RunSource>()
+  for (const step of tasks.flatMap(({ scripts }) => flatten(scripts).map((place) => place.step))) {
+    if (step.type !== 'SEND_FILE' || !step.filePath) continue
+    const key = sourceKey(step)
+    const source = found.get(key) ?? newSource(step)
+    source.scriptIds.push(step.scriptId)
+    found.set(key, source)
+  }
+  return Object.fromEntries(found)
+}
+
+/** Short and made of the content alone, so that every replica and every restart asks under the same stage id. */
+function sourceKey(step: Step): string {
+  const text = JSON.stringify([step.filePath, step.ignoreHiddenFile ?? false])
+  return createHash('sha256').update(text).digest('hex').slice(0, 16)
+}
+
+function newSource(step: Step): RunSource {
+  const { filePath = '', ignoreHiddenFile = false } = step
+  return { path: filePath, ignoreHiddenFile, scriptIds: [], state: 'WAITING', asked: [], errors: [] }
+}
+
+export function stageIdOf(runId: string, key: string): string {
+  return `${runId}.${key}`
+}
+
+export function parseStageId(stageId: string): { runId: string; key: string } | undefined {
+  const [, runId, key] = /^([0-9a-f]{32})\.([0-9a-f]{16})$/.exec(stageId) ?? []
+  return runId && key ? { runId, key } : undefined
+}
+
+export function isStaged(run: Pick<Run, 'sources'>): boolean {
+  return Object.values(run.sources).every(({ state }) => state === 'READY' || state === 'FAILED')
+}
+
+export const taskListLimit = 200 * 1024
+
+/** The `sources` of a command: by script id. A list of files too long to be sent becomes an error of its steps. */
+export function commandSources(run: Pick<Run, 'sources'>): Record<string, Source> {
+  let left = fileListLimit
+  return Object.fromEntries(
+    Object.values(run.sources).flatMap((source) => {
+      const { scriptIds, files, error = 'the file was not offered' } = source
+      const size = files ? JSON.stringify(files).length * scriptIds.length : 0
+      const fits = size <= left
+      if (fits) left -= size
+      const tooLong = `${files?.length} files are too many to send: pack them into an archive`
+      return scriptIds.map((id): [string, Source] => [
+        String(id),
+        files && fits ? { files } : { error: files ? tooLong : error }
+      ])
+    })
+  )
+}
+
+/** The `tasks` of a command: what a machine needs and no more. */
+export function commandTasks(run: Pick<Run, 'tasks'>): ExecutionTask[] {
+  return run.tasks.map(({ taskId, name, order, scripts }) => ({ taskId, name, order, scripts }))
+}
+
+export function resultOf(counts: Counts): RunResult {
+  return counts.total > 0 && counts.succeeded === counts.total ? 'SUCCESS' : 'FAILED'
+}

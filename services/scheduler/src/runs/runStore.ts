@@ -1,0 +1,179 @@
+import { outboxField, type Page, type PageOf, pageOf, type Store } from '@fleetgate/store'
+import { type Model, type mongo, Schema } from 'mongoose'
+import type { Run } from './run.js'
+
+const leaseSchema = new Schema(
+  { owner: String, until: { type: Date, required: true }, epoch: { type: Number, required: true } },
+  { _id: false }
+)
+
+const runSchema = new Schema<Run>(
+  {
+    _id: { type: String, required: true },
+    tenantId: { type: String, required: true },
+    jobId: { type: Number, required: true },
+    triggerKey: { type: String, required: true },
+    state: { type: String, required: true },
+    open: Boolean,
+    result: String,
+    job: { type: Schema.Types.Mixed, required: true },
+    tasks: { type: Schema.Types.Mixed, required: true },
+    sources: { type: Schema.Types.Mixed, required: true },
+    targetIds: { type: Schema.Types.Mixed },
+    targets: { type: Number, required: true },
+    counts: { type: Schema.Types.Mixed, required: true },
+    createdAt: { type: Number, required: true },
+    endedAt: Number,
+    deadlineAt: { type: Number, required: true },
+    deadlineReason: { type: String, required: true },
+    stop: Schema.Types.Mixed,
+    pausedAt: Number,
+    pace: Schema.Types.Mixed,
+    scheduledFor: Number,
+    recount: Boolean,
+    lease: { type: leaseSchema, required: true },
+    outbox: outboxField
+  } as never,
+  { minimize: false }
+)
+runSchema.index({ tenantId: 1, jobId: 1, triggerKey: 1 }, { unique: true })
+runSchema.index({ tenantId: 1, jobId: 1, createdAt: -1 })
+runSchema.index({ tenantId: 1, createdAt: -1 })
+runSchema.index({ tenantId: 1, 'tasks.name': 1, createdAt: -1 })
+runSchema.index({ tenantId: 1, state: 1, result: 1, createdAt: -1 })
+runSchema.index({ tenantId: 1, state: 1, jobId: 1, createdAt: -1, result: 1, targets: 1 })
+const isOpen = { partialFilterExpression: { open: true } }
+runSchema.index({ open: 1, 'lease.owner': 1 }, isOpen)
+runSchema.index({ tenantId: 1, jobId: 1 }, isOpen)
+
+const hasEnded = { partialFilterExpression: { endedAt: { $exists: true } } }
+runSchema.index({ endedAt: 1 }, hasEnded)
+
+/** What is heavy in a run and not needed to know how it stands. */
+const heavy = { tasks: 0, targetIds: 0, 'sources.files': 0, outbox: 0 } as const
+
+export interface RunFilter {
+  tenantId: string
+  jobId?: number | undefined
+  since?: number | undefined
+  until?: number | undefined
+  is?: 'SUCCESS' | 'FAILED' | 'OPEN' | 'PREPARING' | 'RUNNING' | undefined
+}
+
+export type RunRow = Pick<
+  Run,
+  | '_id'
+  | 'tenantId'
+  | 'jobId'
+  | 'state'
+  | 'result'
+  | 'job'
+  | 'counts'
+  | 'targets'
+  | 'createdAt'
+  | 'endedAt'
+  | 'scheduledFor'
+  | 'stop'
+  | 'pausedAt'
+>
+
+/** A run as a list of task names. */
+export interface RunOutline {
+  _id: string
+  targets: number
+  tasks: { taskId: number; name: string }[]
+}
+
+export interface RunStore {
+  readonly model: Model<Run>
+  /** The driver's own collection, for the engine. */
+  readonly collection: mongo.Collection<Run>
+  insert(run: Run): Promise<void>
+  find(tenantId: string, runId: string): Promise<Run | undefined>
+  findMany(tenantId: string, runIds: string[]): Promise<Run[]>
+  findByTrigger(tenantId: string, jobId: number, triggerKey: string): Promise<RunRow | undefined>
+  findLatest(tenantId: string, jobId: number): Promise<RunRow | undefined>
+  list(filter: RunFilter, page: Page): Promise<PageOf<RunRow>>
+  openOf(tenantId: string, jobId: number): Promise<string[]>
+  /** Of all tenants, the oldest first. */
+  endedBefore(time: number, limit: number): Promise<string[]>
+  removeEnded(runIds: string[]): Promise<void>
+  /** The newest runs, or of these, that had such a task, with the names of their tasks. */
+  outlines(filter: {
+    tenantId: string
+    taskName?: string | undefined
+    runIds?: string[]
+    limit: number
+  }): Promise<RunOutline[]>
+  /** Lets open runs of a job end now. */
+  expireOpen(tenantId: string, jobId: number, now: number, reason: string): Promise<void>
+}
+
+const rowFields = 'tenantId jobId state result job counts targets createdAt endedAt scheduledFor stop pausedAt'
+
+export function createRunStore(store: Store): RunStore {
+  const model = store.model<Run>('runs', runSchema)
+  const collection = model.collection as unknown as mongo.Collection<Run>
+
+  async function row(filter: Record<string, unknown>): Promise<RunRow | undefined> {
+    return (await model.findOne(filter).sort({ createdAt: -1 }).select(rowFields).lean<RunRow>()) ?? undefined
+  }
+
+  return {
+    model,
+    collection,
+    insert: async (run) => void (await model.create(run)),
+    find: async (tenantId, runId) => (await model.findOne({ _id: runId, tenantId }).lean<Run>()) ?? undefined,
+    findMany: async (tenantId, runIds) => model.find({ _id: { $in: runIds }, tenantId }, heavy).lean<Run[]>(),
+    findByTrigger: (tenantId, jobId, triggerKey) => row({ tenantId, jobId, triggerKey }),
+    findLatest: (tenantId, jobId) => row({ tenantId, jobId }),
+
+    list(filter, page) {
+      const { tenantId, jobId, since, until, is } = filter
+      const created = {
+        ...(since === undefined ? {} : { $gte: since }),
+        ...(until === undefined ? {} : { $lte: until })
+      }
+      const query = model.find<RunRow>({
+        tenantId,
+        ...(jobId === undefined ? {} : { jobId }),
+        ...(since === undefined && until === undefined ? {} : { createdAt: created }),
+        ...stateFilter(is)
+      })
+      return pageOf(query.select(rowFields).sort('-createdAt'), page) as Promise<PageOf<RunRow>>
+    },
+
+    openOf: (tenantId, jobId) => collection.distinct('_id', { tenantId, jobId, open: true }),
+
+    async endedBefore(time, limit) {
+      const found = collection.find({ endedAt: { $lt: time } }, { projection: { _id: 1 } })
+      return (await found.sort({ endedAt: 1 }).limit(limit).toArray()).map(({ _id }) => _id)
+    },
+
+    async removeEnded(runIds) {
+      // An entry of the outbox is an event that has not gone out yet.
+      await collection.deleteMany({ _id: { $in: runIds }, state: 'FINISHED', 'outbox.0': { $exists: false } })
+    },
+
+    outlines({ tenantId, taskName, runIds, limit }) {
+      const filter = {
+        tenantId,
+        ...(taskName === undefined ? {} : { 'tasks.name': taskName }),
+        ...(runIds === undefined ? {} : { _id: { $in: runIds } })
+      }
+      const fields = { targets: 1, 'tasks.taskId': 1, 'tasks.name': 1 }
+      return model.find(filter, fields).sort({ createdAt: -1 }).limit(limit).lean<RunOutline[]>().exec()
+    },
+
+    async expireOpen(tenantId, jobId, now, reason) {
+      const change = { deadlineAt: now, deadlineReason: reason }
+      await model.updateMany({ tenantId, jobId, open: true }, { $set: change })
+    }
+  }
+}
+
+function stateFilter(is: RunFilter['is']): Record<string, unknown> {
+  if (is === undefined) return {}
+  if (is === 'SUCCESS' || is === 'FAILED') return { state: 'FINISHED', result: is }
+  return is === 'OPEN' ? { state: { $in: ['PREPARING', 'RUNNING'] } } : { state: is }
+}

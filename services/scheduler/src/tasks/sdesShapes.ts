@@ -1,0 +1,95 @@
+import { oneOf, SdesPage, type Static, type Step, stepTypes, Type } from '@fleetgate/kit'
+import { editedQuery, Flag, Id, MaybeTime, Name, nullable, sdesPaging, Text } from '../sdesFields.js'
+import type { TaskSettings } from '../settings/settings.js'
+import type { TaskDraft } from './task.js'
+import type { TaskRow } from './taskStore.js'
+
+export const ById = Type.Object({ taskId: Id })
+const Priority = Type.Integer({ minimum: -1_000_000, maximum: 1_000_000 })
+const MaybeFlag = Type.Optional(nullable(Type.Boolean()))
+/** A flag that the document's own details show as a number, so clients send it back as one. */
+const AnyFlag = Type.Optional(Type.Unsafe<boolean | number | null>({ enum: [true, false, 0, 1, null] }))
+
+const fields = {
+  name: Type.Optional(nullable(Name)),
+  priority: Type.Optional(nullable(Priority)),
+  disableValidation: MaybeFlag,
+  enabled: AnyFlag,
+  enable: AnyFlag,
+  description: Type.Optional(nullable(Text)),
+  /** Kept by the scheduler: taken as the document has them, and not believed. */
+  lastRunAt: Type.Optional(MaybeTime),
+  assignmentsChangedAt: Type.Optional(MaybeTime)
+}
+export const Draft = Type.Object({ ...fields, taskName: Name })
+export const Change = Type.Object({ ...fields, taskId: Id, taskName: Type.Optional(nullable(Name)) })
+
+export const TaskQuery = Type.Object({
+  ...sdesPaging,
+  taskName: Type.Optional(Type.String({ maxLength: 256 })),
+  taskNameContain: Type.Optional(Type.String({ maxLength: 256 })),
+  enabled: Type.Optional(Flag),
+  ...editedQuery
+})
+
+const row = {
+  taskId: Id,
+  taskName: Type.String(),
+  name: Type.String(),
+  priority: Type.Integer(),
+  disableValidation: Type.Boolean(),
+  description: Type.String(),
+  createdAt: Type.Number(),
+  lastEditedAt: Type.Number(),
+  lastRunAt: MaybeTime,
+  assignmentsChangedAt: MaybeTime
+}
+export const Row = Type.Object({ ...row, enabled: Type.Boolean() })
+/** `enabled` is a number here, as the document has it. */
+export const Details = Type.Object({ ...row, enabled: oneOf([0, 1]), enable: Type.Boolean() })
+export const TaskPage = SdesPage(Row)
+
+export const Saved = Type.Array(Type.Object({ scriptId: Id, scriptType: oneOf(stepTypes) }))
+export const Scripts = Type.Object({
+  script: Type.String(),
+  scripts: Type.Array(Type.Unsafe<Step>({ type: 'object' }))
+})
+
+export function toDraft(body: Static<typeof Draft>, defaults: TaskSettings): TaskDraft {
+  return {
+    taskName: body.taskName,
+    description: body.description ?? '',
+    priority: body.priority ?? defaults.priority,
+    enabled: Boolean(body.enabled ?? body.enable ?? defaults.enable),
+    disableValidation: body.disableValidation ?? defaults.disableValidation
+  }
+}
+
+export function toChange(body: Static<typeof Change>): Partial<TaskDraft> {
+  const taskName = body.taskName ?? body.name
+  const enabled = body.enabled ?? body.enable
+  return {
+    ...(taskName == null ? {} : { taskName }),
+    ...(body.description == null ? {} : { description: body.description }),
+    ...(body.priority == null ? {} : { priority: body.priority }),
+    ...(enabled == null ? {} : { enabled: Boolean(enabled) }),
+    ...(body.disableValidation == null ? {} : { disableValidation: body.disableValidation })
+  }
+}
+
+export function toRow(task: TaskRow): Static<typeof Row> {
+  const { taskId, taskName, priority, disableValidation, enabled, description, createdAt, lastEditedAt } = task
+  return {
+    taskId,
+    taskName,
+    name: taskName,
+    priority,
+    disableValidation,
+    enabled,
+    description,
+    createdAt,
+    lastEditedAt,
+    lastRunAt: task.lastRunAt ?? null,
+    assignmentsChangedAt: task.assignmentsChangedAt ?? null
+  }
+}

@@ -1,0 +1,189 @@
+import {
+  AppError,
+  compile,
+  oneOf,
+  overWriteModes,
+  type Static,
+  type Step,
+  type StepType,
+  stepTypes,
+  Type
+} from '@fleetgate/kit'
+import { nullable } from '../sdesFields.js'
+
+/** What a run of this version can do. The other verbs of the document are known, and refused when they are saved. */
+export const runnableTypes: readonly StepType[] = [
+  'SEND_FILE',
+  'RECV_FILE',
+  'UPLOAD_TO_SERVER',
+  'COPY_FILE',
+  'DELETE_FILE',
+  'EXECUTE_FILE',
+  'WAIT_FLAG_FILE',
+  'GET_FILE_STATUS',
+  'IF'
+]
+/** Verbs that bring a file from one place to another. */
+const movingTypes: readonly StepType[] = ['SEND_FILE', 'RECV_FILE', 'COPY_FILE']
+/** What can be asked in `conditions` of an IF. */
+const conditionTypes: readonly StepType[] = ['GET_FILE_STATUS']
+
+export const maxSteps = 500
+const maxDepth = 8
+const Path = Type.String({ maxLength: 4096, pattern: '^[^\\u0000]*$' })
+
+/** One step as the document writes it; branches are checked one level at a time, so that a message can name its place. */
+export const ScriptDraft = Type.Object({
+  scriptId: Type.Optional(nullable(Type.Integer())),
+  type: oneOf(stepTypes),
+  order: Type.Optional(nullable(Type.Integer())),
+  filePath: Type.Optional(nullable(Path)),
+  targetFilePath: Type.Optional(nullable(Path)),
+  createFilePath: Type.Optional(nullable(Type.Boolean())),
+  ignoreHiddenFile: Type.Optional(nullable(Type.Boolean())),
+  block: Type.Optional(nullable(Type.Boolean())),
+  retryTimes: Type.Optional(nullable(Type.Integer({ minimum: 0, maximum: 100 }))),
+  maxRetryTime: Type.Optional(nullable(Type.Integer({ minimum: 0, maximum: 100 }))),
+  retryInterval: Type.Optional(nullable(Type.Number({ minimum: 0, maximum: 86_400 }))),
+  overWrite: Type.Optional(nullable(oneOf(overWriteModes))),
+  transferOption: Type.Optional(nullable(Type.Record(Type.String(), Type.Unknown()))),
+  arguments: Type.Optional(nullable(Type.Array(Type.String({ maxLength: 4096 }), { maxItems: 100 }))),
+  timeout: Type.Optional(nullable(Type.Number({ exclusiveMinimum: 0, maximum: 86_400 }))),
+  conditions: Type.Optional(nullable(Type.Array(Type.Unknown()))),
+  true: Type.Optional(nullable(Type.Array(Type.Unknown()))),
+  false: Type.Optional(nullable(Type.Array(Type.Unknown())))
+})
+type ScriptDraft = Static<typeof ScriptDraft>
+const checkDraft = compile(ScriptDraft)
+
+/** A checked step that has no number yet, or keeps the one it was saved with. */
+export type UnnumberedStep = Omit<Step, 'scriptId' | 'conditions' | 'true' | 'false'> & {
+  scriptId?: number
+  conditions?: UnnumberedStep[]
+  true?: UnnumberedStep[]
+  false?: UnnumberedStep[]
+}
+
+/** Checks a whole tree; the first fault is refused with the place where it stands. */
+export function checkSteps(drafts: readonly unknown[]): UnnumberedStep[] {
+  const steps = checkLevel(drafts, { place: '', depth: 1, allowed: runnableTypes })
+  if (countSteps(steps) > maxSteps) throw new AppError('invalid_input', `a task has at most ${maxSteps} steps`)
+  return steps
+}
+
+interface Level {
+  place: string
+  depth: number
+  allowed: readonly StepType[]
+}
+
+function checkLevel(drafts: readonly unknown[], level: Level): UnnumberedStep[] {
+  if (level.depth > maxDepth) throw invalid(level.place, `conditions nest at most ${maxDepth} deep`)
+  const steps = drafts.map((draft, index) => toStep(draft, { ...level, place: `${level.place}[${index}]` }))
+  // The order of the list decides between equal numbers.
+  return steps.sort((a, b) => a.order - b.order)
+}
+
+function toStep(raw: unknown, level: Level): UnnumberedStep {
+  const draft = parse(raw, level.place)
+  refuseUnsupported(draft.type, level)
+  requirePaths(draft, level.place)
+  const step: UnnumberedStep = {
+    type: draft.type,
+    order: draft.order ?? 0,
+    block: draft.block ?? true,
+    retryTimes: draft.retryTimes ?? draft.maxRetryTime ?? 0,
+    retryInterval: draft.retryInterval ?? 0,
+    overWrite: draft.overWrite ?? 'OVERWRITE',
+    ...present({
+      scriptId: draft.scriptId,
+      filePath: draft.filePath,
+      targetFilePath: draft.targetFilePath,
+      createFilePath: draft.createFilePath,
+      ignoreHiddenFile: draft.ignoreHiddenFile,
+      transferOption: draft.transferOption,
+      arguments: draft.arguments,
+      timeout: draft.timeout
+    })
+  }
+  return draft.type === 'IF' ? { ...step, ...branchesOf(draft, level) } : step
+}
+
+function branchesOf(
+  draft: ScriptDraft,
+  { place, depth }: Level
+): Pick<UnnumberedStep, 'conditions' | 'true' | 'false'> {
+  if (!draft.conditions?.length) throw invalid(`${place}.conditions`, 'needs at least one condition')
+  const below = { depth: depth + 1, allowed: runnableTypes }
+  return {
+    conditions: checkLevel(draft.conditions, { ...below, place: `${place}.conditions`, allowed: conditionTypes }),
+    true: checkLevel(draft.true ?? [], { ...below, place: `${place}.true` }),
+    false: checkLevel(draft.false ?? [], { ...below, place: `${place}.false` })
+  }
+}
+
+function parse(raw: unknown, place: string): ScriptDraft {
+  try {
+    return checkDraft(raw)
+  } catch (error) {
+    const { message, details } = error as AppError
+    const field = [place, details.field].filter(Boolean).join('.')
+    throw new AppError('invalid_input', `${place}: ${message}`, { field }, { cause: error })
+  }
+}
+
+function refuseUnsupported(type: StepType, { place, allowed }: Level): void {
+  if (allowed.includes(type)) return
+  const what =
+    place.endsWith(']') && place.includes('.conditions[') && runnableTypes.includes(type) ? 'as a condition' : 'yet'
+  throw new AppError(
+    'unsupported',
+    `${place}: steps of type ${type} cannot be run ${what}; use ${allowed.join(', ')}`,
+    {
+      field: `${place}.type`
+    }
+  )
+}
+
+function requirePaths(draft: ScriptDraft, place: string): void {
+  if (draft.type === 'IF') return
+  if (!draft.filePath) throw invalid(`${place}.filePath`, `is required for ${draft.type}`)
+  if (movingTypes.includes(draft.type) && !draft.targetFilePath) {
+    throw invalid(`${place}.targetFilePath`, `is required for ${draft.type}`)
+  }
+}
+
+function invalid(field: string, reason: string): AppError {
+  return new AppError('invalid_input', `${field} ${reason}`, { field })
+}
+
+function present<T extends Record<string, unknown>>(fields: T): { [K in keyof T]?: NonNullable<T[K]> } {
+  return Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== null && value !== undefined)) as {
+    [K in keyof T]?: NonNullable<T[K]>
+  }
+}
+
+export function countSteps(steps: readonly UnnumberedStep[]): number {
+  return steps.reduce((sum, step) => sum + 1 + childrenOf(step).reduce((n, branch) => n + countSteps(branch), 0), 0)
+}
+
+function childrenOf(step: UnnumberedStep): UnnumberedStep[][] {
+  return [step.conditions ?? [], step.true ?? [], step.false ?? []]
+}
+
+/** Numbers every step. One that names a number it had in this task before keeps it; `next` gives the new ones. */
+export function numberSteps(steps: readonly UnnumberedStep[], known: ReadonlySet<number>, next: () => number): Step[] {
+  const left = new Set(known)
+  const number = (step: UnnumberedStep): Step => {
+    const keeps = step.scriptId !== undefined && left.delete(step.scriptId)
+    const { conditions, true: yes, false: no, ...plain } = step
+    return {
+      ...plain,
+      scriptId: keeps && step.scriptId !== undefined ? step.scriptId : next(),
+      ...(conditions ? { conditions: conditions.map(number) } : {}),
+      ...(yes ? { true: yes.map(number) } : {}),
+      ...(no ? { false: no.map(number) } : {})
+    }
+  }
+  return steps.map(number)
+}

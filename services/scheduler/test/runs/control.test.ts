@@ -1,0 +1,257 @@
+import { newId, type ReportEvent } from '@fleetgate/kit'
+import { startParts, until } from '@fleetgate/testkit'
+import t from 'tap'
+import { type Json, makeJob, newTenant, type Received, startFleet, startReplica } from '../support.js'
+
+// A busy machine may need longer than tap's half minute for all of it.
+t.setTimeout(120_000)
+
+t.test('a run under control', async (t) => {
+  const parts = await startParts(t, { nats: true, engine: true })
+  const fleet = await startFleet(t, parts)
+  const env = { ACK_TIMEOUT_MS: '60000', SILENCE_TIMEOUT_MS: '60000' }
+  const replica = await startReplica(t, { parts, database: 'control', env })
+  const { connection } = replica.store
+
+  t.beforeEach(() => {
+    fleet.received = []
+    fleet.onExecution = (command) => report(command, { kind: 'RECEIVED' })
+  })
+
+  function report(command: Received, ...events: Partial<ReportEvent>[]) {
+    const all = events.map((event, i) => ({ seq: i + 1, at: Date.now(), ...event }))
+    return fleet.report(command, all as ReportEvent[])
+  }
+  const fail = (command: Received) =>
+    report(command, { kind: 'RECEIVED' }, { kind: 'FINISHED', status: 'FAILED', message: 'no' })
+
+  async function prepare(count: number, { job = {}, away = 0 }: { job?: Record<string, unknown>; away?: number } = {}) {
+    const tenantId = newTenant()
+    const api = replica.as({ tenantId })
+    const clients = Array.from({ length: count }, (_, i) => `m${i}-${tenantId}`)
+    await fleet.connect(tenantId, clients)
+    const total = async (status: string) => (await api.get<Json>(`/v1/clients?status=${status}`)).body.total
+    await until(async () => (await total('ONLINE')) === count, { what: 'the machines' })
+    const absent = clients.slice(0, away)
+    await fleet.disconnect(tenantId, absent)
+    await until(async () => (await total('OFFLINE')) === away, { what: 'machines to be away' })
+    const made = await makeJob(api, { clients, job })
+    const run = async () => (await api.get(`/v1/jobs/${made.jobId}/run`)).headers.get('x-run-id') as string
+    const row = async () => (await api.get<Json>(`/v1/logs/jobs?jobId=${made.jobId}`)).body.list[0]
+    const machines = async () =>
+      (await api.get<Json>(`/v1/logs/jobs/clients?jobId=${made.jobId}&pageSize=1000`)).body.list
+    const having = async (field: string, value: unknown) =>
+      (await machines()).filter((m: Json) => m[field] === value).length
+    const order = (runId: string, word: string) => api.put<Json>(`/v1/jobs/${made.jobId}/runs/${runId}/${word}`)
+    const ended = (status: string) =>
+      until(async () => (await row())?.status === status && row(), { what: `the run to be ${status}` })
+    return { tenantId, api, clients, absent, run, row, machines, having, order, ended, ...made }
+  }
+
+  t.test('that is cancelled ends what waits, and lets machines at work finish', async (t) => {
+    const job = await prepare(4, { away: 2, job: { maxRetries: 3 } })
+    const runId = await job.run()
+    await until(async () => (await job.having('state', 'RUNNING')) === 2, { what: 'two at work' })
+    t.match(await job.order(runId, 'cancel'), { status: 200, body: 'success' })
+    await until(async () => (await job.having('message', 'the run was cancelled')) === 2, { what: 'the end of two' })
+    t.match(await job.row(), { status: 'RUNNING', reason: 'the run was cancelled; machines at work may finish' })
+    t.match(await job.order(runId, 'cancel'), { status: 200 }, 'once more changes nothing')
+    t.match(await job.order(runId, 'pause'), { status: 409, body: { code: 'INVALID_STATE' } })
+    const [one, two] = fleet.received as [Received, Received]
+    await fleet.succeed(one)
+    await fail(two)
+    await job.ended('FAILED')
+    t.match(await job.row(), { reason: 'the run was cancelled', counts: { total: 4, succeeded: 1, failed: 3 } })
+    t.equal(fleet.received.length, 2, 'no further attempt of the one that failed')
+    t.match(await job.order(runId, 'cancel'), { status: 200 })
+    t.match(await job.order(runId, 'resume'), { status: 409, body: { code: 'INVALID_STATE' } })
+  })
+
+  t.test('that is cancelled before it is prepared ends as well', async (t) => {
+    const job = await prepare(2)
+    await job.api.post(`/v1/tasks/${job.taskId}/scripts`, [{ type: 'SEND_FILE', filePath: '/a', targetFilePath: 'a' }])
+    const runId = await job.run()
+    await until(async () => (await job.having('reason', 'no SERVER machine is online to offer /a')) === 2, {
+      what: 'the run to wait'
+    })
+    await job.order(runId, 'cancel')
+    await job.ended('FAILED')
+    t.equal(await job.having('message', 'the run was cancelled'), 2)
+    t.equal(fleet.received.length, 0)
+  })
+
+  t.test('that is cancelled does not wait for ever for a machine that broke at its work', async (t) => {
+    const job = await prepare(1)
+    const runId = await job.run()
+    await until(async () => (await job.having('state', 'RUNNING')) === 1, { what: 'the machine at work' })
+    await job.order(runId, 'cancel')
+    const runs = connection.collection('runs')
+    const { deadlineAt, stop } = (await runs.findOne({ _id: runId as never })) as Json
+    t.equal(deadlineAt, stop.at + 3_600_000)
+    await runs.updateOne({ _id: runId as never }, { $set: { deadlineAt: Date.now() } })
+    await job.ended('FAILED')
+    t.match((await job.machines())[0].message, /^the run was cancelled; not finished within 60 minutes/)
+  })
+
+  t.test('that is paused gives nothing out until it goes on', async (t) => {
+    const job = await prepare(3, { away: 2 })
+    const [first = '', second = ''] = job.absent
+    const runId = await job.run()
+    await until(async () => (await job.having('state', 'RUNNING')) === 1, { what: 'one at work' })
+    t.match(await job.order(runId, 'pause'), { status: 200, body: 'success' })
+    t.match(await job.order(runId, 'pause'), { status: 200 })
+    await until(async () => (await job.having('reason', 'the run is paused')) === 2, { what: 'the reason' })
+    t.match(await job.row(), { status: 'RUNNING', reason: 'the run is paused' })
+    await fleet.connect(job.tenantId, [first], 'STORE')
+    // The sweeps that pass meanwhile must not give it out: a run of another job is, in the same rounds.
+    const witness = await prepare(1)
+    fleet.onExecution = (command) => fleet.succeed(command)
+    await witness.run()
+    await witness.ended('SUCCESS')
+    t.equal(fleet.received.filter(({ clientId }) => clientId === first).length, 0)
+    t.match(await job.order(runId, 'resume'), { status: 200, body: 'success' })
+    await until(() => fleet.received.some(({ clientId }) => clientId === first), { what: 'the command' })
+    t.equal((await job.row()).reason, null)
+    await fleet.connect(job.tenantId, [second], 'STORE')
+    const one = fleet.received.find(({ clientId }) => clientId === job.clients[2]) as Received
+    await fleet.succeed(one)
+    await job.ended('SUCCESS')
+  })
+
+  t.test('is refused to strangers, with a name that is none, and when it has ended', async (t) => {
+    const job = await prepare(1)
+    fleet.onExecution = (command) => fleet.succeed(command)
+    const runId = await job.run()
+    await job.ended('SUCCESS')
+    for (const word of ['cancel', 'pause', 'resume']) {
+      t.match(await job.order(runId, word), { status: 409, body: { code: 'INVALID_STATE' } })
+      t.match(await job.order(newId(), word), { status: 404 })
+      t.match(await job.order('run-1', word), { status: 400, body: { field: 'runId' } })
+      const stranger = replica.as({ tenantId: newTenant() })
+      t.match(await stranger.put(`/v1/jobs/${job.jobId}/runs/${runId}/${word}`), { status: 404 })
+      t.match(await job.api.put(`/v1/jobs/${job.jobId + 1}/runs/${runId}/${word}`), { status: 404 })
+    }
+  })
+
+  t.test('has no more machines at work than its job allows', async (t) => {
+    const job = await prepare(9, { job: { maxConcurrentSession: 3 }, away: 1 })
+    const atWork = new Set<string>()
+    let most = 0
+    fleet.onExecution = (command) => {
+      atWork.add(command.executionId)
+      most = Math.max(most, atWork.size)
+      return report(command, { kind: 'RECEIVED' })
+    }
+    await job.run()
+    await until(async () => (await job.having('reason', 'waiting for a free session (3 of 3 at work)')) === 5, {
+      what: 'five to wait for room'
+    })
+    t.equal(fleet.received.length, 3)
+    for (let done = 0; done < 8; done++) {
+      const command = await until(() => fleet.received[done], { what: 'a free session to be used' })
+      atWork.delete(command.executionId)
+      await (done % 2 ? fail(command) : fleet.succeed(command))
+    }
+    await fleet.connect(job.tenantId, job.absent, 'STORE')
+    const last = await until(() => fleet.received[8], { what: 'the machine that was away' })
+    await fleet.succeed(last)
+    await job.ended('FAILED')
+    t.match(await job.row(), { counts: { total: 9, succeeded: 5, failed: 4 } })
+    t.equal(most, 3)
+    t.equal(new Set(fleet.received.map(({ executionId }) => executionId)).size, 9)
+  })
+
+  t.test('is given out in stages, and says which machines wait for their turn', async (t) => {
+    const job = await prepare(6, { job: { rollout: { perMinute: 60 } } })
+    fleet.onExecution = (command) => fleet.succeed(command)
+    const since = Date.now()
+    const runId = await job.run()
+    const waits = 'waiting for its turn in the rollout (60 machines a minute)'
+    await until(async () => (await job.having('reason', waits)) >= 4, { what: 'most to wait' })
+    await until(() => fleet.received.length >= 3, { what: 'a further machine' })
+    t.ok(Date.now() - since > 1500, 'the third goes two seconds after the first')
+    // As if the driver had stood still for a minute.
+    const runs = connection.collection('runs')
+    const { pace } = (await runs.findOne({ _id: runId as never })) as Json
+    t.ok(pace.tokens < 1)
+    await runs.updateOne({ _id: runId as never }, { $set: { 'pace.at': pace.at - 60_000 } })
+    await job.ended('SUCCESS')
+  })
+
+  t.test('is stopped when too many machines fail', async (t) => {
+    const abort = { failedPercent: 50, minimum: 4 }
+    const job = await prepare(8, { job: { maxConcurrentSession: 1, abort } })
+    t.match((await job.api.get(`/v1/jobs/${job.jobId}/details`)).body, {
+      executionOpt: { maxConcurrentSession: 1, abort, rollout: null }
+    })
+    let seen = 0
+    fleet.onExecution = (command) => (seen++ % 2 ? fleet.succeed(command) : fail(command))
+    await job.run()
+    await job.ended('FAILED')
+    const reason = 'stopped: 2 of 4 machines failed (the limit is 50 %)'
+    t.match(await job.row(), { reason, counts: { total: 8, succeeded: 2, failed: 6 } })
+    t.equal(await job.having('message', reason), 4)
+    t.equal(fleet.received.length, 4)
+  })
+
+  t.test('goes before one of lower priority', async (t) => {
+    const low = await prepare(1, { away: 1, job: { priority: -1 } })
+    const api = low.api
+    const { jobId } = (await api.post<Json>('/v1/jobs', { jobName: 'urgent', priority: 5 })).body
+    await api.put(`/v1/jobs/${jobId}/tasks`, [low.taskId])
+    await api.put(`/v1/jobs/${jobId}/clients`, low.clientIds)
+    await low.run()
+    await api.get(`/v1/jobs/${jobId}/run`)
+    const waiting = async () => (await api.get<Json>('/v1/logs/jobs?status=RUNNING')).body.list
+    await until(async () => (await waiting()).length === 2, { what: 'both runs to wait' })
+    fleet.onExecution = (command) => fleet.succeed(command)
+    await fleet.connect(low.tenantId, low.clients)
+    await until(async () => (await api.get<Json>('/v1/logs/jobs?status=SUCCESS')).body.total === 2, { what: 'both' })
+    t.strictSame(
+      fleet.received.map((command) => command.jobId),
+      [jobId, low.jobId]
+    )
+  })
+
+  t.test('takes only limits that make sense', async (t) => {
+    const api = replica.as({ tenantId: newTenant() })
+    const wrong: [Record<string, unknown>, RegExp][] = [
+      [{ maxConcurrentSession: -1 }, /^maxConcurrentSession/],
+      [{ maxConcurrentSession: '2' }, /^maxConcurrentSession/],
+      [{ rollout: { perMinute: 0.5 } }, /^rollout/],
+      [{ rollout: { perMinute: 1, growth: 0 } }, /^rollout/],
+      [{ rollout: 5 }, /^rollout/],
+      [{ abort: { failedPercent: 101 } }, /^abort/],
+      [{ abort: { failedPercent: 10, minimum: 0 } }, /^abort/],
+      [{ abort: {} }, /^abort/]
+    ]
+    for (const [fields, field] of wrong) {
+      t.match(
+        await api.post('/v1/jobs', { jobName: 'x', ...fields }),
+        { status: 400, body: { field } },
+        JSON.stringify(fields)
+      )
+    }
+    const limits = {
+      maxConcurrentSession: 7,
+      rollout: { perMinute: 5, growth: 1.5 },
+      abort: { failedPercent: 20, minimum: 1 }
+    }
+    const { jobId } = (await api.post<Json>('/v1/jobs', { jobName: 'x', ...limits })).body
+    t.match((await api.get<Json>(`/v1/jobs/${jobId}/details`)).body.executionOpt, limits)
+    await api.post('/v1/jobs/settings', { maxConcurrentSession: 4 })
+    const other = (await api.post<Json>('/v1/jobs', { jobName: 'y' })).body
+    t.match((await api.get(`/v1/jobs/${other.jobId}/details`)).body, { executionOpt: { maxConcurrentSession: 4 } })
+    await api.put('/v1/jobs', {
+      jobId,
+      maxConcurrentSession: 0,
+      rollout: { perMinute: 0 },
+      abort: { failedPercent: 0 }
+    })
+    t.match((await api.get<Json>(`/v1/jobs/${jobId}/details`)).body.executionOpt, {
+      maxConcurrentSession: 0,
+      rollout: null,
+      abort: null
+    })
+  })
+})
