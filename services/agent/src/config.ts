@@ -1,0 +1,108 @@
+import { readFileSync } from 'node:fs'
+import { hostname } from 'node:os'
+import { delimiter, isAbsolute, resolve } from 'node:path'
+import { AppError, compile, oneOf, type Role, roles, type Static, Type } from '@fleetgate/contracts/fleet'
+
+const PathList = Type.Array(Type.String({ minLength: 1 }))
+
+const Config = Type.Object({
+  MQTT_URL: Type.String({ default: 'mqtt://127.0.0.1:1883', pattern: '^(mqtts?|wss?|tcp|ssl)://' }),
+  MQTT_USERNAME: Type.Optional(Type.String()),
+  MQTT_PASSWORD: Type.Optional(Type.String()),
+  MQTT_PASSWORD_FILE: Type.Optional(Type.String()),
+  MQTT_CA_FILE: Type.Optional(Type.String()),
+  CLIENT_ID: Type.String({ minLength: 1, maxLength: 256, pattern: '^[^+#/\\u0000]+$' }),
+  ROLE: oneOf(roles, { default: 'STORE' }),
+  STATE_DIR: Type.String({ minLength: 1 }),
+  ROOTS: Type.Array(Type.String({ minLength: 1 }), { minItems: 1 }),
+  PROGRAMS: PathList,
+  PROGRAM_TIMEOUT: Type.Number({ default: 3600, exclusiveMinimum: 0 }),
+  CONCURRENCY: Type.Integer({ default: 1, minimum: 1, maximum: 64 }),
+  ATTRIBUTES: Type.Record(Type.String(), Type.String()),
+  LOG_LEVEL: oneOf(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], { default: 'info' })
+})
+
+export interface AgentConfig {
+  mqtt: { url: string; username?: string | undefined; password?: string | undefined; ca?: Buffer | undefined }
+  clientId: string
+  role: Role
+  stateDir: string
+  roots: string[]
+  /** Programs or folders of programs that EXECUTE_FILE may run. */
+  programs: string[]
+  /** Milliseconds a program may run if its step names no timeout. */
+  programTimeoutMs: number
+  /** Executions that run at the same time. */
+  concurrency: number
+  /** The operator's own attributes of this machine, for query groups. */
+  attributes: Record<string, string>
+  logLevel: string
+}
+
+const check = compile(Config, { coerce: true })
+
+/** Reads the environment over the JSON file, if one is named; throws one error that names the bad key. */
+export function loadConfig(env: NodeJS.ProcessEnv, file: string | undefined = env.CONFIG_FILE): AgentConfig {
+  const names = Object.keys(Config.properties)
+  const own = Object.fromEntries(names.flatMap((name) => (env[name] ? [[name, env[name]]] : [])))
+  const given: Record<string, unknown> = { CLIENT_ID: hostname(), ...(file ? readJson(file) : {}), ...own }
+  const config = check({
+    ...given,
+    ROOTS: toList('ROOTS', given.ROOTS),
+    PROGRAMS: toList('PROGRAMS', given.PROGRAMS),
+    ATTRIBUTES:
+      typeof given.ATTRIBUTES === 'string' ? parseJson('ATTRIBUTES', given.ATTRIBUTES) : (given.ATTRIBUTES ?? {})
+  })
+  return toConfig(config)
+}
+
+function toConfig(config: Static<typeof Config>): AgentConfig {
+  return {
+    mqtt: {
+      url: config.MQTT_URL,
+      username: config.MQTT_USERNAME,
+      password:
+        config.MQTT_PASSWORD ?? (config.MQTT_PASSWORD_FILE ? readText(config.MQTT_PASSWORD_FILE).trim() : undefined),
+      ca: config.MQTT_CA_FILE ? readFileSync(config.MQTT_CA_FILE) : undefined
+    },
+    clientId: config.CLIENT_ID,
+    role: config.ROLE,
+    stateDir: resolve(config.STATE_DIR),
+    roots: config.ROOTS.map((path) => absolute('ROOTS', path)),
+    programs: config.PROGRAMS.map((path) => absolute('PROGRAMS', path)),
+    programTimeoutMs: config.PROGRAM_TIMEOUT * 1000,
+    concurrency: config.CONCURRENCY,
+    attributes: config.ATTRIBUTES,
+    logLevel: config.LOG_LEVEL
+  }
+}
+
+/** A JSON array, or a list with `:` between the paths as PATH has it. */
+function toList(name: string, value: unknown): unknown {
+  if (typeof value !== 'string') return value ?? []
+  if (value.trimStart().startsWith('[')) return parseJson(name, value)
+  return value.split(delimiter).filter((path) => path !== '')
+}
+
+function absolute(name: string, path: string): string {
+  if (!isAbsolute(path)) throw new AppError('invalid_input', `${name} must hold absolute paths, not ${path}`)
+  return resolve(path)
+}
+
+function readJson(file: string): Record<string, unknown> {
+  const value = parseJson(file, readText(file))
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>
+  throw new AppError('invalid_input', `${file} must hold one JSON object`)
+}
+
+function readText(file: string): string {
+  return readFileSync(file, 'utf8')
+}
+
+function parseJson(name: string, text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch (cause) {
+    throw new AppError('invalid_input', `${name} is not valid JSON`, {}, { cause })
+  }
+}

@@ -1,0 +1,148 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { downFilter } from '@fleetgate/contracts/fleet'
+import { connect, type IPublishPacket, type MqttClient } from 'mqtt'
+import type { AgentConfig } from './config.js'
+import type { Log } from './log.js'
+
+/** What the agent needs of MQTT. */
+export interface Connection {
+  /** QoS 1; resolves when the broker has acknowledged, rejects when the connection ends before that. */
+  publish(topic: string, payload: string | Buffer): Promise<void>
+  isConnected(): boolean
+  /** Called after each connect, subscribed already. */
+  onConnect(handle: () => void): void
+  /** The message is acknowledged, and the next one handed over, when the handler resolves. */
+  onMessage(handle: (topic: string, payload: Buffer) => Promise<void>): void
+  start(): void
+  close(): Promise<void>
+}
+
+export interface ConnectionOptions {
+  mqtt: AgentConfig['mqtt']
+  clientId: string
+  log: Log
+}
+
+const ackTimeoutMs = 60_000
+
+/**
+ * A chain of single connections, each with a client of its own: nothing is queued or sent again behind the agent's
+ * back, the journal alone says what is still to be sent.
+ */
+export function createConnection({ mqtt, clientId, log }: ConnectionOptions): Connection {
+  const onConnect: (() => void)[] = []
+  const onMessage: ((topic: string, payload: Buffer) => Promise<void>)[] = []
+  const waiting = new Set<(error: Error) => void>()
+  let client: MqttClient | undefined
+  let isUp = false
+  let isClosed = false
+  let failures = 0
+  let timer: NodeJS.Timeout | undefined
+
+  function open(): void {
+    const current = connect(mqtt.url, {
+      clientId,
+      username: mqtt.username,
+      password: mqtt.password,
+      ca: mqtt.ca,
+      clean: true,
+      keepalive: 30,
+      connectTimeout: 15_000,
+      reconnectPeriod: 0,
+      protocolVersion: 4,
+      queueQoSZero: false,
+      resubscribe: false
+    } as Parameters<typeof connect>[1])
+    client = current
+    current.handleMessage = (packet, done) => void handle(packet).then(() => done())
+    current.on('connect', () => void welcome(current))
+    current.on('error', (error) => log.warn({ reason: error.message, clientId }, 'MQTT connection failed'))
+    current.on('close', () => retire(current))
+  }
+
+  async function handle(packet: IPublishPacket): Promise<void> {
+    const payload = typeof packet.payload === 'string' ? Buffer.from(packet.payload) : packet.payload
+    try {
+      for (const listener of onMessage) await listener(packet.topic, payload)
+    } catch (error) {
+      log.error({ err: error, topic: packet.topic }, 'message could not be handled')
+    }
+  }
+
+  async function welcome(current: MqttClient): Promise<void> {
+    try {
+      const grants = await current.subscribeAsync(downFilter(clientId), { qos: 1 })
+      if (grants.some((grant) => grant.qos === 128)) throw new Error('the broker refused the subscription')
+    } catch (error) {
+      log.warn({ err: error, clientId }, 'subscription failed')
+      return retire(current)
+    }
+    if (current !== client || isClosed) return
+    failures = 0
+    isUp = true
+    log.info({ clientId }, 'connected')
+    for (const listener of onConnect) listener()
+  }
+
+  function retire(current: MqttClient): void {
+    if (current !== client) return
+    if (isUp) log.info({ clientId }, 'disconnected')
+    isUp = false
+    client = undefined
+    current.end(true)
+    for (const reject of waiting) reject(new Error('the connection ended before the acknowledgement'))
+    waiting.clear()
+    if (isClosed) return
+    failures += 1
+    const longest = Math.min(5000, 1000 * 2 ** (failures - 1))
+    timer = setTimeout(open, 500 + Math.random() * (longest - 500))
+  }
+
+  function publish(topic: string, payload: string | Buffer): Promise<void> {
+    const current = client
+    if (!current || !isUp) return Promise.reject(new Error('not connected'))
+    return new Promise((resolve, reject) => {
+      const silent = setTimeout(() => {
+        log.warn({ topic }, 'the broker does not acknowledge; connecting anew')
+        retire(current)
+      }, ackTimeoutMs)
+      const settle = (error?: Error | null) => {
+        clearTimeout(silent)
+        waiting.delete(settle)
+        if (error) reject(error)
+        else resolve()
+      }
+      waiting.add(settle)
+      current.publish(topic, payload, { qos: 1 }, settle)
+    })
+  }
+
+  return {
+    publish,
+    isConnected: () => isUp,
+    onConnect: (handle) => void onConnect.push(handle),
+    onMessage: (handle) => void onMessage.push(handle),
+    start: open,
+    close: async () => {
+      isClosed = true
+      clearTimeout(timer)
+      await client?.endAsync()
+    }
+  }
+}
+
+/** Publishes until it is acknowledged, over as many connections as that takes. */
+export async function publishUntilTaken(
+  connection: Pick<Connection, 'publish'>,
+  topic: string,
+  payload: string,
+  signal: AbortSignal
+): Promise<void> {
+  while (!signal.aborted) {
+    try {
+      return await connection.publish(topic, payload)
+    } catch {
+      await delay(500, undefined, { signal })
+    }
+  }
+}

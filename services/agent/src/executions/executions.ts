@@ -1,0 +1,138 @@
+import type { ExecutionCommand } from '@fleetgate/contracts/fleet'
+import type { Attempt, Book } from '../journal/book.js'
+import type { Log } from '../log.js'
+import type { Reports } from '../reports.js'
+import { type StepParts, Stopped } from '../steps/step.js'
+import { createRecorder } from './recorder.js'
+import { runExecution } from './runExecution.js'
+
+/** Takes commands, once each, and works them off. */
+export interface Executions {
+  /** Resolves when the command is in the journal. `flaw`: why it can only be refused. */
+  accept(command: ExecutionCommand, flaw?: string): Promise<void>
+  /** Goes on with what an earlier life left unfinished. */
+  resume(): void
+  /** Stops all work where it is; programs go on under their runners. */
+  stop(): Promise<void>
+}
+
+export interface ExecutionsOptions {
+  book: Book
+  reports: Reports
+  parts: StepParts
+  concurrency: number
+  now: () => number
+  log: Log
+}
+
+interface Job {
+  attempt: Attempt
+  flaw: string | undefined
+  control: AbortController
+  done?: Promise<void>
+}
+
+export function createExecutions({ book, reports, parts, concurrency, now, log }: ExecutionsOptions): Executions {
+  const waiting: Job[] = []
+  const working = new Set<Job>()
+  let isStopped = false
+
+  async function accept(command: ExecutionCommand, flaw?: string): Promise<void> {
+    if (isStopped) return
+    const known = book.latest(command.executionId)
+    if (known && command.attempt < known.attempt) {
+      log.info({ executionId: command.executionId, attempt: command.attempt }, 'command of an older attempt ignored')
+    } else if (known && command.attempt === known.attempt) {
+      repeat(known, command.epoch)
+    } else {
+      if (known && !known.finished) supersede(known, command.attempt)
+      const { attempt, durable } = book.receive(command, now())
+      createRecorder(attempt, book, reports, now).received()
+      log.info({ executionId: attempt.executionId, attempt: attempt.attempt }, 'execution received')
+      await durable
+      enqueue(attempt, flaw)
+    }
+  }
+
+  function repeat(known: Attempt, epoch: number): void {
+    if (epoch > known.epoch) book.adoptEpoch(known, epoch)
+    if (known.finished) reports.repeat(known)
+    else reports.kick(known, true)
+  }
+
+  function supersede(known: Attempt, by: number): void {
+    const job = [...working, ...waiting].find((each) => each.attempt === known)
+    job?.control.abort(new Error(`superseded by attempt ${by}`))
+  }
+
+  function enqueue(attempt: Attempt, flaw?: string): void {
+    waiting.push({ attempt, flaw, control: new AbortController() })
+    startNext()
+  }
+
+  function startNext(): void {
+    while (!isStopped && working.size < concurrency) {
+      // Two attempts of one execution never run side by side: the older one ends first.
+      const index = waiting.findIndex(
+        ({ attempt }) => ![...working].some((job) => job.attempt.executionId === attempt.executionId)
+      )
+      const [job] = index < 0 ? [] : waiting.splice(index, 1)
+      if (!job) return
+      working.add(job)
+      job.done = work(job).finally(() => {
+        working.delete(job)
+        startNext()
+      })
+    }
+  }
+
+  async function work({ attempt, control, flaw }: Job): Promise<void> {
+    const { executionId, command } = attempt
+    const recorder = createRecorder(attempt, book, reports, now)
+    try {
+      if (flaw !== undefined || !command) return recorder.finished('FAILED', flaw ?? 'the command is lost')
+      const obstacle = () => obstacleOf(control.signal, attempt.receivedAt, command, now)
+      await runExecution({ command, book, recorder, parts, signal: control.signal, obstacle })
+    } catch (error) {
+      if (error instanceof Stopped) return
+      log.error({ err: error, executionId }, 'execution broke')
+      recorder.finished('FAILED', `the agent failed: ${error instanceof Error ? error.message : String(error)}`)
+    }
+    log.info({ executionId, attempt: attempt.attempt, status: attempt.finished?.status }, 'execution finished')
+  }
+
+  return {
+    accept,
+    resume: () => {
+      for (const attempt of book.attempts()) {
+        if (attempt.finished) continue
+        enqueue(attempt)
+        const newest = book.latest(attempt.executionId)
+        if (newest && newest !== attempt) supersede(attempt, newest.attempt)
+      }
+    },
+    stop: async () => {
+      isStopped = true
+      for (const job of working) job.control.abort(new Stopped('the agent stops'))
+      await Promise.all([...working].map((job) => job.done))
+    }
+  }
+}
+
+/**
+ * Past the run's deadline nothing new begins; what is at work goes on to its own end, because its result is worth more
+ * than a half-done step.
+ */
+function obstacleOf(
+  signal: AbortSignal,
+  receivedAt: number,
+  command: ExecutionCommand,
+  now: () => number
+): string | undefined {
+  if (signal.aborted) {
+    if (signal.reason instanceof Stopped) throw signal.reason
+    return signal.reason instanceof Error ? signal.reason.message : 'given up'
+  }
+  const isLate = command.expiresInMs !== undefined && now() > receivedAt + command.expiresInMs
+  return isLate ? "the run's deadline has passed" : undefined
+}

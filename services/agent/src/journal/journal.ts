@@ -1,0 +1,138 @@
+import { type FileHandle, open, readFile, rename, rm } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import type { Log } from '../log.js'
+import { readLines } from './readLines.js'
+
+/** An append-only file of JSON lines that survives kill -9 and power loss at any point. */
+export interface Journal {
+  /** Resolves when the line is on disk. Lines stand in the order of the calls. */
+  append(record: object): Promise<void>
+  /** Resolves when everything appended so far is on disk. */
+  flushed(): Promise<void>
+  /** Replaces the file by these lines, atomically; they are asked for when the file's turn comes. */
+  rewrite(records: () => Iterable<object>): Promise<void>
+  /** Bytes of the file. */
+  size(): number
+  close(): Promise<void>
+}
+
+interface Job {
+  line?: string
+  rewrite?: () => Iterable<object>
+  done: () => void
+}
+
+export interface JournalOptions {
+  file: string
+  log: Log
+  /** Milliseconds between two tries when the disk refuses (full, read-only). */
+  retryMs?: number
+}
+
+/** Opens or creates the journal and answers what it holds. A torn last line, left by a sudden death, is cut off. */
+export async function openJournal(options: JournalOptions): Promise<{ journal: Journal; records: unknown[] }> {
+  const { file, log } = options
+  await rm(`${file}.new`, { force: true })
+  const content = await readFile(file).catch(absentIsEmpty)
+  const { records, goodBytes, broken } = readLines(content)
+  if (broken > 0) log.error({ file, broken }, 'journal has unreadable lines; they are left out')
+  const handle = await open(file, 'a', 0o600)
+  if (goodBytes < content.length) {
+    log.warn({ file, bytes: content.length - goodBytes }, 'torn last line of the journal cut off')
+    await handle.truncate(goodBytes)
+  }
+  await handle.sync()
+  await syncFolder(dirname(file))
+  return { journal: createWriter(options, handle, goodBytes), records }
+}
+
+function createWriter({ file, log, retryMs = 1000 }: JournalOptions, first: FileHandle, firstSize: number): Journal {
+  let handle = first
+  let size = firstSize
+  const jobs: Job[] = []
+  let work: Promise<void> | undefined
+
+  function add(job: Omit<Job, 'done'>): Promise<void> {
+    return new Promise((done) => {
+      jobs.push({ ...job, done })
+      work ??= pump()
+    })
+  }
+
+  /** One write and one fsync for all that came together: a burst of records costs as much as one. */
+  async function pump(): Promise<void> {
+    await Promise.resolve()
+    while (jobs.length > 0) {
+      const isRewrite = jobs[0]?.rewrite !== undefined
+      const end = isRewrite ? 1 : jobs.findIndex((job) => job.rewrite)
+      const batch = jobs.splice(0, end < 0 ? jobs.length : end)
+      await untilWritten(() => (isRewrite ? replace(batch) : write(batch)))
+      for (const job of batch) job.done()
+    }
+    // In the same breath as the last look at the list: a job added later must find that nobody works.
+    work = undefined
+  }
+
+  /** The disk refusing is no reason to act without a journal: everything waits until it takes the lines. */
+  async function untilWritten(attempt: () => Promise<void>): Promise<void> {
+    for (;;) {
+      try {
+        return await attempt()
+      } catch (error) {
+        log.error({ file, err: error }, 'journal cannot be written; trying again')
+        await delay(retryMs)
+        await handle.truncate(size).catch(() => undefined)
+      }
+    }
+  }
+
+  async function write(batch: Job[]): Promise<void> {
+    const bytes = Buffer.from(batch.map((job) => job.line ?? '').join(''))
+    await handle.appendFile(bytes)
+    await handle.datasync()
+    size += bytes.length
+  }
+
+  async function replace([job]: Job[]): Promise<void> {
+    const text = [...(job?.rewrite?.() ?? [])].map(toLine).join('')
+    const next = await open(`${file}.new`, 'w', 0o600)
+    await next.writeFile(text)
+    await next.sync()
+    await next.close()
+    await rename(`${file}.new`, file)
+    await syncFolder(dirname(file))
+    await handle.close()
+    handle = await open(file, 'a', 0o600)
+    size = Buffer.byteLength(text)
+  }
+
+  return {
+    append: (record) => add({ line: toLine(record) }),
+    flushed: () => (work ? add({ line: '' }) : Promise.resolve()),
+    rewrite: (records) => add({ rewrite: records }),
+    size: () => size,
+    close: async () => {
+      await work
+      await handle.close()
+    }
+  }
+}
+
+function toLine(record: object): string {
+  return `${JSON.stringify(record)}\n`
+}
+
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, 'r')
+  try {
+    await folder.sync()
+  } finally {
+    await folder.close()
+  }
+}
+
+function absentIsEmpty(error: NodeJS.ErrnoException): Buffer {
+  if (error.code === 'ENOENT') return Buffer.alloc(0)
+  throw error
+}

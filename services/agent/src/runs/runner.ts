@@ -1,0 +1,144 @@
+import { spawn } from 'node:child_process'
+import { mkdir, open, rm } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { isRunning } from './processes.js'
+import {
+  claim,
+  outputFile,
+  type RunExit,
+  type RunOrder,
+  readClaim,
+  readExit,
+  readProgram,
+  syncPath,
+  writeOrder
+} from './runFiles.js'
+
+export type RunEnd =
+  | { kind: 'exited'; exit: RunExit }
+  /** The program has certainly not been started and never will be from this folder. */
+  | { kind: 'notStarted' }
+  /** It was started and nobody knows how it ended: the machine or the runner died. */
+  | { kind: 'unknown'; detail: string }
+
+export interface Runner {
+  /** Starts the program detached; its folder must be in the journal before. */
+  start(folder: string, order: RunOrder): Promise<void>
+  /** Waits for the end of a run that this process or an earlier one has started. An abort only ends the waiting. */
+  wait(folder: string, signal: AbortSignal): Promise<RunEnd>
+  /** Asks the runner to end its program; `wait` then tells how it ended. */
+  cancel(folder: string): Promise<void>
+  /** The last bytes of what the program wrote. */
+  outputTail(folder: string, bytes: number): Promise<string>
+  remove(folder: string): Promise<void>
+}
+
+const pollMs = 100
+const runnerMain = fileURLToPath(new URL('./runnerMain.js', import.meta.url))
+
+/** What a program gets to see of the agent's environment: nothing that could hold a secret. */
+const passedVariables = ['PATH', 'HOME', 'USER', 'LOGNAME', 'SHELL', 'LANG', 'LC_ALL', 'TZ', 'TMPDIR']
+
+/** `root` is the folder of all run folders. */
+export function createRunner(root: string): Runner {
+  const started = new Map<string, { isAlive: boolean }>()
+
+  async function start(folder: string, order: RunOrder): Promise<void> {
+    const path = join(root, folder)
+    await mkdir(path, { recursive: true, mode: 0o700 })
+    await syncPath(root)
+    await writeOrder(path, order)
+    const runner = spawn(process.execPath, ['--max-old-space-size=32', runnerMain, path], {
+      detached: true,
+      stdio: 'ignore',
+      cwd: dirname(runnerMain),
+      env: environment()
+    })
+    const life = { isAlive: true }
+    started.set(folder, life)
+    const gone = () => {
+      life.isAlive = false
+    }
+    runner.once('error', gone)
+    runner.once('exit', gone)
+    runner.unref()
+  }
+
+  async function wait(folder: string, signal: AbortSignal): Promise<RunEnd> {
+    const path = join(root, folder)
+    for (;;) {
+      signal.throwIfAborted()
+      const isOurs = started.get(folder)?.isAlive === true
+      const end = await look(path, isOurs)
+      if (end) {
+        started.delete(folder)
+        return end
+      }
+      await delay(pollMs, undefined, { signal })
+    }
+  }
+
+  return {
+    start,
+    wait,
+    cancel: async (folder) => {
+      const path = join(root, folder)
+      if (await takeUnclaimed(path)) return
+      const claimed = await readClaim(path)
+      if (claimed && !claimed.isVoid && (await isRunning(claimed))) process.kill(claimed.pid, 'SIGTERM')
+    },
+    outputTail: (folder, bytes) => readTail(join(root, folder, outputFile), bytes),
+    remove: (folder) => rm(join(root, folder), { recursive: true, force: true })
+  }
+}
+
+/** One look at a run folder: its end, or nothing while it lasts. */
+async function look(path: string, runnerMayClaim: boolean): Promise<RunEnd | undefined> {
+  const claimed = await readClaim(path).catch(() => undefined)
+  if (!claimed) {
+    if (runnerMayClaim) return undefined
+    return (await takeUnclaimed(path)) ? { kind: 'notStarted' } : undefined
+  }
+  if (claimed.isVoid) return { kind: 'notStarted' }
+  const isAlive = await isRunning(claimed)
+  // In this order: a runner that ended between the two looks has written its exit before.
+  const exit = await readExit(path)
+  if (exit) return { kind: 'exited', exit }
+  if (isAlive) return undefined
+  return { kind: 'unknown', detail: await describeLoss(path) }
+}
+
+async function takeUnclaimed(path: string): Promise<boolean> {
+  await mkdir(path, { recursive: true, mode: 0o700 })
+  return claim(path, true)
+}
+
+async function describeLoss(path: string): Promise<string> {
+  const program = await readProgram(path).catch(() => undefined)
+  if (program && (await isRunning(program))) return `the program still runs as process ${program.pid}, unsupervised`
+  return 'the machine or the runner stopped before the program ended'
+}
+
+async function readTail(path: string, bytes: number): Promise<string> {
+  const file = await open(path, 'r').catch(() => undefined)
+  if (!file) return ''
+  try {
+    const { size } = await file.stat()
+    const from = Math.max(0, size - bytes)
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(Math.min(size, bytes)), 0, Math.min(size, bytes), from)
+    // A cut inside a UTF-8 character leaves its continuation bytes at the front.
+    let start = 0
+    while (from > 0 && start < bytesRead && ((buffer[start] ?? 0) & 0xc0) === 0x80) start += 1
+    return buffer.toString('utf8', start, bytesRead)
+  } finally {
+    await file.close()
+  }
+}
+
+function environment(): NodeJS.ProcessEnv {
+  return Object.fromEntries(
+    passedVariables.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]]))
+  )
+}

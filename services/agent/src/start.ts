@@ -1,0 +1,25 @@
+import { pino } from 'pino'
+import { startAgent } from './agent.js'
+import { loadConfig } from './config.js'
+import { createConnection } from './connection.js'
+
+/** Reads the configuration and runs the agent until a signal ends it. */
+export async function start(): Promise<void> {
+  const config = loadConfig(process.env, process.argv[2] ?? process.env.CONFIG_FILE)
+  const log = pino({ name: 'agent', level: config.logLevel })
+  const connection = createConnection({ mqtt: config.mqtt, clientId: config.clientId, log })
+  const agent = await startAgent({ config, connection, now: Date.now, log })
+  const { clientId, role, roots, programs } = config
+  log.info({ clientId, role, roots, programs }, 'agent started')
+
+  let isStopping = false
+  const stop = async (signal: string) => {
+    if (isStopping) return
+    isStopping = true
+    log.info({ signal }, 'agent stops')
+    setTimeout(() => process.exit(1), 10_000).unref()
+    await agent.stop()
+    process.exit(0)
+  }
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void stop(signal))
+}

@@ -1,0 +1,131 @@
+import { createHash } from 'node:crypto'
+import type { FileHandle } from 'node:fs/promises'
+import { basename } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import {
+  blockSize,
+  type FileInfo,
+  type FileQuery,
+  newRequestId,
+  type UploadInit,
+  uploadTopics,
+  upTopic
+} from '@fleetgate/contracts/fleet'
+import type { Connection } from '../connection.js'
+import { readPiece, sha256 } from '../files.js'
+
+/** Brings content into the central store; content that is there costs one question. */
+export interface Uploads {
+  /** Resolves when the store has confirmed the whole content. */
+  upload(upload: { file: FileHandle; path: string; sha256: string; size: number; signal: AbortSignal }): Promise<void>
+  onFileInfo(info: FileInfo): void
+}
+
+export interface UploadsOptions {
+  connection: Connection
+  clientId: string
+  /** Milliseconds to wait for the answer to a file-query. */
+  answerMs?: number
+  /** Milliseconds between two questions while the store puts the segments together. */
+  askAgainMs?: number
+}
+
+type Upload = Parameters<Uploads['upload']>[0]
+
+/** Segments on the way at a time. */
+const inFlight = 4
+const maxRounds = 60
+
+export function createUploads({ connection, clientId, answerMs = 10_000, askAgainMs = 200 }: UploadsOptions): Uploads {
+  const answers = new Map<string, (info: FileInfo) => void>()
+
+  async function query(sha: string, fileId: string): Promise<FileInfo> {
+    const request: FileQuery = { requestId: newRequestId(), sha256: sha, fileId }
+    const timer = new AbortController()
+    const answer = new Promise<FileInfo>((resolve) => answers.set(request.requestId, resolve))
+    try {
+      await connection.publish(upTopic(clientId, 'file-query'), JSON.stringify(request))
+      const info = await Promise.race([answer, delay(answerMs, undefined, { signal: timer.signal })])
+      if (!info) throw new Error('the file store does not answer')
+      return info
+    } finally {
+      timer.abort()
+      answers.delete(request.requestId)
+    }
+  }
+
+  /**
+   * Rounds of asking and sending what is missing: a lost connection or a restarted store only costs another round. The
+   * content's own hash is the upload's id, so any later life of the agent goes on where this one stopped.
+   */
+  async function upload(one: Upload): Promise<void> {
+    let fileId = one.sha256
+    let trouble = 'no reason given'
+    for (let round = 1; round <= maxRounds; round += 1) {
+      await connected(one.signal)
+      answers.set(fileId, (info) => {
+        trouble = info.error ?? trouble
+      })
+      try {
+        const info = await query(one.sha256, fileId)
+        if (info.stored) return
+        await sendMissing(one, fileId, info.received)
+        if ((await query(one.sha256, fileId)).stored) return
+        // The store took everything and has nothing: it remembers this upload as done. Another one it does not know.
+        answers.delete(fileId)
+        fileId = `${one.sha256}-${newRequestId()}`
+      } catch (error) {
+        if (error instanceof ChangedFile) throw error
+        trouble = error instanceof Error ? error.message : String(error)
+      } finally {
+        answers.delete(fileId)
+      }
+      await delay(askAgainMs * Math.min(round, 10), undefined, { signal: one.signal })
+    }
+    throw new Error(`the file store did not take the file: ${trouble}`)
+  }
+
+  /** Time without a connection is nobody's fault and counts no round. */
+  async function connected(signal: AbortSignal): Promise<void> {
+    while (!connection.isConnected()) await delay(askAgainMs, undefined, { signal })
+  }
+
+  async function sendMissing(one: Upload, fileId: string, received: number[] | undefined): Promise<void> {
+    const init: UploadInit = { name: nameOf(one.path), size: one.size, checksum: one.sha256 }
+    if (!received?.length) await connection.publish(uploadTopics.init(fileId), JSON.stringify(init))
+    const have = new Set(received)
+    const offsets = Array.from({ length: Math.ceil(one.size / blockSize) }, (_, index) => index * blockSize)
+    const missing = offsets.filter((offset) => !have.has(offset))
+    await Promise.all(Array.from({ length: inFlight }, () => sendNext(one, fileId, missing)))
+    await connection.publish(uploadTopics.fin(fileId, one.size, one.sha256), '')
+  }
+
+  async function sendNext(one: Upload, fileId: string, missing: number[]): Promise<void> {
+    for (let offset = missing.shift(); offset !== undefined; offset = missing.shift()) {
+      const piece = await readPiece(one.file, offset, Math.min(blockSize, one.size - offset))
+      if (piece.length !== Math.min(blockSize, one.size - offset)) throw new ChangedFile(one.path)
+      await connection.publish(uploadTopics.segment(fileId, offset, sha256(piece)), piece)
+    }
+  }
+
+  return {
+    upload,
+    onFileInfo: (info) => {
+      if (info.requestId !== undefined) answers.get(info.requestId)?.(info)
+    }
+  }
+}
+
+/** The file is no longer what was hashed. */
+export class ChangedFile extends Error {
+  override readonly name = 'ChangedFile'
+  constructor(path: string) {
+    super(`${path} changes while it is being sent`)
+  }
+}
+
+/** At most 240 bytes, as the upload protocol wants. */
+function nameOf(path: string): string {
+  const name = basename(path)
+  return Buffer.byteLength(name) <= 240 ? name : createHash('sha256').update(name).digest('hex')
+}
