@@ -1,0 +1,22 @@
+import { type Found, Type, toBeaverPage } from '@fleetgate/kit'
+
+/** Beaver takes 64-bit ids as strings and as numbers; a number has already lost digits beyond 2^53. */
+export const NumericId = Type.Unsafe<string | number>({
+  type: ['string', 'integer'],
+  pattern: '^[0-9]{1,19}$',
+  minimum: 0
+})
+export const ById = Type.Object({ id: Type.String({ pattern: '^[0-9]{1,19}$' }) })
+
+/** Leaving out and null are the same: the web client sends either. */
+export function orNull<T>(schema: { type: string } & Record<string, unknown>) {
+  return Type.Optional(Type.Unsafe<T | null>({ ...schema, type: [schema.type, 'null'] }))
+}
+
+type Asked = Parameters<typeof toBeaverPage>[0]
+
+/** Where nothing is found the real system answers the empty page of its framework, whatever was asked. */
+export function pageReply<T>(asked: Asked, found: Found<T>) {
+  if (found.total === 0) return { page_size: 0, page_number: 1, total: 0, content: [] as T[] }
+  return toBeaverPage(asked, found)
+}

@@ -1,0 +1,12 @@
+import { commonConfig, type Static, Type } from '@fleetgate/kit'
+
+export const Config = Type.Object({
+  ...commonConfig,
+  /** Dashboards are listed in one answer, so their number is bounded. */
+  MAX_DASHBOARDS: Type.Integer({ minimum: 1, default: 1000 }),
+  /** Days that values of entities are kept; 0 keeps them for ever. */
+  HISTORY_DAYS: Type.Integer({ minimum: 0, maximum: 36_500, default: 365 }),
+  /** Milliseconds between two looks for what is old or was left undone. */
+  SWEEP_MS: Type.Integer({ minimum: 100, default: 15_000 })
+})
+export type Config = Static<typeof Config>

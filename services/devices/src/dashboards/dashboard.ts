@@ -1,0 +1,122 @@
+import { AppError, type Caller, type CreatorsOf, newNumericId, type UserNames } from '@fleetgate/kit'
+import type { Grants, Scope } from '../grants/grants.js'
+import type { Creation } from '../grants/watchGrants.js'
+import type { DashboardStore } from './dashboardStore.js'
+
+export interface Widget {
+  id: string
+  /** The client's own; never looked into. */
+  data: Record<string, unknown>
+}
+
+export interface Dashboard {
+  /** A 64-bit number in decimal. */
+  id: string
+  tenantId: string
+  /** Who made it. */
+  userId: string
+  name: string
+  widgets: Widget[]
+  /** Counts the changes. */
+  revision: number
+  /** Epoch ms. */
+  createdAt: number
+}
+
+export interface WidgetDraft {
+  id?: string | undefined
+  data: Record<string, unknown>
+}
+
+const tries = 5
+
+export type Dashboards = ReturnType<typeof createDashboards>
+
+export interface DashboardsOptions {
+  store: DashboardStore
+  grants: Pick<Grants, 'scopeOf'>
+  /** Grants a new dashboard to the roles of its creator; never rejects. */
+  grantNow: (creation: Creation) => Promise<void>
+  creatorsOf: CreatorsOf
+  max: number
+  now: () => number
+}
+
+/** Of the others than super admins each sees and changes what a role grants, and what they lack does not exist. */
+export function createDashboards({ store, grants, grantNow, creatorsOf, max, now }: DashboardsOptions) {
+  async function checkScope(id: string, caller: Caller): Promise<void> {
+    if (!isInside(id, await grants.scopeOf(caller, 'DASHBOARD'))) throw noSuchDashboard()
+  }
+
+  async function find(id: string, caller: Caller): Promise<Dashboard> {
+    const found = await store.find(caller.tenantId, id)
+    if (!found) throw noSuchDashboard()
+    return found
+  }
+
+  return {
+    async add(name: string, caller: Caller): Promise<string> {
+      // Callers at the same moment may overshoot a little; the bound is there for the size of the list only.
+      if ((await store.count(caller.tenantId)) >= max) {
+        throw new AppError('quota_exceeded', `there are ${max} dashboards already`)
+      }
+      const id = newNumericId(now())
+      const { tenantId, userId } = caller
+      await store.insert({ id, tenantId, userId, name, widgets: [], revision: 0, createdAt: now() })
+      if (!caller.isSuperAdmin) await grantNow({ tenantId, userId, resource: { id, type: 'DASHBOARD' } })
+      return id
+    },
+
+    async list(caller: Caller): Promise<{ items: Dashboard[]; creators: UserNames | undefined }> {
+      const { all, ids } = await grants.scopeOf(caller, 'DASHBOARD')
+      const items = await store.list(caller.tenantId, max, all ? undefined : ids)
+      const creators = await creatorsOf(
+        caller.tenantId,
+        items.map(({ userId }) => userId)
+      )
+      return { items, creators }
+    },
+
+    /** Replaces name and widgets; of two callers at the same moment the later one wins whole. */
+    async update(id: string, change: { name: string; widgets: WidgetDraft[] }, caller: Caller): Promise<void> {
+      refuseRepeats(change.widgets)
+      await checkScope(id, caller)
+      for (let i = 0; i < tries; i++) {
+        const was = await find(id, caller)
+        const widgets = mergeWidgets(was.widgets, change.widgets, () => newNumericId(now()))
+        if (await store.replace(was, { name: change.name, widgets })) return
+      }
+      throw new AppError('conflict', 'the dashboard is being changed by others, try again')
+    },
+
+    async remove(id: string, caller: Caller): Promise<void> {
+      await checkScope(id, caller)
+      if (!(await store.remove(caller.tenantId, id))) throw noSuchDashboard()
+    }
+  }
+}
+
+function isInside(id: string, { all, ids }: Scope): boolean {
+  return all || ids.has(id)
+}
+
+function noSuchDashboard(): AppError {
+  return new AppError('not_found', 'there is no such dashboard')
+}
+
+/** The full replace of Beaver: without id new, known id kept, unknown id ignored; what is not named goes. */
+export function mergeWidgets(existing: Widget[], drafts: WidgetDraft[], newId: () => string): Widget[] {
+  const known = new Set(existing.map(({ id }) => id))
+  return drafts
+    .filter(({ id }) => id === undefined || known.has(id))
+    .map(({ id, data }) => ({ id: id ?? newId(), data }))
+}
+
+function refuseRepeats(drafts: WidgetDraft[]): void {
+  const seen = new Set<string>()
+  for (const { id } of drafts) {
+    if (id === undefined) continue
+    if (seen.has(id)) throw new AppError('invalid_input', `widget ${id} stands there twice`, { field: 'widgets' })
+    seen.add(id)
+  }
+}

@@ -1,0 +1,127 @@
+import { BeaverPage, beaverPaging, beaverRange, type Route, route, type Static, Type } from '@fleetgate/kit'
+import { ById, NumericId, orNull, pageReply } from '../beaverIds.js'
+import type { Entity } from '../entities/entity.js'
+import type { Devices, DeviceView } from './device.js'
+
+const Name = Type.String({ minLength: 1, maxLength: 64, pattern: '\\S' })
+const Data = Type.Record(Type.String(), Type.Unknown())
+const Text = Type.Optional(Type.String())
+
+const Draft = Type.Object({
+  name: Name,
+  integration: Type.String({ minLength: 1, maxLength: 128 }),
+  param_entities: Type.Unsafe<Record<string, unknown> | null>({ type: ['object', 'null'], default: null })
+})
+const Search = Type.Object({
+  name: orNull<string>({ type: 'string', maxLength: 256 }),
+  identifier: orNull<string>({ type: 'string', maxLength: 256 }),
+  id_list: Type.Optional(Type.Array(NumericId, { maxItems: 1000 })),
+  ...beaverPaging
+})
+const Listed = {
+  id: Type.String(),
+  key: Type.String(),
+  name: Type.String(),
+  integration: Type.String(),
+  additional_data: Data,
+  created_at: Type.Integer(),
+  updated_at: Type.Integer(),
+  integration_name: Text,
+  deletable: Type.Boolean(),
+  identifier: Type.String()
+}
+const EntityReply = Type.Object({
+  id: Type.String(),
+  key: Type.String(),
+  name: Type.String(),
+  type: Type.String(),
+  value_attribute: Data,
+  value_type: Type.String(),
+  description: Text
+})
+
+export function deviceRoutes(devices: Devices): Route[] {
+  return [
+    route({
+      method: 'post',
+      path: '/device',
+      summary: 'Add a device by the form of its integration',
+      needs: 'device.add',
+      body: Draft,
+      handle: async ({ body, caller }) => {
+        const { name, integration, param_entities } = body
+        await devices.add({ name, integration, params: param_entities ?? {} }, caller)
+      }
+    }),
+    route({
+      method: 'post',
+      path: '/device/search',
+      summary: 'Devices, newest first',
+      needs: 'device.view',
+      body: Search,
+      reply: BeaverPage(Type.Object(Listed)),
+      handle: async ({ body, caller }) => {
+        const { name, identifier, id_list } = body
+        const wish = { name: name ?? undefined, identifier: identifier ?? undefined, ids: id_list?.map(String) }
+        const { items, total } = await devices.search(wish, beaverRange(body), caller)
+        return pageReply(body, { items: items.map(toListed), total })
+      }
+    }),
+    route({
+      method: 'post',
+      path: '/device/batch-delete',
+      summary: 'Delete devices with their entities and their history; unknown ids are passed over',
+      needs: 'device.delete',
+      body: Type.Object({ device_id_list: Type.Array(NumericId, { maxItems: 1000 }) }),
+      handle: ({ body, caller }) => devices.remove([...new Set(body.device_id_list.map(String))], caller)
+    }),
+    route({
+      method: 'get',
+      path: '/device/:id',
+      summary: 'One device with its entities',
+      needs: 'device.view',
+      params: ById,
+      reply: Type.Object({ ...Listed, entities: Type.Array(EntityReply) }),
+      handle: async ({ params, caller }) => {
+        const found = await devices.get(params.id, caller)
+        return { ...toListed(found), entities: found.entities.map(toEntityReply) }
+      }
+    }),
+    route({
+      method: 'put',
+      path: '/device/:id',
+      summary: 'Rename a device',
+      needs: 'device.edit',
+      params: ById,
+      body: Type.Object({ name: Name }),
+      handle: ({ params, body, caller }) => devices.rename(params.id, body.name, caller)
+    })
+  ]
+}
+
+function toListed({ device, integrationName, isDeletable }: DeviceView) {
+  return {
+    id: device.id,
+    key: device.key,
+    name: device.name,
+    integration: device.integration,
+    additional_data: device.additionalData,
+    created_at: device.createdAt,
+    updated_at: device.updatedAt,
+    integration_name: integrationName,
+    deletable: isDeletable,
+    identifier: device.identifier
+  }
+}
+
+function toEntityReply(entity: Entity): Static<typeof EntityReply> {
+  return {
+    id: entity.id,
+    key: entity.key,
+    name: entity.name,
+    type: entity.type,
+    value_attribute: entity.attribute,
+    value_type: entity.valueType,
+    description: entity.description
+  }
+}

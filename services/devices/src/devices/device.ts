@@ -1,0 +1,122 @@
+import { AppError, type Caller, newNumericId } from '@fleetgate/kit'
+import type { Entity } from '../entities/entity.js'
+import { deviceKey } from '../entities/entityKeys.js'
+import type { EntityStore } from '../entities/entityStore.js'
+import type { Reach, ReachOf } from '../grants/reach.js'
+import { isReached } from '../integrations/integration.js'
+import type { Integration } from '../integrations/manifest.js'
+import type { Registry } from '../integrations/registry.js'
+import type { DeviceWish } from './deviceFilter.js'
+import { paramsOf } from './deviceForm.js'
+import type { DeviceStore } from './deviceStore.js'
+import type { Settle } from './settle.js'
+
+export interface Device {
+  /** A 64-bit number in decimal. */
+  id: string
+  tenantId: string
+  /** `{integration}.device.{identifier}` */
+  key: string
+  /** Unique within the integration. */
+  identifier: string
+  name: string
+  integration: string
+  /** The integration's own. */
+  additionalData: Record<string, unknown>
+  /** Who made it. */
+  userId: string
+  createdAt: number
+  updatedAt: number
+}
+
+export interface DeviceView {
+  device: Device
+  /** Undefined where the integration is gone. */
+  integrationName: string | undefined
+  isDeletable: boolean
+}
+
+export interface DeviceDraft {
+  name: string
+  integration: string
+  /** By the full keys of the form's entities. */
+  params: Record<string, unknown>
+}
+
+export type Devices = ReturnType<typeof createDevices>
+
+export interface DevicesOptions {
+  store: DeviceStore
+  entities: Pick<EntityStore, 'listOf'>
+  registry: Registry
+  reachOf: ReachOf
+  /** Makes the entities of a device as the device says; what fails is done later. */
+  settle: Settle
+  now: () => number
+}
+
+/** Others than super admins see what a role grants, itself or with its integration, and what they made. */
+export function createDevices({ store, entities, registry, reachOf, settle, now }: DevicesOptions) {
+  const view = (device: Device): DeviceView => {
+    const manifest = registry.find(device.integration)?.manifest
+    return { device, integrationName: manifest?.name, isDeletable: !manifest || manifest.deleteDevice !== undefined }
+  }
+
+  function findAddable(id: string, reach: Reach): Integration {
+    const integration = registry.find(id)
+    if (!integration || !isReached(id, reach)) {
+      throw new AppError('not_found', 'there is no such integration', { field: 'integration', wireStatus: 400 })
+    }
+    return integration
+  }
+
+  return {
+    async add({ name, integration: id, params }: DeviceDraft, caller: Caller): Promise<Device> {
+      const integration = findAddable(id, await reachOf(caller))
+      const blueprint = await integration.handlers.addDevice?.(name, paramsOf(integration.manifest, params))
+      if (!blueprint) {
+        throw new AppError('invalid_input', 'this integration takes no devices', { field: 'integration' })
+      }
+      const { identifier, additionalData = {} } = blueprint
+      const { tenantId, userId } = caller
+      const own = { id: newNumericId(now()), tenantId, userId, name, createdAt: now(), updatedAt: now() }
+      const device = { ...own, integration: id, identifier, key: deviceKey(id, identifier), additionalData }
+      await store.insert(device, blueprint.entities)
+      await settle(device.id)
+      return device
+    },
+
+    async search(wish: Omit<DeviceWish, 'reach'>, range: { offset: number; limit: number }, caller: Caller) {
+      const reach = await reachOf(caller)
+      const { items, total } = await store.search(caller.tenantId, { ...wish, reach }, range)
+      return { items: items.map(view), total }
+    },
+
+    async get(id: string, caller: Caller): Promise<DeviceView & { entities: Entity[] }> {
+      const device = await store.find(caller.tenantId, id, await reachOf(caller))
+      if (!device) throw noSuchDevice()
+      return { ...view(device), entities: await entities.listOf(caller.tenantId, { deviceId: id }) }
+    },
+
+    async rename(id: string, name: string, caller: Caller): Promise<void> {
+      const device = await store.find(caller.tenantId, id, await reachOf(caller))
+      if (!device || !(await store.rename(caller.tenantId, id, name))) throw noSuchDevice()
+      await settle(id)
+    },
+
+    /** Ids that are not there or out of reach are passed over; one that may not be deleted stops all before any goes. */
+    async remove(ids: string[], caller: Caller): Promise<void> {
+      const found = await store.findMany(caller.tenantId, ids, await reachOf(caller))
+      const kept = found.map(view).find(({ isDeletable }) => !isDeletable)
+      if (kept) throw new AppError('invalid_state', `devices of ${kept.integrationName} cannot be deleted`)
+      for (const { id } of found) {
+        await store.remove(caller.tenantId, id)
+        await settle(id)
+      }
+    }
+  }
+}
+
+function noSuchDevice(): AppError {
+  return new AppError('not_found', 'there is no such device')
+}

@@ -1,0 +1,50 @@
+import { containsPattern, type QueryFilter } from '@fleetgate/store'
+import type { Reach } from '../grants/reach.js'
+import type { DeviceDoc } from './deviceDoc.js'
+
+type Filter = QueryFilter<DeviceDoc>
+
+export interface DeviceWish {
+  reach: Reach
+  /** Part of the name. */
+  name?: string | undefined
+  identifier?: string | undefined
+  ids?: string[] | undefined
+  integrations?: string[] | undefined
+}
+
+/** For other services: those in `ids` or below `parentIds`, but those in `exceptIds` or below `exceptParentIds`. */
+export interface DeviceSelection {
+  ids?: string[] | undefined
+  parentIds?: string[] | undefined
+  exceptIds?: string[] | undefined
+  exceptParentIds?: string[] | undefined
+  keyword?: string | undefined
+  keywordIntegrations?: string[] | undefined
+}
+
+export function reachFilter({ all, userId, integrations, devices }: Reach): Filter {
+  if (all) return {}
+  return { $or: [{ integration: { $in: [...integrations] } }, { _id: { $in: [...devices] } }, { userId }] }
+}
+
+export function wishFilter(tenantId: string, { reach, name, identifier, ids, integrations }: DeviceWish): Filter {
+  const among = {
+    ...(name ? { name: containsPattern(name) } : {}),
+    ...(identifier ? { identifier: containsPattern(identifier) } : {}),
+    ...(ids ? { _id: { $in: ids } } : {}),
+    ...(integrations ? { integration: { $in: integrations } } : {})
+  }
+  return { $and: [{ tenantId, ...among }, reachFilter(reach)] }
+}
+
+export function selectionFilter(tenantId: string, selection: DeviceSelection): Filter {
+  const { ids, parentIds, exceptIds = [], exceptParentIds = [], keyword, keywordIntegrations = [] } = selection
+  const isAmong: Filter[] =
+    ids || parentIds ? [{ $or: [{ _id: { $in: ids ?? [] } }, { integration: { $in: parentIds ?? [] } }] }] : []
+  const isNamed: Filter[] = keyword
+    ? [{ $or: [{ name: containsPattern(keyword) }, { integration: { $in: keywordIntegrations } }] }]
+    : []
+  const isNone = { _id: { $nin: exceptIds }, integration: { $nin: exceptParentIds } }
+  return { $and: [{ tenantId, ...isNone }, ...isAmong, ...isNamed] }
+}

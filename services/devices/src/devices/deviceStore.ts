@@ -1,0 +1,121 @@
+import { type Bus, type Log, resourceDeleted } from '@fleetgate/kit'
+import {
+  createOutbox,
+  type Page,
+  type PageOf,
+  pageOf,
+  type QueryFilter,
+  type Store,
+  toConflict
+} from '@fleetgate/store'
+import type { EntityTemplate } from '../entities/entityKeys.js'
+import type { Reach } from '../grants/reach.js'
+import type { Device } from './device.js'
+import { type DeviceDoc, deviceSchema, toDevice } from './deviceDoc.js'
+import { type DeviceSelection, type DeviceWish, reachFilter, selectionFilter, wishFilter } from './deviceFilter.js'
+
+/** A device whose entities must follow it. */
+export interface Unsettled {
+  id: string
+  tenantId: string
+  revision: number
+  removedAt: number | undefined
+  device: Device
+  blueprint: EntityTemplate[]
+}
+
+export type DeviceStore = ReturnType<typeof createDeviceStore>
+
+export interface DeviceStoreOptions {
+  store: Store
+  bus: Bus
+  log: Log
+  now: () => number
+}
+
+const newestFirst = { createdAt: -1, _id: -1 } as const
+
+export function createDeviceStore({ store, bus, log, now }: DeviceStoreOptions) {
+  const model = store.model<DeviceDoc>('devices', deviceSchema)
+  const outbox = createOutbox({ model, bus, log })
+
+  async function page(filter: QueryFilter<DeviceDoc>, of: Page): Promise<PageOf<Device>> {
+    const { items, total } = await pageOf(model.find(filter).sort(newestFirst), of)
+    return { items: items.map(toDevice), total }
+  }
+
+  return {
+    outbox,
+    /** With the entities that `settled` will find made. */
+    async insert({ id, additionalData, ...rest }: Device, blueprint: EntityTemplate[]): Promise<void> {
+      const waiting = { blueprint: JSON.stringify(blueprint), unsettledSince: now(), revision: 0 }
+      await model
+        .create({ _id: id, ...rest, additionalData: JSON.stringify(additionalData), ...waiting })
+        .catch((error) => toConflict(error, 'there is such a device already', { field: 'identifier' }))
+    },
+    async find(tenantId: string, id: string, reach: Reach): Promise<Device | undefined> {
+      const doc = await model.findOne({ $and: [{ _id: id, tenantId }, reachFilter(reach)] }).lean()
+      return doc ? toDevice(doc) : undefined
+    },
+    async findMany(tenantId: string, ids: string[], reach: Reach): Promise<Device[]> {
+      const docs = await model.find({ $and: [{ _id: { $in: ids }, tenantId }, reachFilter(reach)] }).lean()
+      return docs.map(toDevice)
+    },
+    /** Newest first. */
+    search: (tenantId: string, wish: DeviceWish, of: Page) => page(wishFilter(tenantId, wish), of),
+    select: (tenantId: string, selection: DeviceSelection, of: Page) => page(selectionFilter(tenantId, selection), of),
+    count: (tenantId: string, integration: string): Promise<number> => model.countDocuments({ tenantId, integration }),
+    /** Of one integration, oldest first. */
+    async *each(tenantId: string, integration: string): AsyncGenerator<Device> {
+      for await (const doc of model.find({ tenantId, integration }).sort({ createdAt: 1, _id: 1 }).lean().cursor()) {
+        yield toDevice(doc)
+      }
+    },
+    /** False where it is not there (any more). */
+    async rename(tenantId: string, id: string, name: string): Promise<boolean> {
+      const result = await model.updateOne(
+        { _id: id, tenantId },
+        { $set: { name, updatedAt: now(), unsettledSince: now() }, $inc: { revision: 1 } }
+      )
+      return result.matchedCount === 1
+    },
+    async remove(tenantId: string, id: string): Promise<void> {
+      const entry = outbox.entry(resourceDeleted, { tenantId, resource: { id, type: 'DEVICE' }, at: now() })
+      const gone = { tenantId: '', formerTenantId: tenantId, key: id, removedAt: now(), unsettledSince: now() }
+      await model.updateOne(
+        { _id: id, tenantId },
+        { $set: gone, $unset: { blueprint: 1 }, $inc: { revision: 1 }, $push: { outbox: entry } }
+      )
+      void outbox.flush([id])
+    },
+    /** Those that wait since before then, the longest first; of one id where it is given. */
+    async listUnsettled(before: number, limit: number, id?: string): Promise<Unsettled[]> {
+      const docs = await model
+        .find({ unsettledSince: { $lte: before }, ...(id ? { _id: id } : {}) })
+        .sort({ unsettledSince: 1 })
+        .limit(limit)
+        .lean()
+      return docs.map(toUnsettled)
+    },
+    /** Nothing where the device changed meanwhile: then it is settled once more. A removed one comes again after `keepMs`. */
+    async settled({ id, revision, removedAt }: Unsettled, keepMs: number): Promise<void> {
+      const again = removedAt === undefined ? 0 : removedAt + keepMs
+      const isDone = again <= now()
+      const update = isDone
+        ? { $unset: { unsettledSince: 1, blueprint: 1 } as const }
+        : { $set: { unsettledSince: again } }
+      await model.updateOne({ _id: id, revision }, update)
+    },
+    /** Drops what was removed, is settled, and is known to everybody. */
+    async purge(): Promise<void> {
+      await model.deleteMany({ tenantId: '', unsettledSince: { $exists: false }, outbox: { $size: 0 } })
+    }
+  }
+}
+
+function toUnsettled(doc: DeviceDoc): Unsettled {
+  const isRemoved = doc.tenantId === ''
+  const blueprint = doc.blueprint ? (JSON.parse(doc.blueprint) as EntityTemplate[]) : []
+  const tenantId = isRemoved ? (doc.formerTenantId ?? '') : doc.tenantId
+  return { id: doc._id, tenantId, revision: doc.revision, removedAt: doc.removedAt, device: toDevice(doc), blueprint }
+}

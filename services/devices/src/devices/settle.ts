@@ -1,0 +1,66 @@
+import type { Log } from '@fleetgate/kit'
+import { deviceKey, draftsOf } from '../entities/entityKeys.js'
+import type { EntityStore } from '../entities/entityStore.js'
+import type { DeviceStore, Unsettled } from './deviceStore.js'
+
+/** Lets the entities of one device follow it. Never rejects: the sweep does what could not be done now. */
+export type Settle = (deviceId: string) => Promise<void>
+
+export interface Settling {
+  settle: Settle
+  /** What a crash or an outage left behind, and what is left of deleted devices. */
+  sweep(): Promise<void>
+}
+
+export interface SettlingOptions {
+  devices: DeviceStore
+  entities: Pick<EntityStore, 'ensure' | 'renameDevice' | 'listOf' | 'remove'>
+  log: Log
+  now: () => number
+}
+
+const atOnce = 100
+/** Younger ones are with the request that made them. */
+const graceMs = 10_000
+/** Whoever read a device before it was removed is done with it by then. */
+const keepRemovedMs = 60_000
+
+/**
+ * A device and its entities are many documents and there are no transactions: the device is written first, with a mark,
+ * and each step after that may be done again.
+ */
+export function createSettling({ devices, entities, log, now }: SettlingOptions): Settling {
+  async function follow(unsettled: Unsettled): Promise<void> {
+    const { id, tenantId, device } = unsettled
+    if (unsettled.removedAt !== undefined) await removeAll(tenantId, id)
+    else {
+      const { integration, identifier, name: deviceName, userId } = device
+      const owner = { tenantId, integration, deviceId: id, deviceName, userId }
+      await entities.ensure(draftsOf(deviceKey(integration, identifier), unsettled.blueprint, owner))
+      await entities.renameDevice(tenantId, id, deviceName)
+    }
+    await devices.settled(unsettled, keepRemovedMs)
+  }
+
+  async function removeAll(tenantId: string, deviceId: string): Promise<void> {
+    for (;;) {
+      const ids = (await entities.listOf(tenantId, { deviceId })).map(({ id }) => id)
+      if (ids.length === 0) return
+      await entities.remove(tenantId, ids)
+    }
+  }
+
+  async function run(before: number, id?: string): Promise<void> {
+    for (const unsettled of await devices.listUnsettled(before, atOnce, id)) {
+      await follow(unsettled).catch((err) => log.warn({ err, deviceId: unsettled.id }, 'device not settled yet'))
+    }
+  }
+
+  return {
+    settle: (deviceId) => run(now(), deviceId).catch((err) => log.warn({ err, deviceId }, 'device not settled')),
+    async sweep() {
+      await run(now() - graceMs)
+      await devices.purge()
+    }
+  }
+}

@@ -1,0 +1,142 @@
+import { AppError, type Caller, may } from '@fleetgate/kit'
+import type { Reach, ReachOf } from '../grants/reach.js'
+import { integrationsNamed, type Registry } from '../integrations/registry.js'
+import { checkAttribute } from './attributeRules.js'
+import type { AccessMod, Attribute, Entity, EntityType } from './entity.js'
+import type { EntityWish } from './entityFilter.js'
+import { draftsOf, integrationKey, systemIntegration } from './entityKeys.js'
+import type { EntityStore } from './entityStore.js'
+import type { ValueType } from './storedValue.js'
+
+export interface EntityView {
+  entity: Entity
+  integrationName?: string | undefined
+  parentName?: string | undefined
+}
+
+export interface CustomDraft {
+  identifier: string
+  name: string
+  type: EntityType
+  accessMod?: AccessMod | undefined
+  valueType: ValueType
+  attribute: Attribute
+  isVisible: boolean
+  /** Of a custom entity that holds others. */
+  parentIdentifier?: string | undefined
+}
+
+export type Search = Omit<EntityWish, 'reach' | 'keywordIntegrations'>
+
+export type Entities = ReturnType<typeof createEntities>
+
+export interface EntitiesOptions {
+  store: EntityStore
+  registry: Registry
+  reachOf: ReachOf
+  /** Takes away what removed entities leave behind; never rejects. */
+  clean: () => Promise<void>
+}
+
+/** Others than super admins see what a role grants, itself or with its device or integration, and what they made. */
+export function createEntities({ store, registry, reachOf, clean }: EntitiesOptions) {
+  async function viewsOf(tenantId: string, found: Entity[], reach: Reach): Promise<EntityView[]> {
+    const keys = [...new Set(found.flatMap(({ parentKey }) => parentKey ?? []))]
+    const parents = keys.length > 0 ? await store.findByKeys(tenantId, keys, reach) : []
+    const names = new Map(parents.map(({ key, name }) => [key, name]))
+    return found.map((entity) => ({
+      entity,
+      integrationName: registry.find(entity.integration)?.manifest.name,
+      parentName: names.get(entity.parentKey ?? '')
+    }))
+  }
+
+  async function find(id: string, caller: Caller): Promise<Entity> {
+    const entity = await store.find(caller.tenantId, id, await reachOf(caller))
+    if (!entity) throw noSuchEntity()
+    return entity
+  }
+
+  async function parentOf({ parentIdentifier, type }: CustomDraft, tenantId: string, reach: Reach): Promise<Entity> {
+    const field = 'parent_identifier'
+    const key = integrationKey(systemIntegration, parentIdentifier ?? '')
+    const [parent] = await store.findByKeys(tenantId, [key], reach)
+    if (!parent) throw new AppError('invalid_input', `${field} names no entity`, { field })
+    if (parent.valueType !== 'OBJECT' || parent.type !== type || parent.parentKey) {
+      throw new AppError('invalid_input', `${field} must name an OBJECT of the same type without a parent`, { field })
+    }
+    return parent
+  }
+
+  return {
+    async search(wish: Search, range: { offset: number; limit: number }, caller: Caller) {
+      const { tenantId } = caller
+      const reach = await reachOf(caller)
+      const isCustom = may(caller, 'entity_custom.view') ? wish.isCustom : false
+      if (wish.isCustom && !isCustom) return { items: [], total: 0, offset: 0 }
+      const keywordIntegrations = integrationsNamed(registry, wish.keyword)
+      const of = { ...wish, isCustom, reach, keywordIntegrations }
+      let { offset } = range
+      let found = await store.search(tenantId, of, range)
+      // Behind the end the real system begins anew.
+      if (found.items.length === 0 && found.total > 0) {
+        offset = 0
+        found = await store.search(tenantId, of, { ...range, offset })
+      }
+      return { items: await viewsOf(tenantId, found.items, reach), total: found.total, offset }
+    },
+
+    async children(id: string, caller: Caller): Promise<EntityView[]> {
+      const parent = await find(id, caller)
+      const reach = await reachOf(caller)
+      return viewsOf(caller.tenantId, await store.childrenOf(caller.tenantId, [parent.key], reach), reach)
+    },
+
+    get: find,
+
+    async add(draft: CustomDraft, caller: Caller): Promise<Entity> {
+      checkAttribute(draft.attribute)
+      const { tenantId, userId } = caller
+      const reach = await reachOf(caller)
+      const parent = draft.parentIdentifier ? await parentOf(draft, tenantId, reach) : undefined
+      const prefix = parent?.key ?? integrationKey(systemIntegration)
+      const owner = { tenantId, userId, integration: systemIntegration }
+      const { parentIdentifier, ...template } = draft
+      const [made] = draftsOf(prefix, [withoutUndefined(template)], owner)
+      if (!made) throw new AppError('internal', 'an entity became none')
+      return store.insert({ ...made, isCustom: true, parentKey: parent?.key })
+    },
+
+    /** What an entity is decides its integration; only of custom ones may the attribute change. */
+    async update(id: string, change: { name: string; attribute?: Attribute | undefined }, caller: Caller) {
+      const { name, attribute } = change
+      const entity = await find(id, caller)
+      if (attribute && !entity.isCustom) {
+        const field = 'value_attribute'
+        throw new AppError('invalid_input', `${field} of an integration's entity cannot be changed`, { field })
+      }
+      if (attribute) checkAttribute(attribute)
+      await store.update(caller.tenantId, id, attribute ? { name, attribute } : { name })
+      return find(id, caller)
+    },
+
+    /** Custom ones with their children; all others are passed over. */
+    async remove(ids: string[], caller: Caller): Promise<void> {
+      const { tenantId } = caller
+      const reach = await reachOf(caller)
+      const found = (await store.findByIds(tenantId, ids, reach)).filter(({ isCustom }) => isCustom)
+      const keys = found.map(({ key }) => key)
+      const children = keys.length > 0 ? await store.childrenOf(tenantId, keys, reach) : []
+      await store.remove(tenantId, [...new Set([...children, ...found].map(({ id }) => id))])
+      void clean()
+    }
+  }
+}
+
+function withoutUndefined({ accessMod, ...template }: Omit<CustomDraft, 'parentIdentifier'>) {
+  return accessMod ? { ...template, accessMod } : template
+}
+
+function noSuchEntity(): AppError {
+  return new AppError('not_found', 'there is no such entity')
+}

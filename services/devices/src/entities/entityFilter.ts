@@ -1,0 +1,82 @@
+import { containsPattern, type QueryFilter } from '@fleetgate/store'
+import type { Reach } from '../grants/reach.js'
+import type { AccessMod, EntityType } from './entity.js'
+import type { EntityDoc } from './entityDoc.js'
+import { systemIntegration } from './entityKeys.js'
+import type { ValueType } from './storedValue.js'
+
+/** What a search asks for; what is not given does not narrow. */
+export interface EntityWish {
+  reach: Reach
+  /** Part of the name, the key, or the name of the device or integration. */
+  keyword?: string | undefined
+  /** Integrations whose names hold the keyword: their names are in the code, not in the store. */
+  keywordIntegrations?: string[] | undefined
+  ids?: string[] | undefined
+  keys?: string[] | undefined
+  names?: string[] | undefined
+  types?: EntityType[] | undefined
+  valueTypes?: ValueType[] | undefined
+  accessMods?: AccessMod[] | undefined
+  withoutChildren?: boolean | undefined
+  isCustom?: boolean | undefined
+  withHidden?: boolean | undefined
+}
+
+type Filter = QueryFilter<EntityDoc>
+
+/** What is not inside is as if it did not exist. People's own entities are everybody's. */
+export function reachFilter({ all, userId, integrations, devices, entities }: Reach): Filter {
+  if (all) return {}
+  return {
+    $or: [
+      { integration: { $in: [systemIntegration, ...integrations] } },
+      { deviceId: { $in: [...devices] } },
+      { _id: { $in: [...entities] } },
+      { userId }
+    ]
+  }
+}
+
+export function filterOf(tenantId: string, wish: EntityWish): Filter {
+  const { reach, ids, keys, names, types, valueTypes, accessMods, isCustom } = wish
+  const among = {
+    ...(ids ? { _id: { $in: ids } } : {}),
+    ...(keys ? { key: { $in: keys } } : {}),
+    ...(names ? { name: { $in: names } } : {}),
+    ...(types ? { type: { $in: types } } : {}),
+    ...(valueTypes ? { valueType: { $in: valueTypes } } : {}),
+    ...(accessMods ? { accessMod: { $in: accessMods } } : {}),
+    ...(wish.withoutChildren ? { parentKey: { $exists: false } } : {}),
+    ...(isCustom === undefined ? {} : { isCustom }),
+    ...(wish.withHidden ? {} : { isVisible: true })
+  }
+  return { $and: [{ tenantId, ...among }, reachFilter(reach), keywordFilter(wish)] }
+}
+
+function keywordFilter({ keyword, keywordIntegrations = [] }: EntityWish): Filter {
+  if (!keyword) return {}
+  const pattern = containsPattern(keyword)
+  return {
+    $or: [{ name: pattern }, { key: pattern }, { deviceName: pattern }, { integration: { $in: keywordIntegrations } }]
+  }
+}
+
+/** For other services: those in `ids` or below the devices or integrations of `parentIds`, without the excepted ones. */
+export interface EntitySelection {
+  ids?: string[] | undefined
+  parentIds?: string[] | undefined
+  exceptIds?: string[] | undefined
+  exceptParentIds?: string[] | undefined
+  keyword?: string | undefined
+}
+
+export function selectionFilter(tenantId: string, selection: EntitySelection): Filter {
+  const { ids, parentIds, exceptIds = [], exceptParentIds = [], keyword } = selection
+  const below = (above: string[]) => [{ deviceId: { $in: above } }, { integration: { $in: above } }]
+  const isAmong: Filter[] = ids || parentIds ? [{ $or: [{ _id: { $in: ids ?? [] } }, ...below(parentIds ?? [])] }] : []
+  const isNamed: Filter[] = keyword
+    ? [{ $or: [{ name: containsPattern(keyword) }, { deviceName: containsPattern(keyword) }] }]
+    : []
+  return { $and: [{ tenantId, _id: { $nin: exceptIds }, $nor: below(exceptParentIds) }, ...isAmong, ...isNamed] }
+}

@@ -1,0 +1,166 @@
+import { type Bus, type Log, newNumericId, resourceDeleted } from '@fleetgate/kit'
+import {
+  type AnyBulkWriteOperation,
+  createOutbox,
+  isDuplicateKey,
+  type Page,
+  type PageOf,
+  pageOf,
+  type QueryFilter,
+  type Store,
+  toConflict
+} from '@fleetgate/store'
+import type { Reach } from '../grants/reach.js'
+import type { Attribute, Entity, EntityDraft } from './entity.js'
+import { defined, type EntityDoc, entitySchema, toEntity } from './entityDoc.js'
+import { type EntitySelection, type EntityWish, filterOf, reachFilter, selectionFilter } from './entityFilter.js'
+import { type StoredValue, toBson, type ValueType } from './storedValue.js'
+
+export interface NewLatest {
+  id: string
+  valueType: ValueType
+  value: StoredValue
+  at: number
+}
+
+/** A removed entity whose history may still be there. */
+export interface RemovedEntity {
+  id: string
+  tenantId: string
+}
+
+export type EntityStore = ReturnType<typeof createEntityStore>
+
+export interface EntityStoreOptions {
+  store: Store
+  bus: Bus
+  log: Log
+  now: () => number
+}
+
+const newestFirst = { createdAt: -1, _id: -1 } as const
+
+export function createEntityStore({ store, bus, log, now }: EntityStoreOptions) {
+  const model = store.model<EntityDoc>('entities', entitySchema)
+  const outbox = createOutbox({ model, bus, log })
+
+  async function page(filter: QueryFilter<EntityDoc>, of: Page): Promise<PageOf<Entity>> {
+    const { items, total } = await pageOf(model.find(filter).sort(newestFirst), of)
+    return { items: items.map(toEntity), total }
+  }
+
+  return {
+    outbox,
+    /** Makes those that are missing; what exists is left as it is, except what its integration decides. */
+    async ensure(drafts: EntityDraft[]): Promise<void> {
+      if (drafts.length === 0) return
+      const write = () =>
+        model.bulkWrite(
+          drafts.map((draft) => ensureWrite(draft, now())),
+          { ordered: false }
+        )
+      // Of two who make the same one at once, one finds it made the second time; what is still taken is another device's.
+      await write().catch((error) => (isDuplicateKey(error) ? write() : Promise.reject(error)))
+    },
+    async insert(draft: EntityDraft): Promise<Entity> {
+      const entity = { ...draft, id: newNumericId(now()), createdAt: now(), updatedAt: now() }
+      const { id, ...rest } = entity
+      await model
+        .create({ _id: id, ...rest, attribute: JSON.stringify(draft.attribute) })
+        .catch((error) => toConflict(error, 'there is an entity of this identifier', { field: 'identifier' }))
+      return entity
+    },
+    async find(tenantId: string, id: string, reach: Reach): Promise<Entity | undefined> {
+      const doc = await model.findOne({ $and: [{ _id: id, tenantId }, reachFilter(reach)] }).lean()
+      return doc ? toEntity(doc) : undefined
+    },
+    async findByIds(tenantId: string, ids: string[], reach: Reach): Promise<Entity[]> {
+      const docs = await model.find({ $and: [{ tenantId, _id: { $in: ids } }, reachFilter(reach)] }).lean()
+      return docs.map(toEntity)
+    },
+    async findByKeys(tenantId: string, keys: string[], reach: Reach): Promise<Entity[]> {
+      const docs = await model.find({ $and: [{ tenantId, key: { $in: keys } }, reachFilter(reach)] }).lean()
+      return docs.map(toEntity)
+    },
+    /** Children of these, parent by parent in the order they were made in. */
+    async childrenOf(tenantId: string, parentKeys: string[], reach: Reach): Promise<Entity[]> {
+      const filter = { $and: [{ tenantId, parentKey: { $in: parentKeys } }, reachFilter(reach)] }
+      const docs = await model.find(filter).sort({ parentKey: 1, createdAt: 1, _id: 1 }).limit(maxRelated).lean()
+      return docs.map(toEntity)
+    },
+    /** All of one device or of one integration itself, parents before their children. */
+    async listOf(tenantId: string, of: { deviceId: string } | { integration: string }): Promise<Entity[]> {
+      const filter = 'deviceId' in of ? of : { ...of, deviceId: { $exists: false } }
+      const docs = await model
+        .find({ tenantId, ...filter })
+        .sort({ createdAt: 1, _id: 1 })
+        .limit(maxRelated)
+        .lean()
+      return docs.map(toEntity)
+    },
+    /** Newest first. */
+    search: (tenantId: string, wish: EntityWish, of: Page) => page(filterOf(tenantId, wish), of),
+    select: (tenantId: string, selection: EntitySelection, of: Page) => page(selectionFilter(tenantId, selection), of),
+    count: (tenantId: string, integration: string): Promise<number> => model.countDocuments({ tenantId, integration }),
+    async update(tenantId: string, id: string, change: { name: string; attribute?: Attribute }): Promise<void> {
+      const { name, attribute } = change
+      const own = attribute ? { attribute: JSON.stringify(attribute) } : {}
+      await model.updateOne({ _id: id, tenantId }, { $set: { name, ...own, updatedAt: now() } })
+    },
+    async renameDevice(tenantId: string, deviceId: string, deviceName: string): Promise<void> {
+      await model.updateMany({ tenantId, deviceId, deviceName: { $ne: deviceName } }, { $set: { deviceName } })
+    },
+    /** Takes each where it is newer than what is there: late samples change nothing. */
+    async setLatest(tenantId: string, values: NewLatest[]): Promise<void> {
+      const writes = values.map(
+        ({ id, valueType, value, at }): AnyBulkWriteOperation<EntityDoc> => ({
+          updateOne: {
+            filter: { _id: id, tenantId, 'latest.at': { $not: { $gte: at } } },
+            update: { $set: { latest: { value: toBson(valueType, value), at } } }
+          }
+        })
+      )
+      if (writes.length > 0) await model.bulkWrite(writes, { ordered: false })
+    },
+    /** They are gone at once; their history goes with `listRemoved`. */
+    async remove(tenantId: string, ids: string[]): Promise<void> {
+      const writes = ids.map((id): AnyBulkWriteOperation<EntityDoc> => {
+        const entry = outbox.entry(resourceDeleted, { tenantId, resource: { id, type: 'ENTITY' }, at: now() })
+        const gone = { tenantId: '', formerTenantId: tenantId, key: id, removedAt: now() }
+        const update = { $set: gone, $unset: { latest: 1, parentKey: 1 } as const, $push: { outbox: entry } }
+        return { updateOne: { filter: { _id: id, tenantId }, update } }
+      })
+      if (writes.length === 0) return
+      await model.bulkWrite(writes, { ordered: false })
+      void outbox.flush(ids)
+    },
+    async listRemoved(limit: number, after = ''): Promise<RemovedEntity[]> {
+      const filter: QueryFilter<EntityDoc> = { tenantId: '', _id: { $gt: after } }
+      const docs = await model.find(filter).select('formerTenantId').sort({ _id: 1 }).limit(limit).lean()
+      return docs.map(({ _id, formerTenantId = '' }) => ({ id: _id, tenantId: formerTenantId }))
+    },
+    /** Drops what was removed before then and is known to everybody. */
+    async purge(ids: string[], removedBefore: number): Promise<void> {
+      const isOld = { removedAt: { $lt: removedBefore }, outbox: { $size: 0 } }
+      await model.deleteMany({ _id: { $in: ids }, tenantId: '', ...isOld })
+    }
+  }
+}
+
+/** A device or integration of more entities than this is a mistake. */
+const maxRelated = 5000
+
+function ensureWrite(draft: EntityDraft, now: number): AnyBulkWriteOperation<EntityDoc> {
+  const { tenantId, key, name, attribute, deviceId, deviceName, userId, parentKey, ...own } = draft
+  const made = { _id: newNumericId(now), name, deviceName, userId, parentKey, createdAt: now, updatedAt: now }
+  return {
+    updateOne: {
+      filter: { tenantId, key, deviceId: deviceId ?? { $exists: false } },
+      update: {
+        $set: defined({ ...own, attribute: JSON.stringify(attribute) }),
+        $setOnInsert: defined(made)
+      },
+      upsert: true
+    }
+  }
+}

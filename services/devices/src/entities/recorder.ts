@@ -1,0 +1,54 @@
+import type { HistoryStore, Sample } from '../history/historyStore.js'
+import type { EntityStore, NewLatest } from './entityStore.js'
+import type { Measurement } from './measurement.js'
+
+export type Recorder = ReturnType<typeof createRecorder>
+
+export interface RecorderOptions {
+  history: Pick<HistoryStore, 'insert' | 'findAt'>
+  entities: Pick<EntityStore, 'setLatest'>
+  now: () => number
+}
+
+/** Keeps checked values: all of them in the history, the newest of each entity as its latest. */
+export function createRecorder({ history, entities, now }: RecorderOptions) {
+  let last = 0
+
+  return {
+    /** Now; never the same twice, because one entity has one value at one moment. */
+    stamp(): number {
+      last = Math.max(now(), last + 1)
+      return last
+    },
+
+    /** May be repeated: what is there already stays as it is. Answers how many of the samples those were. */
+    async record(tenantId: string, samples: Measurement[]): Promise<number> {
+      if (samples.length === 0) return 0
+      const repeats = new Set<Sample>(await history.insert(tenantId, samples))
+      const newest = newestOf(samples.filter(({ hasLatest }) => hasLatest))
+      const latest = await Promise.all(
+        // Of two samples of the same moment the one that was stored counts.
+        newest.map(async (one) => (repeats.has(one) ? await history.findAt(tenantId, one.entityId, one.at) : one))
+      )
+      await entities.setLatest(
+        tenantId,
+        latest.flatMap((one) => (one ? toLatest(one) : []))
+      )
+      return repeats.size
+    }
+  }
+}
+
+/** Of samples of the same moment the first: the others are repeats of it. */
+function newestOf(samples: Sample[]): Sample[] {
+  const newest = new Map<string, Sample>()
+  for (const sample of samples) {
+    const known = newest.get(sample.entityId)
+    if (!known || sample.at > known.at) newest.set(sample.entityId, sample)
+  }
+  return [...newest.values()]
+}
+
+function toLatest({ entityId, valueType, value, at }: Sample): NewLatest {
+  return { id: entityId, valueType, value, at }
+}

@@ -1,0 +1,116 @@
+import { type PageOf, type PipelineStage, pageOf, type QueryFilter, Schema, type Store } from '@fleetgate/store'
+import { fromBson, type StoredValue, toBson, type ValueType } from '../entities/storedValue.js'
+
+/** One value at one moment. */
+export interface Sample {
+  entityId: string
+  valueType: ValueType
+  value: StoredValue
+  /** Epoch ms. */
+  at: number
+}
+
+interface SampleDoc {
+  tenantId: string
+  entityId: string
+  at: number
+  type: ValueType
+  value: unknown
+}
+
+export interface Span {
+  /** Both inclusive, epoch ms. */
+  from: number
+  to: number
+}
+
+const schema = new Schema<SampleDoc>({
+  tenantId: { type: String, required: true },
+  entityId: { type: String, required: true },
+  at: { type: Number, required: true },
+  type: { type: String, required: true },
+  value: { type: Schema.Types.Mixed, required: true }
+})
+// One entity has one value at one moment: the same sample twice is one.
+schema.index({ tenantId: 1, entityId: 1, at: -1 }, { unique: true })
+schema.index({ at: 1 })
+
+export type HistoryStore = ReturnType<typeof createHistoryStore>
+
+const duplicateKey = 11000
+
+export function createHistoryStore({ store }: { store: Store }) {
+  const model = store.model<SampleDoc>('history', schema)
+
+  return {
+    /** Answers those of which there was a sample of the same moment already: that one stays. */
+    async insert(tenantId: string, samples: Sample[]): Promise<Sample[]> {
+      const docs = samples.map(({ entityId, valueType, value, at }) => ({
+        tenantId,
+        entityId,
+        at,
+        type: valueType,
+        value: toBson(valueType, value)
+      }))
+      try {
+        await model.insertMany(docs, { ordered: false, lean: true })
+        return []
+      } catch (error) {
+        return repeatsOf(error).flatMap((index) => samples[index] ?? [])
+      }
+    },
+    async findAt(tenantId: string, entityId: string, at: number): Promise<Sample | undefined> {
+      const doc = await model.findOne({ tenantId, entityId, at }).lean()
+      return doc ? toSample(doc) : undefined
+    },
+    /** Newest first. */
+    async search(
+      tenantId: string,
+      { entityIds, from, to }: Span & { entityIds: string[] },
+      page: { offset: number; limit: number }
+    ): Promise<PageOf<Sample>> {
+      const filter = { ...filterOf(tenantId, entityIds), at: { $gte: from, $lte: to } }
+      const { items, total } = await pageOf(model.find(filter).sort({ at: -1, entityId: 1 }), page)
+      return { items: items.map(toSample), total }
+    },
+    /** Newest first, one by one. */
+    async *each(tenantId: string, entityId: string, { from, to }: Span): AsyncGenerator<Sample> {
+      const found = model.find({ tenantId, entityId, at: { $gte: from, $lte: to } }).sort({ at: -1 })
+      for await (const doc of found.lean().cursor({ batchSize: 1000 })) yield toSample(doc)
+    },
+    async aggregate<T>(tenantId: string, entityId: string, span: Span, stages: PipelineStage[]): Promise<T[]> {
+      const match = { tenantId, entityId, at: { $gte: span.from, $lte: span.to } }
+      return model.aggregate<T>([{ $match: match }, ...stages]).option({ allowDiskUse: true })
+    },
+    async removeOf(tenantId: string, entityId: string): Promise<void> {
+      await model.deleteMany({ tenantId, entityId })
+    },
+    /** Removes some of what is older; answers how many. */
+    async removeOlder(than: number, limit: number): Promise<number> {
+      const old = await model
+        .find({ at: { $lt: than } })
+        .sort({ at: 1 })
+        .limit(limit)
+        .select('_id')
+        .lean()
+      if (old.length === 0) return 0
+      const { deletedCount } = await model.deleteMany({ _id: { $in: old.map(({ _id }) => _id) } })
+      return deletedCount
+    }
+  }
+}
+
+function filterOf(tenantId: string, entityIds: string[]): QueryFilter<SampleDoc> {
+  return { tenantId, entityId: entityIds.length === 1 ? entityIds[0] : { $in: entityIds } }
+}
+
+/** Places of the refused documents; any other reason than a repeat is thrown on. */
+function repeatsOf(error: unknown): number[] {
+  const { writeErrors } = error as { writeErrors?: { index: number; code: number }[] }
+  if (!writeErrors || writeErrors.some(({ code }) => code !== duplicateKey)) throw error
+  return writeErrors.map(({ index }) => index)
+}
+
+function toSample({ entityId, type, value, at }: SampleDoc): Sample {
+  return { entityId, valueType: type, value: fromBson(type, value), at }
+}

@@ -1,0 +1,31 @@
+import type { Log } from '@fleetgate/kit'
+import type { DeviceStore } from '../devices/deviceStore.js'
+import { deviceKey } from '../entities/entityKeys.js'
+import type { EntityStore } from '../entities/entityStore.js'
+import { reportMeasured } from '../entities/ingest.js'
+import type { Recorder } from '../entities/recorder.js'
+import type { IntegrationTools } from './manifest.js'
+
+export interface ToolsOptions {
+  devices: Pick<DeviceStore, 'each'>
+  entities: EntityStore
+  recorder: Recorder
+  log: Log
+  now: () => number
+}
+
+/** What an integration may do, within its own devices. */
+export function createTools({ devices, log, ...parts }: ToolsOptions): (integration: string) => IntegrationTools {
+  return (integration) => ({
+    listDevices: (tenantId) => devices.each(tenantId, integration),
+
+    async report(tenantId, readings) {
+      const measured = readings.map(({ device, entity, value }) => ({
+        key: `${deviceKey(integration, device)}.${entity}`,
+        value
+      }))
+      const refused = await reportMeasured(parts, tenantId, measured)
+      if (refused.length > 0) log.warn({ integration, refused: refused.slice(0, 5) }, 'readings not taken')
+    }
+  })
+}

@@ -1,0 +1,65 @@
+import { connectBus, createCreatorsOf, createGuard, type Log } from '@fleetgate/kit'
+import { openStore } from '@fleetgate/store'
+import { createDevicesApp } from './app.js'
+import type { Config } from './config.js'
+import { createDashboards } from './dashboards/dashboard.js'
+import { createDashboardStore } from './dashboards/dashboardStore.js'
+import { createGrantNow, watchGrants } from './grants/watchGrants.js'
+import { serveNames } from './names/names.js'
+import { createSweep } from './sweep.js'
+import { createThings } from './things.js'
+
+const purgeEveryMs = 10 * 60_000
+
+export interface StartOptions {
+  config: Config
+  log: Log
+  /** Takes what must be closed at the end, in reverse order. */
+  add: (name: string, close: () => Promise<unknown> | unknown) => void
+}
+
+/** Connects, wires and listens. */
+export async function startDevices({ config, log, add }: StartOptions): Promise<{ port: number }> {
+  const store = await openStore({ uri: config.MONGODB_URI, database: 'fleetgate_devices', log })
+  add('store', () => store.close())
+  const bus = await connectBus({ name: 'devices', url: config.NATS_URL, log })
+  add('bus', () => bus.close())
+  const dashboardStore = createDashboardStore({ store, bus, log, now: Date.now })
+  const things = await createThings({ store, bus, log, now: Date.now, historyDays: config.HISTORY_DAYS })
+  await store.sync()
+  for (const outbox of [dashboardStore.outbox, ...things.outboxes]) {
+    outbox.start()
+    add('outbox', () => outbox.stop())
+  }
+  const sweep = createSweep(things.sweep, config.SWEEP_MS, log)
+  add('sweep', () => sweep.stop())
+  const purge = setInterval(() => {
+    dashboardStore.purge().catch((err) => log.warn({ err }, 'deleted dashboards not removed, trying again later'))
+  }, purgeEveryMs)
+  add('purge', () => clearInterval(purge))
+  const { grants, watches } = await watchGrants(bus)
+  for (const watch of watches) add('grants', () => watch.stop())
+  const names = await serveNames(bus, { dashboards: dashboardStore, ...things })
+  add('names', () => names.stop())
+  const guard = await createGuard({ bus, log })
+  add('guard', () => guard.close())
+
+  const app = createDevicesApp({
+    log,
+    guard,
+    things: things.routes(grants),
+    dashboards: createDashboards({
+      store: dashboardStore,
+      grants,
+      grantNow: createGrantNow(bus, grants, log),
+      creatorsOf: createCreatorsOf(bus, log),
+      max: config.MAX_DASHBOARDS,
+      now: Date.now
+    }),
+    checks: { mongodb: () => store.ready(), nats: () => bus.isReady() },
+    checkReplies: config.CHECK_REPLIES
+  })
+  const listening = await app.listen(config.PORT, config.HOST)
+  add('http', () => listening.close())
+  return { port: listening.port }
+}

@@ -1,0 +1,212 @@
+import { type Session, startParts, testGuardKeys, until } from '@fleetgate/testkit'
+import t from 'tap'
+import { type Failure, serveKeys, startDevicesFor } from './support.js'
+import { addPing, dataOf, getDevice, type IntegrationDetail, searchDevices, searchEntities } from './things.js'
+
+const parts = await startParts(t)
+const guardKeys = testGuardKeys()
+await serveKeys(t, parts, guardKeys)
+const api = await startDevicesFor(t, parts)
+
+/** The super admin of a tenant of their own. */
+function tenant(tenantId: string): Session {
+  return api.as(guardKeys.token({ tenantId, userId: '77' }))
+}
+
+await t.test('lists the integrations that people see, and tells one with its form', async (t) => {
+  const session = tenant('integrations')
+  const all = dataOf<Record<string, unknown>[]>(await session.post('/integration/search', {}))
+  const ids = all.map(({ id }) => id)
+  t.ok(ids.includes('ping'))
+  t.notOk(ids.includes('system'), 'hidden')
+  const ping = all.find(({ id }) => id === 'ping')
+  t.match(ping, {
+    name: 'Ping',
+    add_device_service_key: 'ping.integration.add_device',
+    entity_count: 4,
+    entityCount: 4
+  })
+  t.notOk(ping && 'device_count' in ping, 'counts of zero are left out')
+  t.same(dataOf(await session.post('/integration/search', { device_addable: false })), [])
+  t.equal(dataOf<unknown[]>(await session.post('/integration/search', { device_deletable: true })).length, all.length)
+
+  const detail = dataOf<IntegrationDetail>(await session.get('/integration/ping'))
+  t.match(detail, { id: 'ping', delete_device_service_key: 'ping.integration.delete_device' })
+  t.same(
+    detail.integration_entities.filter(({ parent }) => parent === 'ping.integration.add_device').map(({ key }) => key),
+    ['ping.integration.add_device.ip'],
+    'the form, though it is hidden elsewhere'
+  )
+  t.match(detail.integration_entities[0]?.id, /^\d{10,19}$/)
+  t.equal((await session.get('/integration/nobody')).status, 404)
+  const again = dataOf<IntegrationDetail>(await session.get('/integration/ping'))
+  t.same(again, detail, 'made once')
+})
+
+await t.test('adds a device with its entities, and finds it', async (t) => {
+  const session = tenant('add')
+  t.same(await searchDevices(session), { page_size: 0, page_number: 1, total: 0, content: [] })
+  const made = await session.post('/device', {
+    name: 'Door',
+    integration: 'ping',
+    param_entities: { 'ping.integration.add_device.ip': '10.0.0.1', 'other.key': 5 }
+  })
+  t.match(made.body, { status: 'Success' })
+  t.notOk('data' in (made.body as object), 'no id, as in the real system')
+  await addPing(session, 'Window', '10.0.0.2')
+  const { content, total } = await searchDevices(session)
+  t.equal(total, 2)
+  t.same(
+    content.map(({ name }) => name),
+    ['Window', 'Door'],
+    'newest first'
+  )
+  t.match(content[1], {
+    id: /^\d{10,19}$/,
+    key: 'ping.device.10_0_0_1',
+    integration: 'ping',
+    integration_name: 'Ping',
+    identifier: '10_0_0_1',
+    additional_data: { ip: '10.0.0.1' },
+    deletable: true,
+    created_at: Number
+  })
+  t.equal((await searchDevices(session, { name: 'DOO' })).total, 1, 'contains, in any case')
+  t.equal((await searchDevices(session, { name: '.*' })).total, 0, 'text, not a pattern')
+  t.match(await searchDevices(session, { page_number: 2, page_size: 1 }), { total: 2, content: [{ name: 'Door' }] })
+  const door = await getDevice(session, content[1]?.id ?? '')
+  t.same(
+    door.entities.map(({ key }) => key),
+    ['ping.device.10_0_0_1.status', 'ping.device.10_0_0_1.delay']
+  )
+  t.match(door.entities[0], { value_attribute: { enum: { 0: 'ONLINE' } }, value_type: 'LONG' })
+})
+
+await t.test('refuses a device that its integration does not take, and keeps nothing of it', async (t) => {
+  const session = tenant('refuse')
+  const add = (body: object) => session.post<Failure>('/device', { name: 'x', integration: 'ping', ...body })
+  const ip = (value: unknown) => ({ param_entities: { 'ping.integration.add_device.ip': value } })
+  const bad: [object, RegExp][] = [
+    [{ integration: 'nobody', ...ip('10.0.0.1') }, /no such integration/],
+    [{ integration: 'system', ...ip('10.0.0.1') }, /takes no devices/],
+    [{}, /add_device.ip is required/],
+    [ip(null), /is required/],
+    [ip({ $gt: '' }), /is no STRING/],
+    [ip('nonsense'), /ip is not an IP address/],
+    [ip('1'), /shorter than 2/],
+    [{ name: '', ...ip('10.0.0.1') }, /name/],
+    [{ name: 'n'.repeat(65), ...ip('10.0.0.1') }, /name/],
+    [{ name: { $gt: '' }, ...ip('10.0.0.1') }, /name/],
+    [{ param_entities: [] }, /param_entities/]
+  ]
+  for (const [body, reason] of bad) {
+    const reply = await add(body)
+    t.equal(reply.status, 400, JSON.stringify(body))
+    t.match(reply.body.error_message, reason)
+  }
+  t.equal((await searchDevices(session)).total, 0)
+  t.equal(
+    (await session.post<Failure>('/device', { integration: 'nobody', name: 'x' })).body.error_code,
+    'data_no_found'
+  )
+})
+
+await t.test('takes each device once, also of ten at once', async (t) => {
+  const session = tenant('once')
+  const body = { name: 'same', integration: 'ping', param_entities: { 'ping.integration.add_device.ip': '10.0.0.9' } }
+  const replies = await Promise.all(Array.from({ length: 10 }, () => session.post('/device', body)))
+  t.same(replies.map(({ status }) => status).sort(), [200, ...Array(9).fill(409)])
+  t.equal((await searchEntities(session, { keyword: '10_0_0_9' })).total, 2)
+})
+
+await t.test('renames a device, and its entities know it', async (t) => {
+  const session = tenant('rename')
+  const device = await addPing(session, 'Before', '10.0.0.1')
+  t.match((await session.put(`/device/${device.id}`, { name: 'After' })).body, { status: 'Success' })
+  t.equal((await getDevice(session, device.id)).name, 'After')
+  t.match(await searchEntities(session, { keyword: 'after' }), { total: 2, content: [{ device_name: 'After' }] })
+  t.equal((await session.put('/device/123', { name: 'x' })).status, 404)
+  t.equal((await session.put(`/device/${device.id}`, { name: ' ' })).status, 400)
+})
+
+await t.test('deletes devices with their entities and history, and passes over unknown ids', async (t) => {
+  const session = tenant('delete')
+  const [one, two] = [await addPing(session, 'one', '10.0.0.1'), await addPing(session, 'two', '10.0.0.2')]
+  const [status] = one.entities
+  const sample = { entity_id: status?.id, value: 1, timestamp: 1000 }
+  dataOf(await session.post('/entity/ingest', { samples: [sample] }))
+  const gone = await session.post('/device/batch-delete', { device_id_list: [one.id, '999', one.id] })
+  t.match(gone.body, { status: 'Success' })
+  t.same(
+    (await searchDevices(session)).content.map(({ id }) => id),
+    [two.id]
+  )
+  t.equal((await session.get(`/device/${one.id}`)).status, 404)
+  t.equal((await session.get(`/entity/${status?.id}/meta`)).status, 404)
+  t.equal((await searchEntities(session, { keyword: '10_0_0_1' })).total, 0)
+  t.equal((await session.post('/entity/history/search', { entity_id: status?.id })).status, 404)
+  const back = await addPing(session, 'one', '10.0.0.1')
+  t.not(back.id, one.id, 'the place is free again')
+  t.equal(back.entities.length, 2)
+  t.notOk(back.entities.some(({ id }) => id === status?.id))
+})
+
+await t.test('shows and changes nothing of another tenant', async (t) => {
+  const [owner, other] = [tenant('mine'), tenant('yours')]
+  const device = await addPing(owner, 'private', '10.0.0.1')
+  const entity = device.entities[0]?.id
+  t.equal((await searchDevices(other)).total, 0)
+  t.equal((await searchDevices(other, { id_list: [device.id] })).total, 0)
+  t.equal((await searchEntities(other, { entity_ids: [entity] })).total, 0)
+  for (const path of [`/device/${device.id}`, `/entity/${entity}/meta`, `/entity/${entity}/status`]) {
+    t.equal((await other.get(path)).status, 404, path)
+  }
+  t.equal((await other.get(`/entity/${entity}/children`)).status, 404)
+  t.equal((await other.put(`/device/${device.id}`, { name: 'stolen' })).status, 404)
+  t.equal((await other.put(`/entity/${entity}`, { name: 'stolen' })).status, 404)
+  await other.post('/device/batch-delete', { device_id_list: [device.id] })
+  await other.post('/entity/delete', { entity_ids: [entity] })
+  t.equal((await getDevice(owner, device.id)).name, 'private')
+})
+
+await t.test('refuses malformed ids and paging', async (t) => {
+  const session = tenant('hostile')
+  for (const id of ['abc', '-1', '%7B%22$gt%22:%22%22%7D', '1'.repeat(20)]) {
+    t.equal((await session.get(`/device/${id}`)).status, 400, id)
+    t.equal((await session.put(`/device/${id}`, { name: 'a' })).status, 400, id)
+  }
+  for (const body of [{ page_number: 0 }, { page_size: 'x' }, { name: { $gt: '' } }, { id_list: [{ $gt: '' }] }]) {
+    t.equal((await session.post('/device/search', body)).status, 400, JSON.stringify(body))
+  }
+  for (const device_id_list of [undefined, 'all', [null], [{ $gt: '' }], Array(1001).fill('1')]) {
+    t.equal((await session.post('/device/batch-delete', { device_id_list })).status, 400)
+  }
+})
+
+await t.test('asks for the function code of each operation', async (t) => {
+  const as = (...codes: string[]) => api.as(guardKeys.token({ codes, tenantId: 'codes' }))
+  const nobody = as('dashboard.add')
+  t.equal((await nobody.post('/device', {})).status, 403)
+  t.equal((await nobody.post('/device/search', {})).status, 403)
+  t.equal((await nobody.get('/device/1')).status, 403)
+  t.equal((await nobody.put('/device/1', {})).status, 403)
+  t.equal((await nobody.post('/device/batch-delete', {})).status, 403)
+  t.equal((await nobody.post('/integration/search', {})).status, 403)
+  t.equal((await nobody.get('/integration/ping')).status, 403)
+  t.equal((await as('device.add').post('/integration/search', {})).status, 200)
+  t.equal((await as('device.view').post('/device/search', {})).status, 200)
+  t.equal((await as('device.edit').put('/device/1', { name: 'x' })).status, 404)
+  t.equal((await as('device.delete').post('/device/batch-delete', { device_id_list: [] })).status, 200)
+  t.equal((await api.post('/device/search', {})).status, 401)
+})
+
+await t.test('asks the machines of ping, and keeps what they answered', async (t) => {
+  const session = tenant('ping')
+  const device = await addPing(session, 'here', '127.0.0.1')
+  const answer = dataOf(await session.post('/entity/service/call', { exchange: { 'ping.integration.benchmark': {} } }))
+  t.same(answer, { asked: 1, reached: 1 })
+  const [status] = device.entities
+  await until(async () => dataOf<{ value?: string }>(await session.get(`/entity/${status?.id}/status`)).value === '0', {
+    what: 'the status'
+  })
+})

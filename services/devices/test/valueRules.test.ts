@@ -1,0 +1,181 @@
+import t from 'tap'
+import { checkAttribute } from '../src/entities/attributeRules.js'
+import { fromBson, toBson, toWire, type ValueType } from '../src/entities/storedValue.js'
+import { checkValue, round } from '../src/entities/valueRules.js'
+
+function valueFor(valueType: ValueType, given: unknown, attribute: Record<string, unknown> = {}) {
+  const checked = checkValue({ valueType, attribute }, given)
+  return 'reason' in checked ? `refused: ${checked.reason}` : checked.value
+}
+
+t.test('converts to the type of the entity, and refuses what is none', async (t) => {
+  const cases: [ValueType, unknown, unknown][] = [
+    ['STRING', 'text', 'text'],
+    ['STRING', 5, '5'],
+    ['LONG', 5, 5n],
+    ['LONG', '-9223372036854775808', -(2n ** 63n)],
+    ['LONG', '+7', 7n],
+    ['DOUBLE', 1.5, 1.5],
+    ['DOUBLE', '-.5e1', -5],
+    ['BOOLEAN', true, true],
+    ['BOOLEAN', 'FALSE', false],
+    ['BINARY', 'AQID', 'AQID']
+  ]
+  for (const [type, given, kept] of cases) t.equal(valueFor(type, given), kept, `${type} ${given}`)
+  const bad: [ValueType, unknown][] = [
+    ['STRING', {}],
+    ['STRING', ['a']],
+    ['LONG', 1.5],
+    ['LONG', 2 ** 53],
+    ['LONG', '9223372036854775808'],
+    ['LONG', '0x10'],
+    ['LONG', ''],
+    ['LONG', true],
+    ['DOUBLE', 'NaN'],
+    ['DOUBLE', Number.POSITIVE_INFINITY],
+    ['DOUBLE', ''],
+    ['DOUBLE', '1e999'],
+    ['BOOLEAN', 1],
+    ['BOOLEAN', 'yes'],
+    ['BINARY', 'a'],
+    ['BINARY', 'a b='],
+    ['OBJECT', {}]
+  ]
+  for (const [type, given] of bad) t.match(valueFor(type, given), `refused: is no ${type}`, `${type} ${given}`)
+})
+
+t.test('holds values against their attribute', async (t) => {
+  const cases: [ValueType, unknown, Record<string, unknown>, unknown][] = [
+    ['DOUBLE', null, { optional: true }, undefined],
+    ['DOUBLE', null, {}, 'refused: is required'],
+    ['LONG', 5, { min: 5, max: 5 }, 5n],
+    ['LONG', 4, { min: '5' }, 'refused: is less than 5'],
+    ['DOUBLE', 5.1, { max: 5 }, 'refused: is greater than 5'],
+    ['DOUBLE', 5.04, { max: 5, fraction_digits: 1 }, 5],
+    ['DOUBLE', 5.05, { max: 5, fraction_digits: 1 }, 'refused: is greater than 5'],
+    ['STRING', 'ab', { min_length: 3 }, 'refused: is shorter than 3 characters'],
+    ['STRING', '🙂🙂', { max_length: 2 }, '🙂🙂'],
+    ['STRING', 'abc', { max_length: 2 }, 'refused: is longer than 2 characters'],
+    ['STRING', 'abc', { length_range: '2,4' }, 'refused: must have 2,4 characters'],
+    ['STRING', 'on', { enum: { on: 'On', off: 'Off' } }, 'on'],
+    ['STRING', 'toString', { enum: { on: 'On' } }, 'refused: must be one of on'],
+    ['LONG', 7, { enum: { 0: 'No' } }, 7n],
+    ['STRING', '0aFF', { format: 'HEX' }, '0aFF'],
+    ['STRING', '0aF', { format: 'HEX' }, 'refused: is not hexadecimal'],
+    ['STRING', 'http://a/b.png', { format: 'IMAGE' }, 'http://a/b.png'],
+    ['STRING', 'javascript:1', { format: 'IMAGE:URL' }, 'refused: is no URL of an image'],
+    ['STRING', 'data:image/png;base64,AA==', { format: 'IMAGE:BASE64' }, 'data:image/png;base64,AA=='],
+    ['STRING', 'a1', { format: 'REGEX:[a-z]\\d' }, 'a1'],
+    ['STRING', 'xa1', { format: 'REGEX:[a-z]\\d' }, 'refused: does not match its pattern'],
+    ['STRING', 'x', { format: 'REGEX:(' }, 'refused: does not match its pattern']
+  ]
+  for (const [type, given, attribute, kept] of cases) {
+    t.equal(valueFor(type, given, attribute), kept, `${type} ${given} ${JSON.stringify(attribute)}`)
+  }
+})
+
+t.test('a pattern without end holds up nobody', async (t) => {
+  const begun = performance.now()
+  t.match(valueFor('STRING', `${'a'.repeat(40)}!`, { format: 'REGEX:(a+)+' }), 'refused')
+  t.ok(performance.now() - begun < 5000)
+})
+
+/** Reproducible numbers, so that a failure can be looked at again. */
+function createRandom(seed: number): (below: number) => number {
+  let state = seed
+  return (below) => {
+    state = (state * 1664525 + 1013904223) % 2 ** 32
+    return Math.floor((state / 2 ** 32) * below)
+  }
+}
+
+t.test('whatever is given: what is kept is in range and stays itself, everything else has a reason', async (t) => {
+  const random = createRandom(7)
+  const types: ValueType[] = ['STRING', 'LONG', 'DOUBLE', 'BOOLEAN', 'BINARY', 'OBJECT']
+  const givens = [
+    () => random(2000) - 1000,
+    () => (random(2_000_000) - 1_000_000) / 1000,
+    () => String(random(2000) - 1000),
+    () => String.fromCodePoint(...Array.from({ length: random(8) }, () => 32 + random(0x2000))),
+    () => random(2) === 1,
+    () => [null, undefined, {}, [], { $gt: '' }, Number.NaN, Symbol.iterator.description, -0, 1e308][random(9)],
+    () => (BigInt(random(2 ** 31)) * BigInt(random(2 ** 31)) * 8n).toString(),
+    () => Buffer.from([random(256), random(256), random(256)]).toString('base64')
+  ]
+  let kept = 0
+  for (let i = 0; i < 20_000; i++) {
+    const valueType = types[random(types.length)] ?? 'STRING'
+    const [low, high] = [random(1500) - 1000, random(1500) - 500]
+    const attribute = {
+      ...(random(2) ? { min: low } : {}),
+      ...(random(2) ? { max: high } : {}),
+      ...(random(2) ? { fraction_digits: random(4) } : {}),
+      ...(random(2) ? { max_length: random(8) } : {}),
+      ...(random(2) ? { optional: true } : {})
+    }
+    const given = givens[random(givens.length)]?.()
+    const checked = checkValue({ valueType, attribute }, given)
+    const what = () => `${valueType} ${JSON.stringify(attribute)} ${String(given)}`
+    if ('reason' in checked) {
+      if (checked.reason.length === 0) t.fail(what())
+      continue
+    }
+    const { value } = checked
+    if (value === undefined) {
+      if (attribute.optional !== true) t.fail(what())
+      continue
+    }
+    kept += 1
+    if (typeof value === 'number' || typeof value === 'bigint') {
+      if (attribute.min !== undefined && value < attribute.min) t.fail(what())
+      if (attribute.max !== undefined && value > attribute.max) t.fail(what())
+    }
+    if (
+      valueType === 'STRING' &&
+      attribute.max_length !== undefined &&
+      [...String(value)].length > attribute.max_length
+    ) {
+      t.fail(what())
+    }
+    const again = checkValue({ valueType, attribute }, toWire(value))
+    if ('reason' in again || again.value !== value) t.fail(`not itself: ${what()}`)
+    if (fromBson(valueType, toBson(valueType, value)) !== value && !Object.is(value, -0)) t.fail(`stored: ${what()}`)
+  }
+  t.ok(kept > 2000, `${kept} were kept`)
+})
+
+t.test('rounds half up by decimal digits', async (t) => {
+  t.equal(round(1.005, 2), 1.01)
+  t.equal(round(-1.005, 2), -1.01)
+  t.equal(round(2.5, 0), 3)
+  t.equal(round(1e300, 5), 1e300)
+  t.equal(round(1e-9, 3), 0)
+  t.equal(round(1.5, undefined), 1.5)
+})
+
+t.test('refuses attributes that no value could be held against', async (t) => {
+  const bad: Record<string, unknown>[] = [
+    { min: 'a' },
+    { min: 2, max: 1 },
+    { min_length: -1 },
+    { min_length: 3, max_length: 2 },
+    { length_range: '1;2' },
+    { enum: ['a'] },
+    { enum: { a: 1 } },
+    { enum: Object.fromEntries(Array.from({ length: 101 }, (_, i) => [i, 'x'])) },
+    { format: 'WORD' },
+    { format: 'REGEX:(' },
+    { fraction_digits: 16 },
+    { optional: 'yes' },
+    { unit: 'u'.repeat(16) },
+    { other: 'x'.repeat(17_000) }
+  ]
+  for (const attribute of bad) {
+    t.throws(
+      () => checkAttribute(attribute),
+      { code: 'invalid_input', message: /value_attribute/ },
+      JSON.stringify(attribute).slice(0, 60)
+    )
+  }
+  t.doesNotThrow(() => checkAttribute({ min: '1', max: 2, unit: '°C', enum: { a: 'A' }, important: 3, format: '' }))
+})
