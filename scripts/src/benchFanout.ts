@@ -1,0 +1,75 @@
+import { parseArgs } from 'node:util'
+import { logIn } from './demo/account.js'
+import { toTable } from './demo/table.js'
+import { connectFleet, type Round, runOnce } from './fleet/fanout.js'
+import { megabytes, memoryOf } from './fleet/memory.js'
+import { withStack } from './fleet/withStack.js'
+
+/**
+ * One job of three steps on many simulated machines: raw MQTT connections that speak the agent's protocol and do every
+ * step at once, so that the product is what is measured. Usage: scripts/bench/fanout [--machines 2000] [--rounds 3]
+ */
+const { values } = parseArgs({
+  options: { machines: { type: 'string', default: '2000' }, rounds: { type: 'string', default: '3' } }
+})
+const count = positive('machines', values.machines, 10_000)
+const rounds = positive('rounds', values.rounds, 100)
+
+await withStack(async (stack, dataDir) => {
+  const say = (line: string) => console.log(line)
+  const login = { dataDir, email: process.env.EMAIL, password: process.env.PASSWORD, say }
+  const account = await logIn(stack.url, {
+    ...login,
+    port: 0,
+    mqttPort: 0,
+    stores: 0,
+    bytes: 0,
+    chaos: false,
+    keep: false
+  })
+  const idle = memoryOf(stack.processes())
+  const fleet = await connectFleet(account, stack.mqttUrl, count)
+  const results: Round[] = []
+  for (let round = 0; round < rounds; round += 1) results.push(await runOnce(account.session, fleet))
+  print(fleet, results)
+  const after = new Map(memoryOf(stack.processes()).map((memory) => [memory.name, memory]))
+  const rows = idle.map(({ name, rss }) => [
+    name,
+    megabytes(rss),
+    megabytes(after.get(name)?.rss ?? 0),
+    megabytes(after.get(name)?.pss ?? 0)
+  ])
+  console.log(`\nMemory in MB, before the machines connected and after the last round`)
+  for (const line of toTable(['process', 'RSS before', 'RSS after', 'PSS after'], rows)) console.log(line)
+  fleet.close()
+})
+
+function print({ connectMs, onlineMs }: { connectMs: number; onlineMs: number }, results: Round[]): void {
+  console.log(`\n${count} machines, ${rounds} rounds; times in seconds`)
+  console.log(`connected in ${seconds(connectMs)}, all online in the scheduler after ${seconds(onlineMs)}`)
+  const rows = results.map(({ reportedMs, visibleMs, succeeded }, index) => [
+    String(index + 1),
+    seconds(reportedMs),
+    seconds(visibleMs),
+    String(Math.round(count / (visibleMs / 1000))),
+    String(succeeded)
+  ])
+  const head = [
+    'round',
+    'run to last report acknowledged',
+    'run to last result in the log API',
+    'executions/s',
+    'succeeded'
+  ]
+  for (const line of toTable(head, rows)) console.log(line)
+}
+
+function seconds(ms: number): string {
+  return (ms / 1000).toFixed(2)
+}
+
+function positive(name: string, text: string, maximum: number): number {
+  const value = Number(text)
+  if (Number.isInteger(value) && value >= 1 && value <= maximum) return value
+  throw new Error(`--${name} must be a whole number from 1 to ${maximum}`)
+}

@@ -1,0 +1,164 @@
+import { randomBytes } from 'node:crypto'
+import { performance } from 'node:perf_hooks'
+import { type Session, until } from '@fleetgate/testkit'
+import type { Account } from '../demo/account.js'
+import { bodyOf, get, type Page, post, put } from '../demo/client.js'
+import { createMachine, type SimulatedMachine } from './simulatedMachine.js'
+
+export interface Fleet {
+  machines: SimulatedMachine[]
+  finished: Set<string>
+  connectMs: number
+  /** Until the scheduler lists all of them as online. */
+  onlineMs: number
+  clientIds: number[]
+  close(): void
+}
+
+export interface Round {
+  /** From `run` until the last machine had its result acknowledged. */
+  reportedMs: number
+  /** From `run` until the log API shows every result. */
+  visibleMs: number
+  succeeded: number
+}
+
+const connectingAtOnce = 100
+const username = 'bench-machines'
+
+export async function connectFleet({ session, tenantId }: Account, mqttUrl: string, count: number): Promise<Fleet> {
+  const password = `Aa1_${randomBytes(12).toString('base64url')}`
+  const made = await session.post(`/v2/${tenantId}/instances/default/users`, {
+    access_key: username,
+    secret_key: password
+  })
+  if (made.status >= 300)
+    await put(session, `/v2/${tenantId}/instances/default/users/${username}`, { secret_key: password })
+  const { hostname: host, port } = new URL(mqttUrl)
+  const finished = new Set<string>()
+  const loss = createLoss()
+  const machines = Array.from({ length: count }, (_, index) =>
+    createMachine({
+      clientId: `bench-${String(index + 1).padStart(5, '0')}`,
+      host,
+      port: Number(port || 1883),
+      username,
+      password,
+      onFinished: (executionId) => void finished.add(executionId),
+      onLost: loss.tell
+    })
+  )
+  const pings = setInterval(() => machines.forEach((machine) => void machine.ping()), 45_000)
+  const begun = performance.now()
+  await Promise.race([loss.happened, inLanes(machines)])
+  const connectMs = performance.now() - begun
+  const clientIds = await until(() => onlineIds(session, count), {
+    what: 'all machines online',
+    deadlineMs: 120_000,
+    everyMs: 100
+  })
+  const onlineMs = performance.now() - begun
+  const close = () => {
+    clearInterval(pings)
+    for (const machine of machines) machine.close()
+  }
+  return { machines, finished, connectMs, onlineMs, clientIds, close }
+}
+
+/** Rejects when the first machine loses its connection: a bench of fewer machines than it says would be worth nothing. */
+function createLoss(): { happened: Promise<never>; tell: (reason: string) => void } {
+  let tell = (_reason: string) => {}
+  const happened = new Promise<never>((_, reject) => {
+    tell = (reason) => reject(new Error(`a machine lost its connection: ${reason}`))
+  })
+  happened.catch(() => undefined)
+  return { happened, tell }
+}
+
+async function inLanes(machines: SimulatedMachine[]): Promise<void> {
+  let next = 0
+  const lane = async () => {
+    for (let machine = machines[next++]; machine; machine = machines[next++]) await machine.connect()
+  }
+  await Promise.all(Array.from({ length: connectingAtOnce }, lane))
+}
+
+interface ClientRow {
+  clientId: number
+}
+
+/** The machines' numbers once all are online, page by page. */
+async function onlineIds(session: Session, count: number): Promise<number[] | undefined> {
+  const query = (page: number, size: number) =>
+    `/v1/clients?pageNo=${page}&pageSize=${size}&status=ONLINE&mqttClientIdContain=bench-`
+  const first = await get<Page<ClientRow>>(session, query(1, 1))
+  if (first.total < count) return undefined
+  const ids: number[] = []
+  for (let page = 1; ids.length < first.total; page += 1) {
+    const { list } = await get<Page<ClientRow>>(session, query(page, 1000))
+    if (list.length === 0) break
+    ids.push(...list.map(({ clientId }) => clientId))
+  }
+  return ids.length >= count ? ids : undefined
+}
+
+/** One job of three steps on all machines. */
+export async function createJob(session: Session, clientIds: number[]): Promise<number> {
+  const stamp = Date.now()
+  const task = { taskName: `Bench ${stamp}`, description: '', priority: 0, disableValidation: false, enabled: true }
+  const { taskId } = await post<{ taskId: number }>(session, '/v1/tasks', task)
+  await post(session, `/v1/tasks/${taskId}/scripts`, [
+    { type: 'GET_FILE_STATUS', order: 0, filePath: 'release.bin', block: true },
+    {
+      type: 'IF',
+      order: 1,
+      block: true,
+      conditions: [{ type: 'GET_FILE_STATUS', order: 0, filePath: 'release.bin', block: true }],
+      true: [{ type: 'EXECUTE_FILE', order: 0, filePath: 'bin/install', arguments: ['release.bin'], block: true }],
+      false: []
+    }
+  ])
+  const job = {
+    jobName: `Bench ${stamp}`,
+    description: '',
+    enabled: true,
+    maxRetries: 0,
+    retryWait: 0,
+    priority: 0,
+    cycleType: 0,
+    executionTime: ''
+  }
+  const { jobId } = await post<{ jobId: number }>(session, '/v1/jobs', job)
+  await put(session, `/v1/jobs/${jobId}/tasks`, [taskId])
+  await put(session, `/v1/jobs/${jobId}/clients`, clientIds)
+  return jobId
+}
+
+interface RunRow {
+  status: string
+  counts: { total: number; succeeded: number; failed: number }
+}
+
+export async function runOnce(session: Session, fleet: Fleet): Promise<Round> {
+  const jobId = await createJob(session, fleet.clientIds)
+  const { length: count } = fleet.machines
+  fleet.finished.clear()
+  const begun = performance.now()
+  bodyOf(await session.get(`/v1/jobs/${jobId}/run`), 'running the job')
+  const limits = { deadlineMs: 300_000, everyMs: 25 }
+  const reported = until(() => fleet.finished.size >= count, { what: 'every machine to report', ...limits }).then(
+    () => performance.now() - begun
+  )
+  const visible = until(() => allVisible(session, jobId, count), { what: 'every result in the log', ...limits })
+  const [reportedMs, row] = await Promise.all([
+    reported,
+    visible.then((found) => ({ found, at: performance.now() - begun }))
+  ])
+  return { reportedMs, visibleMs: row.at, succeeded: row.found.counts.succeeded }
+}
+
+async function allVisible(session: Session, jobId: number, count: number): Promise<RunRow | undefined> {
+  const { list } = await get<Page<RunRow>>(session, `/v1/logs/jobs?status=ALL&pageNo=1&pageSize=1&jobId=${jobId}`)
+  const [row] = list
+  return row && row.counts.succeeded + row.counts.failed >= count && row.counts.total >= count ? row : undefined
+}
