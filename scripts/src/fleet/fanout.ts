@@ -21,6 +21,7 @@ export interface Round {
   /** From `run` until the log API shows every result. */
   visibleMs: number
   succeeded: number
+  jobId: number
 }
 
 const connectingAtOnce = 100
@@ -154,7 +155,7 @@ export async function runOnce(session: Session, fleet: Fleet): Promise<Round> {
     reported,
     visible.then((found) => ({ found, at: performance.now() - begun }))
   ])
-  return { reportedMs, visibleMs: row.at, succeeded: row.found.counts.succeeded }
+  return { reportedMs, visibleMs: row.at, succeeded: row.found.counts.succeeded, jobId }
 }
 
 async function allVisible(session: Session, jobId: number, count: number): Promise<RunRow | undefined> {

@@ -14,6 +14,7 @@ t.test('a target that was deleted before its execution was made has a result all
   const store = await openStore({ uri: parts.mongoUri, database: 'prepare', log: quietLog })
   t.teardown(() => store.close())
   const stores = createStores(store)
+  await store.sync()
   const draft = { username: 'u', ip: '', enabled: true, role: 'STORE' as const }
   const kept = await stores.clients.insert('t1', { ...draft, mqttClientId: 'kept' }, 1)
   const gone = await stores.clients.insert('t1', { ...draft, mqttClientId: 'gone' }, 1)

@@ -1,4 +1,7 @@
+import { createHash } from 'node:crypto'
+import { serialize } from 'node:v8'
 import type { Query, Require_id } from 'mongoose'
+import { createTotals, type Totals } from './totals.js'
 
 export interface Page {
   offset: number
@@ -7,7 +10,7 @@ export interface Page {
 
 export interface PageOf<T> {
   items: T[]
-  /** How many there are in all, over every page. */
+  /** How many there are in all, over every page; above 10,000 it may be some seconds old. */
   total: number
 }
 
@@ -17,9 +20,23 @@ export interface PageOf<T> {
  */
 export async function pageOf<R, D, H, T>(query: Query<R[], D, H, T>, page: Page): Promise<PageOf<Require_id<T>>> {
   const filter = query.getFilter()
-  if (page.limit < 1) return { items: [], total: await query.model.countDocuments(filter) }
+  const count = () => query.model.countDocuments(filter).exec()
+  const total = () => totalsOfModel(query.model).of(keyOf(filter), count)
+  if (page.limit < 1) return { items: [], total: await total() }
   const items = (await query.skip(page.offset).limit(page.limit).lean().exec()) as Require_id<T>[]
   const isLast = items.length < page.limit && (items.length > 0 || page.offset === 0)
-  const total = isLast ? page.offset + items.length : await query.model.countDocuments(filter)
-  return { items, total }
+  return { items, total: isLast ? page.offset + items.length : await total() }
+}
+
+const totalsOf = new WeakMap<object, Totals>()
+
+function totalsOfModel(model: object): Totals {
+  const known = totalsOf.get(model) ?? createTotals()
+  totalsOf.set(model, known)
+  return known
+}
+
+/** V8's own form of a value tells patterns, dates and numbers of all kinds apart, which JSON does not. */
+function keyOf(filter: unknown): string {
+  return createHash('sha256').update(serialize(filter)).digest('base64')
 }

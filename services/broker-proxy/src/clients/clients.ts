@@ -1,4 +1,4 @@
-import { LRUCache } from 'lru-cache'
+import { createTotals } from '@fleetgate/store'
 import type { Presence as Writer } from './presence.js'
 import type { Presence, PresenceStore } from './presenceStore.js'
 
@@ -15,9 +15,6 @@ export interface Clients {
 }
 
 const settleMs = 500
-/** Above this a count is worth remembering for a moment: it walks the whole index range. */
-const largeCount = 10_000
-const countKeptMs = 2_000
 
 export function createClients(parts: {
   node: string
@@ -25,16 +22,8 @@ export function createClients(parts: {
   presence: Pick<Writer, 'settled'>
 }): Clients {
   const { node, store, presence } = parts
-  const counts = new LRUCache<string, number>({ max: 10_000, ttl: countKeptMs })
-
-  async function count(place: Place): Promise<number> {
-    const key = JSON.stringify([place.tenantId, place.node])
-    const kept = counts.get(key)
-    if (kept !== undefined) return kept
-    const counted = await store.count(place)
-    if (counted > largeCount) counts.set(key, counted)
-    return counted
-  }
+  const totals = createTotals()
+  const count = (place: Place) => totals.of(JSON.stringify([place.tenantId, place.node]), () => store.count(place))
 
   return {
     node,

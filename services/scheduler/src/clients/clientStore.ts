@@ -140,8 +140,13 @@ export function createClientStore(store: Store, counters: Counters): ClientStore
         .find({ tenantId, clientId: { $in: [...clientIds] } })
         .lean<Client[]>()
         .exec(),
-    list: (filter, page) =>
-      pageOf(model.find<Client>(toFilter(filter)).sort('clientId'), page) as Promise<PageOf<Client>>,
+    list(filter, page) {
+      const conditions = toFilter(filter)
+      const query = model.find<Client>(conditions).sort('clientId')
+      // Without a condition the planner would try every index of the tenant whenever a deep page follows a first one.
+      if (!conditions.$and) query.hint({ tenantId: 1, clientId: 1 })
+      return pageOf(query, page) as Promise<PageOf<Client>>
+    },
 
     async update(tenantId, clientId, change) {
       const query = model.findOneAndUpdate({ tenantId, clientId }, { $set: change }, { returnDocument: 'after' })
@@ -195,6 +200,6 @@ function toFilter(filter: ClientFilter): QueryFilter<Client> {
   if (mqttClientIdContain !== undefined) parts.push({ mqttClientId: containsPattern(mqttClientIdContain) })
   if (status !== undefined) parts.push({ status })
   if (enabled !== undefined) parts.push({ enabled })
-  if (filter.ranges) parts.push(rangeFilter(filter.ranges))
+  if (filter.ranges && Object.keys(filter.ranges).length > 0) parts.push(rangeFilter(filter.ranges))
   return { tenantId, ...(parts.length > 0 ? { $and: parts } : {}) } as QueryFilter<Client>
 }

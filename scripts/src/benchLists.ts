@@ -1,0 +1,65 @@
+import { performance } from 'node:perf_hooks'
+import { parseArgs } from 'node:util'
+import { findStack } from '@fleetgate/local'
+import type { Session } from '@fleetgate/testkit'
+import { logIn } from './demo/account.js'
+import { bodyOf, post } from './demo/client.js'
+import { toTable } from './demo/table.js'
+import { connectFleet, runOnce } from './fleet/fanout.js'
+import { withStack } from './fleet/withStack.js'
+import { fill } from './lists/fill.js'
+import { groupMark, questions } from './lists/questions.js'
+
+/**
+ * Lists and logs of a large fleet through the gateway: each question asked again and again, one at a time.
+ * Usage: scripts/bench/lists [--clients 100000] [--rows 1000000] [--rounds 100]
+ */
+const { values } = parseArgs({
+  options: {
+    clients: { type: 'string', default: '100000' },
+    rows: { type: 'string', default: '1000000' },
+    rounds: { type: 'string', default: '100' }
+  }
+})
+const clients = Number(values.clients)
+const rows = Number(values.rows)
+const rounds = Number(values.rounds)
+const unused = { port: 0, mqttPort: 0, stores: 0, bytes: 0, chaos: false, keep: false }
+
+await withStack(async (stack, dataDir) => {
+  const say = (line: string) => console.log(line)
+  const options = { dataDir, email: process.env.EMAIL, password: process.env.PASSWORD, say }
+  const { session, tenantId } = await logIn(stack.url, { ...options, ...unused })
+  const fleet = await connectFleet({ session, tenantId }, stack.mqttUrl, 2)
+  const { jobId } = await runOnce(session, fleet)
+  fleet.close()
+  say(`Filling in ${clients} clients and ${rows} results …`)
+  const begun = performance.now()
+  const filled = await fill(findStack(dataDir)?.mongoUri ?? '', jobId, { clients, rows })
+  say(`filled in ${Math.round((performance.now() - begun) / 1000)} s`)
+  const group = { groupName: 'Online', description: '', type: 1, enabled: true }
+  const rule = { queryProperty: 'status', queryOperation: 'EQ', queryValue: 'ONLINE' }
+  const { groupId } = await post<{ groupId: number }>(session, '/v1/groups', { ...group, ...rule })
+  const table: string[][] = []
+  for (const [name, path] of questions(filled, rows)) {
+    const times = await ask(session, path.replace(groupMark, String(groupId)))
+    const [first = 0, ...later] = times
+    table.push([name, first.toFixed(1), at(later, 0.5), at(later, 0.99), at(later, 1)])
+  }
+  for (const line of toTable(['question', 'first ms', 'p50 ms', 'p99 ms', 'longest ms'], table)) say(line)
+})
+
+async function ask(session: Session, path: string): Promise<number[]> {
+  const times: number[] = []
+  for (let round = 0; round <= rounds; round += 1) {
+    const begun = performance.now()
+    bodyOf(await session.get(path), path)
+    times.push(performance.now() - begun)
+  }
+  return times
+}
+
+function at(times: number[], quantile: number): string {
+  const sorted = [...times].sort((a, b) => a - b)
+  return (sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * quantile))] ?? Number.NaN).toFixed(1)
+}
