@@ -20,7 +20,8 @@ export interface PageOf<T> {
  */
 export async function pageOf<R, D, H, T>(query: Query<R[], D, H, T>, page: Page): Promise<PageOf<Require_id<T>>> {
   const filter = query.getFilter()
-  const count = () => query.model.countDocuments(filter).exec()
+  const { hint } = query.getOptions()
+  const count = () => query.model.countDocuments(filter, hint === undefined ? {} : { hint }).exec()
   const total = () => totalsOfModel(query.model).of(keyOf(filter), count)
   if (page.limit < 1) return { items: [], total: await total() }
   const items = (await query.skip(page.offset).limit(page.limit).lean().exec()) as Require_id<T>[]

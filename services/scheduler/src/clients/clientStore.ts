@@ -38,8 +38,12 @@ const clientSchema = new Schema<Client>({
 })
 clientSchema.index({ tenantId: 1, clientId: 1 }, { unique: true })
 clientSchema.index({ tenantId: 1, mqttClientId: 1 }, { unique: true })
+// Searches for a part of a name read these keys alone.
+const byName = { tenantId: 1, mqttClientId: 1, clientId: 1 } as const
+const byUsername = { tenantId: 1, username: 1, clientId: 1 } as const
+clientSchema.index(byName)
+clientSchema.index(byUsername)
 clientSchema.index({ tenantId: 1, status: 1, role: 1, clientId: 1 })
-clientSchema.index({ tenantId: 1, username: 1, clientId: 1 })
 clientSchema.index({ status: 1, connectedAt: 1 })
 clientSchema.index({ status: 1, enabled: 1, disconnectedAt: 1, toldAwayAt: 1 })
 clientSchema.index({ tenantId: 1, enabled: 1, clientId: 1 })
@@ -140,12 +144,26 @@ export function createClientStore(store: Store, counters: Counters): ClientStore
         .find({ tenantId, clientId: { $in: [...clientIds] } })
         .lean<Client[]>()
         .exec(),
-    list(filter, page) {
+    async list(filter, page) {
       const conditions = toFilter(filter)
-      const query = model.find<Client>(conditions).sort('clientId')
-      // Without a condition the planner would try every index of the tenant whenever a deep page follows a first one.
-      if (!conditions.$and) query.hint({ tenantId: 1, clientId: 1 })
-      return pageOf(query, page) as Promise<PageOf<Client>>
+      const index = searchIndex(filter, conditions)
+      if (!index) {
+        const query = model.find<Client>(conditions).sort('clientId')
+        // Without a condition the planner would try every index of the tenant whenever a deep page follows a first one.
+        if (!conditions.$and) query.hint({ tenantId: 1, clientId: 1 })
+        return pageOf(query, page) as Promise<PageOf<Client>>
+      }
+      const keys = model
+        .find<Pick<Client, 'clientId'>>(conditions, { _id: 0, clientId: 1 })
+        .sort('clientId')
+        .hint(index)
+      const { items, total } = await pageOf(keys, page)
+      const clientIds = items.map(({ clientId }) => clientId)
+      const found = await model
+        .find({ tenantId: filter.tenantId, clientId: { $in: clientIds } })
+        .sort('clientId')
+        .lean<Client[]>()
+      return { items: found, total }
     },
 
     async update(tenantId, clientId, change) {
@@ -184,6 +202,13 @@ export function createClientStore(store: Store, counters: Counters): ClientStore
 /** Matches nothing where there is no condition: `$or` of an empty list is an error to the database. */
 export function anyOf(conditions: readonly MemberFilter[]): Record<string, unknown> {
   return conditions.length > 0 ? { $or: [...conditions] } : { clientId: { $in: [] } }
+}
+
+/** The index whose keys answer a search for nothing but a part of a name. */
+function searchIndex(filter: ClientFilter, { $and: parts }: QueryFilter<Client>): Record<string, 1> | undefined {
+  if (parts?.length !== 1) return undefined
+  if (filter.mqttClientIdContain !== undefined) return { ...byName }
+  return filter.usernameContain === undefined ? undefined : { ...byUsername }
 }
 
 function toFilter(filter: ClientFilter): QueryFilter<Client> {
