@@ -3,7 +3,7 @@ import { performance } from 'node:perf_hooks'
 import { type Session, until } from '@fleetgate/testkit'
 import type { Account } from '../demo/account.js'
 import { bodyOf, get, type Page, post, put } from '../demo/client.js'
-import { createMachine, type SimulatedMachine } from './simulatedMachine.js'
+import { createMachine, type MachineOptions, type SimulatedMachine } from './simulatedMachine.js'
 
 export interface Fleet {
   machines: SimulatedMachine[]
@@ -27,7 +27,15 @@ export interface Round {
 const connectingAtOnce = 100
 const username = 'bench-machines'
 
-export async function connectFleet({ session, tenantId }: Account, mqttUrl: string, count: number): Promise<Fleet> {
+/** What the machine of this index does beside connecting and reporting. */
+export type Conduct = (clientId: string, index: number) => Pick<MachineOptions, 'role' | 'perform' | 'onMessage'>
+
+export async function connectFleet(
+  { session, tenantId }: Account,
+  mqttUrl: string,
+  count: number,
+  conduct: Conduct = () => ({})
+): Promise<Fleet> {
   const password = `Aa1_${randomBytes(12).toString('base64url')}`
   const made = await session.post(`/v2/${tenantId}/instances/default/users`, {
     access_key: username,
@@ -38,9 +46,11 @@ export async function connectFleet({ session, tenantId }: Account, mqttUrl: stri
   const { hostname: host, port } = new URL(mqttUrl)
   const finished = new Set<string>()
   const loss = createLoss()
-  const machines = Array.from({ length: count }, (_, index) =>
-    createMachine({
-      clientId: `bench-${String(index + 1).padStart(5, '0')}`,
+  const machines = Array.from({ length: count }, (_, index) => {
+    const clientId = `bench-${String(index + 1).padStart(5, '0')}`
+    return createMachine({
+      clientId,
+      ...conduct(clientId, index),
       host,
       port: Number(port || 1883),
       username,
@@ -48,7 +58,7 @@ export async function connectFleet({ session, tenantId }: Account, mqttUrl: stri
       onFinished: (executionId) => void finished.add(executionId),
       onLost: loss.tell
     })
-  )
+  })
   const pings = setInterval(() => machines.forEach((machine) => void machine.ping()), 45_000)
   const begun = performance.now()
   await Promise.race([loss.happened, inLanes(machines)])
@@ -103,22 +113,20 @@ async function onlineIds(session: Session, count: number): Promise<number[] | un
   return ids.length >= count ? ids : undefined
 }
 
-/** One job of three steps on all machines. */
-export async function createJob(session: Session, clientIds: number[]): Promise<number> {
+const isThere = { type: 'GET_FILE_STATUS', order: 0, filePath: 'release.bin', block: true }
+const install = { type: 'EXECUTE_FILE', order: 0, filePath: 'bin/install', arguments: ['release.bin'], block: true }
+const threeSteps = [isThere, { type: 'IF', order: 1, block: true, conditions: [isThere], true: [install], false: [] }]
+
+/** One job of these steps on all machines. */
+export async function createJob(
+  session: Session,
+  clientIds: number[],
+  scripts: object[] = threeSteps
+): Promise<number> {
   const stamp = Date.now()
   const task = { taskName: `Bench ${stamp}`, description: '', priority: 0, disableValidation: false, enabled: true }
   const { taskId } = await post<{ taskId: number }>(session, '/v1/tasks', task)
-  await post(session, `/v1/tasks/${taskId}/scripts`, [
-    { type: 'GET_FILE_STATUS', order: 0, filePath: 'release.bin', block: true },
-    {
-      type: 'IF',
-      order: 1,
-      block: true,
-      conditions: [{ type: 'GET_FILE_STATUS', order: 0, filePath: 'release.bin', block: true }],
-      true: [{ type: 'EXECUTE_FILE', order: 0, filePath: 'bin/install', arguments: ['release.bin'], block: true }],
-      false: []
-    }
-  ])
+  await post(session, `/v1/tasks/${taskId}/scripts`, scripts)
   const job = {
     jobName: `Bench ${stamp}`,
     description: '',
@@ -140,9 +148,9 @@ interface RunRow {
   counts: { total: number; succeeded: number; failed: number }
 }
 
-export async function runOnce(session: Session, fleet: Fleet): Promise<Round> {
-  const jobId = await createJob(session, fleet.clientIds)
-  const { length: count } = fleet.machines
+export async function runOnce(session: Session, fleet: Fleet, scripts?: object[]): Promise<Round> {
+  const jobId = await createJob(session, fleet.clientIds, scripts)
+  const { length: count } = fleet.clientIds
   fleet.finished.clear()
   const begun = performance.now()
   bodyOf(await session.get(`/v1/jobs/${jobId}/run`), 'running the job')

@@ -6,6 +6,7 @@ import {
   type Hello,
   type Report,
   type ReportEvent,
+  type Role,
   type Step,
   upTopic
 } from '@fleetgate/contracts/fleet'
@@ -27,7 +28,16 @@ export interface MachineOptions {
   password: string
   onFinished: (executionId: string) => void
   onLost: (reason: string) => void
+  /** STORE where it is not given. */
+  role?: Role
+  /** What an execution takes a machine to do before it reports; nothing where it is not given. */
+  perform?: (command: ExecutionCommand, publish: Publish) => Promise<void>
+  /** Hears of every message that is no execution. */
+  onMessage?: (topic: string, payload: Buffer, publish: Publish) => void
 }
+
+/** QoS 1; resolves with the acknowledgement. */
+export type Publish = (topic: string, payload: object) => Promise<void>
 
 const keepalive = 120
 
@@ -41,7 +51,6 @@ export function createMachine(options: MachineOptions): SimulatedMachine {
   const send = (packet: Packet) => void socket?.write(generate(packet))
   const answered = (name: string) => new Promise<void>((resolve) => waiting.set(name, resolve))
 
-  /** QoS 1; resolves with the acknowledgement. */
   function publish(topic: string, payload: object): Promise<void> {
     const messageId = nextId
     nextId = (nextId % 65_535) + 1
@@ -54,6 +63,7 @@ export function createMachine(options: MachineOptions): SimulatedMachine {
       if (packet.qos === 1) send({ cmd: 'puback', messageId: packet.messageId ?? 0 })
       if (packet.topic === downTopic(clientId, 'execution'))
         void work(JSON.parse(packet.payload.toString()) as ExecutionCommand)
+      else options.onMessage?.(packet.topic, packet.payload as Buffer, publish)
     } else if (packet.cmd === 'connack' && packet.returnCode !== 0) options.onLost(`refused with ${packet.returnCode}`)
     else settle(`${packet.cmd} ${packet.messageId ?? ''}`)
   }
@@ -66,6 +76,7 @@ export function createMachine(options: MachineOptions): SimulatedMachine {
   /** Two reports, as an agent whose steps take a moment sends them. */
   async function work(command: ExecutionCommand): Promise<void> {
     const { executionId, attempt, epoch } = command
+    await options.perform?.(command, publish)
     const events = eventsOf(command)
     const middle = Math.floor(events.length / 2)
     for (const part of [events.slice(0, middle), events.slice(middle)]) {
@@ -95,7 +106,7 @@ export function createMachine(options: MachineOptions): SimulatedMachine {
     await answered('connack ')
     send({ cmd: 'subscribe', messageId: 65_535, subscriptions: [{ topic: downFilter(clientId), qos: 1 }] })
     await answered('suback 65535')
-    const hello: Hello = { role: 'STORE', version: 'bench', attributes: { os: 'none' } }
+    const hello: Hello = { role: options.role ?? 'STORE', version: 'bench', attributes: { os: 'none' } }
     await publish(upTopic(clientId, 'hello'), hello)
   }
 
