@@ -5,7 +5,7 @@ import { type Json, keys, makeJob, newTenant, startFleet, successOf } from './su
 const count = 60
 
 // A busy machine may need longer than tap's half minute for all of it.
-t.setTimeout(120_000)
+t.setTimeout(240_000)
 
 t.test('a process that is killed at any moment', async (t) => {
   const parts = await startParts(t)
@@ -78,5 +78,46 @@ t.test('a process that is killed at any moment', async (t) => {
     await until(ended, { what: 'the end of the run', deadlineMs: 60_000 })
     t.equal(killed, true)
     t.match((await api.get<Json>('/v1/logs/jobs')).body.list[0].counts, { total: count, succeeded: count })
+  })
+
+  t.test('that is frozen past its lease and thaws changes nothing that another has done since', async (t) => {
+    const begun = new Map<string, number>()
+    const late: (() => Promise<void>)[] = []
+    fleet.received = []
+    fleet.onExecution = async (command) => {
+      begun.set(command.executionId, (begun.get(command.executionId) ?? 0) + 1)
+      if (begun.get(command.executionId) === 1 && begun.size > count / 2) late.push(() => fleet.succeed(command))
+      else await fleet.succeed(command)
+    }
+    await api.get(`/v1/jobs/${jobId}/run`)
+    await until(() => late.length === count - count / 2, { what: 'half of the machines at work' })
+    // It drives the run: there was no other when the run began.
+    const other = await startService(t, { name: 'scheduler', parts, env })
+    const otherApi = createApi(other.url).as(keys.token({ tenantId }))
+    process.kill(service.pid(), 'SIGSTOP')
+    await Promise.all(late.map((finish) => finish()))
+    const row = async () => (await otherApi.get<Json>('/v1/logs/jobs?pageSize=1')).body.list[0]
+    const ended = async () => (await row())?.status === 'SUCCESS' && row()
+    const before = await until(ended, { what: 'the end of the run without the frozen one', deadlineMs: 90_000 })
+    process.kill(service.pid(), 'SIGCONT')
+    await until(async () => (await api.get('/v1/jobs')).status === 200, { what: 'the thawed one' })
+    // It is at work again when it gives out a run of its own.
+    fleet.onExecution = (command) => fleet.succeed(command)
+    await other.kill()
+    const again = await api.get(`/v1/jobs/${jobId}/run`, { 'idempotency-key': 'after-the-thaw' })
+    t.equal(again.status, 200, again.text)
+    const second = async () => {
+      const [last] = (await api.get<Json>('/v1/logs/jobs?pageSize=1')).body.list
+      return last.runId !== before.runId && last.status === 'SUCCESS'
+    }
+    await until(second, { what: 'a run of the thawed one', deadlineMs: 60_000 })
+    const { list } = (await api.get<Json>('/v1/logs/jobs?pageSize=2')).body
+    t.match(list[1], { runId: before.runId, counts: { total: count, succeeded: count }, endTime: before.endTime })
+    const sent = fleet.received.map(({ executionId, epoch }) => `${executionId}/${epoch}`)
+    t.equal(new Set(sent).size, sent.length, 'no epoch went out twice')
+    t.ok(
+      fleet.received.every(({ attempt }) => attempt === 1),
+      'and nothing was tried again'
+    )
   })
 })
