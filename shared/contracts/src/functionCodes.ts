@@ -35,7 +35,9 @@ export const functionCodes = [
   'cluster.edit',
   'key.view',
   'key.edit',
-  'tenant.edit'
+  'tenant.edit',
+  'smtp.view',
+  'smtp.edit'
 ] as const
 
 export type FunctionCode = (typeof functionCodes)[number]

@@ -12,6 +12,7 @@ import {
 } from './accessMessages.js'
 import { downChannels, upChannels } from './fleetTopics.js'
 import { ClientId, EpochMs, TenantId } from './ids.js'
+import { alertClosed, alertRaised, mailFailed, sendMail } from './noticeMessages.js'
 import { peopleRpcs } from './peopleMessages.js'
 import { oneOf, type Static, type TSchema, Type } from './schema.js'
 
@@ -211,7 +212,10 @@ export const events: readonly EventContract[] = [
   clientConnected,
   clientDisconnected,
   mqttUserChanged,
-  runFinished
+  runFinished,
+  alertRaised,
+  alertClosed,
+  mailFailed
 ]
 export const rpcs: readonly RpcContract[] = [
   verifyBasic,
@@ -223,6 +227,7 @@ export const rpcs: readonly RpcContract[] = [
   grantToCreator,
   listUserNames,
   listNames,
-  listConnectedClients
+  listConnectedClients,
+  sendMail
 ]
 export const commands: readonly CommandContract[] = [deliver]

@@ -7,7 +7,7 @@ export const UserName = Type.String({ minLength: 1, maxLength: 64, pattern: '^[A
 /** What names a person: the user name or, where there is none, the e-mail address. */
 const PersonName = Type.String({ minLength: 1, maxLength: 320 })
 
-const EmailAddress = Type.String({ minLength: 5, maxLength: 255, format: 'email' })
+export const EmailAddress = Type.String({ minLength: 5, maxLength: 255, format: 'email' })
 const Profile = {
   /** EMQ's free text; it allows nothing. */
   role: Type.String({ maxLength: 127 }),

@@ -16,7 +16,8 @@ const pages = [
   ['13000', 'mqtt_user'],
   ['14000', 'cluster'],
   ['15000', 'key'],
-  ['16000', 'tenant']
+  ['16000', 'tenant'],
+  ['17000', 'smtp']
 ] as const
 
 /** Every function code has an id that never changes; a new code without one does not compile. */
@@ -53,7 +54,9 @@ const functionIds = {
   'cluster.edit': '14002',
   'key.view': '15001',
   'key.edit': '15002',
-  'tenant.edit': '16001'
+  'tenant.edit': '16001',
+  'smtp.view': '17001',
+  'smtp.edit': '17002'
 } satisfies Record<FunctionCode, string>
 
 const pageIds = new Map<string, string>(pages.map(([id, code]) => [code, id]))
