@@ -1,24 +1,35 @@
 import { type App, type CreatorsOf, createApp, dialects, type Guard, type Log } from '@fleetgate/kit'
+import { mailRoutes } from './mail/linker.js'
+import type { Mails } from './mail/mail.js'
 import { pubkeyRoutes } from './pubkeys/linker.js'
 import type { Pubkeys } from './pubkeys/pubkey.js'
+import { smtpRoutes } from './smtp/linker.js'
+import type { Smtp } from './smtp/smtp.js'
 
 export interface ClusterManagerAppDeps {
   log: Log
   guard: Guard
   pubkeys: Pubkeys
+  smtp: Smtp
+  mails: Mails
   creatorsOf: CreatorsOf
   checks: Record<string, () => boolean | Promise<boolean>>
   checkReplies: boolean
 }
 
 export function createClusterManagerApp(deps: ClusterManagerAppDeps): App {
-  const { log, guard, pubkeys, creatorsOf, checks, checkReplies } = deps
+  const { log, guard, pubkeys, smtp, mails, creatorsOf, checks, checkReplies } = deps
   return createApp({
     service: 'cluster-manager',
     log,
     guard,
     checks,
     checkReplies,
-    apis: [{ dialect: dialects.linker, routes: pubkeyRoutes(pubkeys, creatorsOf) }]
+    apis: [
+      {
+        dialect: dialects.linker,
+        routes: [...pubkeyRoutes(pubkeys, creatorsOf), ...mailRoutes(mails), ...smtpRoutes(smtp)]
+      }
+    ]
   })
 }

@@ -2,6 +2,7 @@ import { connectBus, createCreatorsOf, createGuard, type Log } from '@fleetgate/
 import { createSecrets, loadKeyRing, openStore } from '@fleetgate/store'
 import { createClusterManagerApp } from './app.js'
 import type { Config } from './config.js'
+import { createMailing } from './mail/mailing.js'
 import { createPubkeys } from './pubkeys/pubkey.js'
 import { createPubkeyStore } from './pubkeys/pubkeyStore.js'
 
@@ -20,7 +21,9 @@ export async function startClusterManager({ config, log, add }: StartOptions): P
   const bus = await connectBus({ name: 'cluster-manager', url: config.NATS_URL, log })
   add('bus', () => bus.close())
   const pubkeyStore = createPubkeyStore(store)
+  const mailing = createMailing({ store, secrets, bus, log, config, now: Date.now })
   await store.sync()
+  add('mail', await mailing.start())
   const guard = await createGuard({ bus, log })
   add('guard', () => guard.close())
 
@@ -28,6 +31,8 @@ export async function startClusterManager({ config, log, add }: StartOptions): P
     log,
     guard,
     pubkeys: createPubkeys({ store: pubkeyStore, secrets, keyBits: config.KEY_BITS, now: Date.now }),
+    smtp: mailing.smtp,
+    mails: mailing.mails,
     creatorsOf: createCreatorsOf(bus, log),
     checks: { mongodb: () => store.ready(), nats: () => bus.isReady() },
     checkReplies: config.CHECK_REPLIES

@@ -1,5 +1,6 @@
 export { freePort, type Stack, type StackOptions } from '@fleetgate/local'
 export * from './api.js'
+export * from './mailServer.js'
 export * from './mqttClient.js'
 export * from './parts.js'
 export * from './quietLog.js'

@@ -14,7 +14,7 @@ import {
 import type { Pubkey, Pubkeys } from './pubkey.js'
 import type { PubkeyFilter } from './pubkeyStore.js'
 
-const ById = Type.Object({ id: Type.String({ pattern: '^[0-9a-f]{24}$' }) })
+export const ById = Type.Object({ id: Type.String({ pattern: '^[0-9a-f]{24}$' }) })
 const UserId = Type.String({ minLength: 1, maxLength: 64, pattern: '^[A-Za-z0-9_-]+$' })
 /** No blanks at its ends and no control characters; Chinese is as good as English. */
 const Name = Type.String({ minLength: 1, maxLength: 64, pattern: '^[^\\s\\p{Cc}](?:[^\\p{Cc}]*[^\\s\\p{Cc}])?$' })
@@ -162,7 +162,7 @@ function toShown(key: Pubkey, owners: UserNames | undefined): Static<typeof Repl
 }
 
 /** `2017-09-21T06:44:21Z`: no fraction. */
-function toTime(epochMs: number): string {
+export function toTime(epochMs: number): string {
   return new Date(epochMs).toISOString().replace(/\.\d+/, '')
 }
 

@@ -129,7 +129,7 @@ function commentOf(name: string): string {
 }
 
 /** Seconds, then random: the shape of a Mongo ObjectId. */
-function newHexId(now: number): string {
+export function newHexId(now: number): string {
   return (
     Math.floor(now / 1000)
       .toString(16)
