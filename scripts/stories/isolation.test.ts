@@ -50,6 +50,7 @@ async function populate(): Promise<(path: string, parameter: string) => string> 
   const mqttUser = { access_key: 'machine_1', secret_key: secret, topic_perms: grants }
   ok(await here.post('/v2/default/instances/default/users', mqttUser))
   ok(await here.post('/v1/pubkey/userSelfCreate', { name: marker }))
+  const smtp = data<{ _id: string }>(ok(await here.post('/v1/smtp', { name: marker, address: 'smtp.example.com' })))
   const [key] = data<{ _id: string; user_id: string }[]>(ok(await here.get('/v1/pubkey')))
   const ids: [RegExp, string | undefined][] = [
     [/^\/dashboard/, dashboard.dashboard_id],
@@ -62,6 +63,7 @@ async function populate(): Promise<(path: string, parameter: string) => string> 
     [/^\/user\/tokens/, token.id],
     [/downLoadKey/, key?.user_id],
     [/^\/v1\/pubkey/, key?._id],
+    [/^\/v1\/smtp/, smtp._id],
     [/^\/v1\//, '1'],
     [/^\/v2\//, 'machine_1'],
     [/^\/api\/v2\/(users|change_pwd)/, user.user_id],
@@ -93,6 +95,7 @@ async function portrait(session: Session): Promise<string> {
     await session.get('/v1/clients'),
     await session.get('/v2/default/instances/default/users'),
     await session.get('/v1/pubkey'),
+    await session.get('/v1/smtp'),
     await session.get('/api/v2/users')
   ]
   for (const reply of lists) if (reply.status !== 200) throw new Error(reply.text)

@@ -9,7 +9,7 @@ import {
   type Log,
   type Route
 } from '@fleetgate/kit'
-import type { Store } from '@fleetgate/store'
+import { createOutbox, type Store } from '@fleetgate/store'
 import { createPresence } from './clients/presence.js'
 import { createPresenceStore } from './clients/presenceStore.js'
 import { type Config, engineSettings } from './config.js'
@@ -19,7 +19,7 @@ import { type Backlog, createBacklog } from './executions/backlog.js'
 import { createOnReport } from './executions/onReport.js'
 import { createRelease } from './executions/release.js'
 import { createOffers } from './offers/offers.js'
-import { createDriver, createOperations, createStores } from './parts.js'
+import { createAlertMailing, createDriver, createOperations, createStores } from './parts.js'
 import { restRoutes } from './routes.js'
 import { createOnStaged } from './runs/onStaged.js'
 import { createOpenRun } from './runs/openRun.js'
@@ -95,12 +95,16 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
     [() => stores.samples.take(now(), config.SAMPLE_MS), () => operations.alerts.watchClients()],
     log
   )
+  const alertOutbox = createOutbox({ model: stores.alerts.model, bus, log })
+  const alertMails = createAlertMailing(stores, { config, bus, log, settings: tenantSettings, now })
+  const mailing = repeatEvery(config.ALERT_MAIL_SWEEP_MS, [alertMails.sendDue], log)
   const operations = createOperations(stores, {
     now,
     timeZone,
     release,
     endNow: () => engine.nudge(),
-    offlineMs: config.ALERT_OFFLINE_MINUTES * 60_000
+    offlineMs: config.ALERT_OFFLINE_MINUTES * 60_000,
+    alertOutbox
   })
   const openRun = createOpenRun({
     ...stores,
@@ -148,14 +152,18 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
       pruning.start()
       await consumers.start()
       watch.start()
+      alertOutbox.start()
+      mailing.start()
     },
     async stop() {
+      await mailing.stop()
       await watch.stop()
       await consumers.stop()
       await pruning.stop()
       await timetable.stop()
       await engine.stop()
       await outbox.stop()
+      await alertOutbox.stop()
     }
   }
 }

@@ -31,7 +31,11 @@ export const Config = Type.Object({
   /** How often the machines online are counted, and those that are away for long looked for. */
   SAMPLE_MS: Ms(60_000),
   /** An enabled machine that is away for longer raises an alert; 0: none does. */
-  ALERT_OFFLINE_MINUTES: Type.Number({ minimum: 0, default: 30 })
+  ALERT_OFFLINE_MINUTES: Type.Number({ minimum: 0, default: 30 }),
+  /** How often alerts are looked for of which no mail was sent. */
+  ALERT_MAIL_SWEEP_MS: Ms(2_000),
+  /** A tenant gets one mail in this time at most; what comes meanwhile goes together. */
+  ALERT_MAIL_EVERY_MS: Ms(60_000)
 })
 export type Config = Static<typeof Config>
 

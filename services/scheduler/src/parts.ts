@@ -1,7 +1,9 @@
-import { type Bus, type Log, newId } from '@fleetgate/kit'
-import { createCounters, createOutbox, type Store } from '@fleetgate/store'
+import { type Bus, type Log, newId, sendMail } from '@fleetgate/kit'
+import { createCounters, createOutbox, type Outbox, type Store } from '@fleetgate/store'
+import { createAlertMails } from './alerts/alertMails.js'
 import { createAlertStore } from './alerts/alertStore.js'
 import { createAlerts } from './alerts/alerts.js'
+import { createDigestStore } from './alerts/digestStore.js'
 import { createAttributeStore } from './attributes/attributeStore.js'
 import { createAttributes } from './attributes/attributes.js'
 import { createValueStore } from './attributes/valueStore.js'
@@ -33,6 +35,7 @@ import { createRunStatistics } from './runs/runStatistics.js'
 import { createRunStore } from './runs/runStore.js'
 import { createSettle } from './runs/settle.js'
 import type { TimeZoneOf } from './schedule/nextRun.js'
+import type { Settings } from './settings/settings.js'
 import { createSettingsStore } from './settings/settingsStore.js'
 import { createTaskStore } from './tasks/taskStore.js'
 import { createTasks } from './tasks/tasks.js'
@@ -50,6 +53,7 @@ export function createStores(store: Store) {
     away: createAwayStore(clients),
     samples: createSampleStore(store, clients),
     alerts: createAlertStore(store),
+    digests: createDigestStore(store),
     members: createMemberStore(clients),
     attributes: createAttributeStore(store, counters),
     groups: createGroupStore(store, counters),
@@ -97,9 +101,34 @@ export interface OperationDeps {
   endNow: () => void
   /** How long a client may be offline without an alert. */
   offlineMs: number
+  /** Of the alerts. */
+  alertOutbox: Outbox
 }
 
-export function createOperations(stores: Stores, { now, timeZone, release, endNow, offlineMs }: OperationDeps) {
+export interface AlertMailingDeps {
+  config: Config
+  bus: Bus
+  log: Log
+  settings: Settings
+  now: () => number
+}
+
+/** Mails of what was raised, to those whom the tenant's settings name. */
+export function createAlertMailing(stores: Stores, { config, bus, log, settings, now }: AlertMailingDeps) {
+  return createAlertMails({
+    ...stores,
+    addressesOf: async (tenantId) => (await settings.get(tenantId, 'general')).alertMailTo,
+    send: async (mail) => void (await bus.request(sendMail, mail)),
+    log,
+    now,
+    everyMs: config.ALERT_MAIL_EVERY_MS
+  })
+}
+
+export function createOperations(
+  stores: Stores,
+  { now, timeZone, release, endNow, offlineMs, alertOutbox }: OperationDeps
+) {
   const { counters, clients, members, attributes, tasks, jobs, jobLinks, runs, executions } = stores
   const groups = createGroups({
     store: stores.groups,
@@ -128,7 +157,7 @@ export function createOperations(stores: Stores, { now, timeZone, release, endNo
     }),
     jobs: createJobs({ store: jobs, runs, timeZone, now, onExpired: endNow }),
     logs: createLogs({ runs, executions, now }),
-    alerts: createAlerts({ store: stores.alerts, clients: stores.away, offlineMs, now }),
+    alerts: createAlerts({ store: stores.alerts, outbox: alertOutbox, clients: stores.away, offlineMs, now }),
     dashboard: createDashboard({ ...stores, upcoming: createUpcoming(jobs, timeZone) }),
     histories: createHistories({ runs, executions })
   }

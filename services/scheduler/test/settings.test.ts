@@ -19,7 +19,8 @@ t.test('settings and attributes', async (t) => {
           managementServerTimeZone: 'Asia/Shanghai',
           communicationServerTimeZone: 'Europe/Berlin',
           region: 'cn',
-          adminTimeOut: 15
+          adminTimeOut: 15,
+          alertMailTo: ['ops@example.com', 'night@example.org']
         },
         {}
       ],
@@ -142,6 +143,10 @@ t.test('settings and attributes', async (t) => {
       ['/v1/settings', { managementServerTimeZone: 'Mars/Base' }, 'managementServerTimeZone'],
       ['/v1/settings', { region: { $gt: '' } }, 'region'],
       ['/v1/settings', { adminTimeOut: -1 }, 'adminTimeOut'],
+      ['/v1/settings', { alertMailTo: 'ops@example.com' }, 'alertMailTo'],
+      ['/v1/settings', { alertMailTo: ['ops@example.com\r\nBcc: x@example.com'] }, 'alertMailTo.0'],
+      ['/v1/settings', { alertMailTo: [{ $gt: '' }] }, 'alertMailTo.0'],
+      ['/v1/settings', { alertMailTo: Array.from({ length: 21 }, (_, i) => `a${i}@example.com`) }, 'alertMailTo'],
       ['/v1/jobs/settings', { maxRetried: 11 }, 'maxRetried'],
       ['/v1/jobs/settings', { maxConcurrentSession: 'many' }, 'maxConcurrentSession'],
       ['/v1/tasks/settings', { priority: 1.5 }, 'priority'],

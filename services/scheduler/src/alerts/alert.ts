@@ -1,5 +1,4 @@
-export const alertKinds = ['JOB_FAILED', 'CLIENT_OFFLINE'] as const
-export type AlertKind = (typeof alertKinds)[number]
+import type { AlertKind } from '@fleetgate/kit'
 
 /** Something that a person should look at. It stays after it is closed. */
 export interface Alert {
@@ -13,4 +12,6 @@ export interface Alert {
   raisedAt: number
   open?: true
   closedAt?: number
+  /** Nobody was sent a mail yet. */
+  unmailed?: true
 }

@@ -1,9 +1,12 @@
-import { type Page, type PageOf, pageOf, type Store } from '@fleetgate/store'
-import { Schema } from 'mongoose'
+import { type AlertKind, alertKinds } from '@fleetgate/kit'
+import { type OutboxEntry, outboxField, type Page, type PageOf, pageOf, type Store } from '@fleetgate/store'
+import { type Model, Schema } from 'mongoose'
 import { passDuplicates } from '../executions/executionStore.js'
-import { type Alert, type AlertKind, alertKinds } from './alert.js'
+import type { Alert } from './alert.js'
 
-const alertSchema = new Schema<Alert>({
+type AlertDoc = Alert & { outbox?: OutboxEntry[] }
+
+const alertSchema = new Schema<AlertDoc>({
   _id: { type: String, required: true },
   tenantId: { type: String, required: true },
   kind: { type: String, enum: alertKinds, required: true },
@@ -11,13 +14,16 @@ const alertSchema = new Schema<Alert>({
   message: { type: String, required: true },
   raisedAt: { type: Number, required: true },
   open: Boolean,
-  closedAt: Number
+  closedAt: Number,
+  unmailed: Boolean,
+  outbox: outboxField
 })
 alertSchema.index({ tenantId: 1, raisedAt: -1 })
 alertSchema.index({ tenantId: 1, kind: 1, raisedAt: -1 })
 const isOpen = { partialFilterExpression: { open: true } }
 alertSchema.index({ tenantId: 1, kind: 1, subjectId: 1 }, isOpen)
 alertSchema.index({ kind: 1, _id: 1 }, isOpen)
+alertSchema.index({ tenantId: 1, raisedAt: 1 }, { name: 'unmailed', partialFilterExpression: { unmailed: true } })
 
 export interface AlertFilter {
   tenantId: string
@@ -26,25 +32,37 @@ export interface AlertFilter {
   since?: number | undefined
 }
 
+type EntryOf = (alert: Alert) => OutboxEntry
+
 export interface AlertStore {
+  model: Model<AlertDoc>
   /** Raises what was not raised before. */
-  raise(alerts: readonly Alert[]): Promise<void>
+  raise(alerts: readonly Alert[], entryOf: EntryOf): Promise<void>
   countOpen(tenantId: string): Promise<number>
   list(filter: AlertFilter, page: Page): Promise<PageOf<Alert>>
   find(tenantId: string, alertId: string): Promise<Alert | undefined>
   /** Open alerts of every tenant, in order of their id. */
   openPage(kind: AlertKind, after: string, limit: number): Promise<Alert[]>
-  close(alertIds: readonly string[], at: number): Promise<void>
-  closeOf(tenantId: string, of: { kind: AlertKind; subjectId: number; at: number }): Promise<void>
+  openOf(tenantId: string, kind: AlertKind, subjectId: number): Promise<Alert[]>
+  /** Closes those that are still open. */
+  close(alerts: readonly Alert[], at: number, entryOf: EntryOf): Promise<void>
+  /** Tenants with alerts of which no mail was sent. */
+  unmailedTenants(): Promise<string[]>
+  /** The oldest first. */
+  unmailed(tenantId: string, limit: number): Promise<Alert[]>
+  setMailed(tenantId: string, alertIds: readonly string[]): Promise<void>
 }
 
 export function createAlertStore(store: Store): AlertStore {
-  const model = store.model<Alert>('alerts', alertSchema)
-  const closed = (at: number) => ({ $set: { closedAt: at }, $unset: { open: 1 as const } })
+  const model = store.model<AlertDoc>('alerts', alertSchema)
 
   return {
-    async raise(alerts) {
-      if (alerts.length > 0) await model.insertMany([...alerts], { ordered: false }).catch(passDuplicates)
+    model,
+
+    async raise(alerts, entryOf) {
+      if (alerts.length === 0) return
+      const docs = alerts.map((alert) => ({ ...alert, unmailed: true as const, outbox: [entryOf(alert)] }))
+      await model.insertMany(docs, { ordered: false }).catch(passDuplicates)
     },
 
     countOpen: (tenantId) => model.countDocuments({ tenantId, open: true }),
@@ -69,12 +87,26 @@ export function createAlertStore(store: Store): AlertStore {
         .lean<Alert[]>()
         .exec(),
 
-    async close(alertIds, at) {
-      await model.updateMany({ _id: { $in: [...alertIds] }, open: true }, closed(at))
+    openOf: (tenantId, kind, subjectId) => model.find({ tenantId, kind, subjectId, open: true }).lean<Alert[]>().exec(),
+
+    async close(alerts, at, entryOf) {
+      if (alerts.length === 0) return
+      const writes = alerts.map((alert) => ({
+        updateOne: {
+          filter: { _id: alert._id, open: true as const },
+          update: { $set: { closedAt: at }, $unset: { open: 1 as const }, $push: { outbox: entryOf(alert) } }
+        }
+      }))
+      await model.bulkWrite(writes, { ordered: false })
     },
 
-    async closeOf(tenantId, { kind, subjectId, at }) {
-      await model.updateMany({ tenantId, kind, subjectId, open: true }, closed(at))
+    unmailedTenants: () => model.distinct('tenantId', { unmailed: true }).exec(),
+
+    unmailed: (tenantId, limit) =>
+      model.find({ tenantId, unmailed: true }).sort({ raisedAt: 1 }).limit(limit).lean<Alert[]>().exec(),
+
+    async setMailed(tenantId, alertIds) {
+      await model.updateMany({ _id: { $in: [...alertIds] }, tenantId, unmailed: true }, { $unset: { unmailed: 1 } })
     }
   }
 }

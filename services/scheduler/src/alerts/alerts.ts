@@ -1,5 +1,5 @@
-import { AppError, type runFinished, type Static } from '@fleetgate/kit'
-import type { Page, PageOf } from '@fleetgate/store'
+import { AppError, alertClosed, alertRaised, type runFinished, type Static } from '@fleetgate/kit'
+import type { Outbox, Page, PageOf } from '@fleetgate/store'
 import type { AwayStore } from '../clients/awayStore.js'
 import { byTenant } from '../clients/client.js'
 import type { Alert } from './alert.js'
@@ -7,6 +7,8 @@ import type { AlertFilter, AlertStore } from './alertStore.js'
 
 export interface AlertsDeps {
   store: AlertStore
+  /** Of the alerts: tells others of each one raised and closed. */
+  outbox: Outbox
   clients: AwayStore
   /** How long an enabled client may be offline; 0: for ever. */
   offlineMs: number
@@ -25,7 +27,22 @@ export interface Alerts {
 
 const pageSize = 1000
 
-export function createAlerts({ store, clients, offlineMs, now }: AlertsDeps): Alerts {
+export function createAlerts({ store, outbox, clients, offlineMs, now }: AlertsDeps): Alerts {
+  async function raise(alerts: readonly Alert[]): Promise<void> {
+    await store.raise(alerts, ({ _id: alertId, tenantId, kind, subjectId, message, raisedAt }) =>
+      outbox.entry(alertRaised, { tenantId, alertId, kind, subjectId, message, raisedAt })
+    )
+    void outbox.flush(alerts.map(({ _id }) => _id))
+  }
+
+  async function closeAll(alerts: readonly Alert[]): Promise<void> {
+    const closedAt = now()
+    await store.close(alerts, closedAt, ({ _id: alertId, tenantId, kind, subjectId }) =>
+      outbox.entry(alertClosed, { tenantId, alertId, kind, subjectId, closedAt })
+    )
+    void outbox.flush(alerts.map(({ _id }) => _id))
+  }
+
   async function closeReturned(): Promise<void> {
     for (let after = ''; ; ) {
       const open = await store.openPage('CLIENT_OFFLINE', after, pageSize)
@@ -36,13 +53,7 @@ export function createAlerts({ store, clients, offlineMs, now }: AlertsDeps): Al
             ofTenant.map(({ subjectId }) => subjectId)
           )
         )
-        const back = ofTenant.filter(({ subjectId }) => !away.has(subjectId))
-        if (back.length > 0) {
-          await store.close(
-            back.map(({ _id }) => _id),
-            now()
-          )
-        }
+        await closeAll(ofTenant.filter(({ subjectId }) => !away.has(subjectId)))
       }
       const last = open.at(-1)
       if (!last || open.length < pageSize) return
@@ -54,7 +65,7 @@ export function createAlerts({ store, clients, offlineMs, now }: AlertsDeps): Al
     const before = now() - offlineMs
     for (;;) {
       const away = await clients.newlyAway(before, pageSize)
-      await store.raise(
+      await raise(
         away.map(({ tenantId, clientId, mqttClientId, disconnectedAt }) => ({
           _id: `offline:${tenantId}:${clientId}:${disconnectedAt}`,
           tenantId,
@@ -75,15 +86,16 @@ export function createAlerts({ store, clients, offlineMs, now }: AlertsDeps): Al
     list: (filter, page) => store.list(filter, page),
 
     async close(tenantId, alertId) {
-      if (!(await store.find(tenantId, alertId))) throw new AppError('not_found', `alert ${alertId} not found`)
-      await store.close([alertId], now())
+      const alert = await store.find(tenantId, alertId)
+      if (!alert) throw new AppError('not_found', `alert ${alertId} not found`)
+      await closeAll([alert])
     },
 
     async onRunFinished({ tenantId, runId, jobId, result, succeeded, failed, finishedAt }) {
-      if (result === 'SUCCESS') return store.closeOf(tenantId, { kind: 'JOB_FAILED', subjectId: jobId, at: now() })
+      if (result === 'SUCCESS') return closeAll(await store.openOf(tenantId, 'JOB_FAILED', jobId))
       const message = `job ${jobId} failed on ${failed} of ${succeeded + failed} clients`
       const about = { _id: `run:${runId}`, tenantId, kind: 'JOB_FAILED' as const, subjectId: jobId }
-      await store.raise([{ ...about, message, raisedAt: finishedAt, open: true }])
+      await raise([{ ...about, message, raisedAt: finishedAt, open: true }])
     },
 
     async watchClients() {

@@ -1,6 +1,16 @@
-import { oneOf, type Route, route, SdesPage, type Static, sdesRange, Type, toSdesPage } from '@fleetgate/kit'
+import {
+  alertKinds,
+  oneOf,
+  type Route,
+  route,
+  SdesPage,
+  type Static,
+  sdesRange,
+  Type,
+  toSdesPage
+} from '@fleetgate/kit'
 import { Flag, MaybeTime, Success, sdesPaging, toFlag } from '../sdesFields.js'
-import { type Alert, alertKinds } from './alert.js'
+import type { Alert } from './alert.js'
 import type { Alerts } from './alerts.js'
 
 const Row = Type.Object({

@@ -1,4 +1,13 @@
-import { type FunctionCode, type Route, route, type Static, type TSchema, Type } from '@fleetgate/kit'
+import {
+  EmailAddress,
+  type FunctionCode,
+  maxRecipients,
+  type Route,
+  route,
+  type Static,
+  type TSchema,
+  Type
+} from '@fleetgate/kit'
 import { nullable } from '../sdesFields.js'
 import type { AllSettings, Settings, SettingsPart } from './settings.js'
 
@@ -13,7 +22,9 @@ const fields = {
     managementServerTimeZone: Zone,
     communicationServerTimeZone: Zone,
     region: Type.String({ maxLength: 256 }),
-    adminTimeOut: Type.Number({ minimum: 0, maximum: 525_600 })
+    adminTimeOut: Type.Number({ minimum: 0, maximum: 525_600 }),
+    /** Ours. */
+    alertMailTo: Type.Array(EmailAddress, { maxItems: maxRecipients, uniqueItems: true })
   },
   jobs: {
     enable: Flag,

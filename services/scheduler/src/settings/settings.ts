@@ -9,6 +9,8 @@ export interface GeneralSettings {
   region: string
   /** Minutes of quiet after which a console may end its session. */
   adminTimeOut: number
+  /** Who gets a mail of each alert. */
+  alertMailTo: string[]
 }
 
 /** What a new job has where its creator says nothing, and how many clients work at the same time. */
@@ -59,7 +61,13 @@ export interface SettingsDeps {
 
 export function createSettings({ store, autoEnable, timeZone, onTimeZone }: SettingsDeps): Settings {
   const defaults: AllSettings = {
-    general: { managementServerTimeZone: timeZone, communicationServerTimeZone: 'UTC', region: '', adminTimeOut: 30 },
+    general: {
+      managementServerTimeZone: timeZone,
+      communicationServerTimeZone: 'UTC',
+      region: '',
+      adminTimeOut: 30,
+      alertMailTo: []
+    },
     jobs: { enable: true, maxRetried: 0, retryWait: 0, maxConcurrentSession: 0 },
     tasks: { enable: true, priority: 0, disableValidation: false },
     clients: { autoEnableNewClient: autoEnable }
