@@ -28,6 +28,8 @@ async function serveMails(bus: Bus, kept: Map<string, Mail>, fail: () => boolean
   })
 }
 
+const everyMs = 1_500
+
 t.test('alerts go out as events and mails', async (t) => {
   const parts = await startParts(t, { nats: true, engine: true })
   const fleet = await startFleet(t, parts)
@@ -35,7 +37,7 @@ t.test('alerts go out as events and mails', async (t) => {
     SAMPLE_MS: '100',
     ALERT_OFFLINE_MINUTES: '0.002',
     ALERT_MAIL_SWEEP_MS: '50',
-    ALERT_MAIL_EVERY_MS: '1500'
+    ALERT_MAIL_EVERY_MS: String(everyMs)
   }
   const options = { parts, database: 'alertMails', env }
   const replica = await startReplica(t, options)
@@ -109,12 +111,14 @@ t.test('alerts go out as events and mails', async (t) => {
     const api = await online(tenantId, names)
     await api.post('/v1/settings', { alertMailTo: addresses })
     const jobs = []
+    const begun = Date.now()
     for (const name of names) jobs.push(await failJob(api, name))
     const told = () =>
       of(tenantId).flatMap(({ text }) => [...text.matchAll(/^job: (\d+)$/gm)].map(([, id]) => Number(id)))
     await until(() => told().length >= jobs.length, { what: 'all alerts told', deadlineMs: 60_000 })
     t.strictSame(told().sort(), jobs.sort())
-    t.ok(of(tenantId).length < jobs.length, 'bundled')
+    // However long the machine takes to make them fail.
+    t.ok(of(tenantId).length <= 1 + (Date.now() - begun) / everyMs, 'bundled')
   })
 
   await t.test('what cannot be handed over waits; a lost answer makes no second mail', async (t) => {
