@@ -1,5 +1,6 @@
 import {
   BlocksRequest,
+  CastJoin,
   ExecutionCommand,
   FileInfo,
   FileQuery,
@@ -11,10 +12,13 @@ import {
   Report,
   StageCommand,
   Staged,
+  StopCommand,
   UploadInit
 } from './fleetMessages.js'
 import {
+  type Block,
   blockTopic,
+  castBlockTopic,
   type DownChannel,
   downChannels,
   downTopic,
@@ -39,6 +43,7 @@ import { describeFields } from './schemaFields.js'
 /** The JSON payload of each channel; a new channel without an entry does not compile. */
 const downPayloads = {
   execution: ExecutionCommand,
+  stop: StopCommand,
   stage: StageCommand,
   receive: ReceiveCommand,
   'offer-end': OfferEnd,
@@ -53,11 +58,14 @@ const upPayloads = {
   offer: Offer,
   received: Received,
   'file-query': FileQuery,
-  blocks: BlocksRequest
+  blocks: BlocksRequest,
+  'cast-join': CastJoin
 } satisfies Record<UpChannel, TSchema>
 
 /** Every contract between two processes as one page of markdown. */
 export function loadContractList(): string {
+  const castText =
+    'To machines that have subscribed to `fleet/group/{castId}/down/#`. With `/gzip` at the end: compressed.'
   const rpcText = 'NATS request and reply: `{ok: true, data}` or `{ok: false, error: {code, message, details}}`.'
   const sections = [
     '# Contracts\n\nGenerated from `src` by `node dist/src/printContracts.js`; a test checks that it is current.',
@@ -66,6 +74,7 @@ export function loadContractList(): string {
     section('RPC', rpcText, rpcs.map(rpcEntry)),
     section('Uplink', 'Stream `UPLINK`, kept for 7 days. Payloads are what the machine sent.', [uplinkList()]),
     section('MQTT, down to a machine', 'QoS 1.', downChannels.map(downEntry)),
+    section('MQTT, down to a group', castText, [entry(castBlockTopic('{castId}', blockNames), undefined, undefined)]),
     section('MQTT, up from a machine', 'QoS 1.', upChannels.map(upEntry)),
     section('MQTT, uploads', 'QoS 1, acknowledged when stored.', uploadEntries())
   ]
@@ -102,9 +111,10 @@ function uplinkList(): string {
   return uplinkChannels.map((channel) => `- \`${uplinkFilter(channel)}\``).join('\n')
 }
 
+const blockNames: Block = { sha256: '{sha256}', index: '{index}' as unknown as number, blockSha256: '{blockSha256}' }
+
 function downEntry(channel: DownChannel): string {
-  const names = { sha256: '{sha256}', index: '{index}' as unknown as number, blockSha256: '{blockSha256}' }
-  const topic = channel === 'block' ? blockTopic('{clientId}', names) : downTopic('{clientId}', channel)
+  const topic = channel === 'block' ? blockTopic('{clientId}', blockNames) : downTopic('{clientId}', channel)
   return entry(topic, undefined, downPayloads[channel])
 }
 

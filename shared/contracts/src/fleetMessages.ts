@@ -10,9 +10,11 @@ export const ManifestFile = Type.Object({
 })
 export type ManifestFile = Static<typeof ManifestFile>
 
-/** What a SEND_FILE step sends: the files found at the SERVER machine when the run began, or why there are none. */
+/** What a SEND_FILE or BROADCAST step sends: the files found at the SERVER machine when the run began, or why there are none. */
 export const Source = Type.Object({
   files: Type.Optional(Type.Array(ManifestFile)),
+  /** BROADCAST: the cast by which they come. A machine that knows no casts asks for each block itself. */
+  castId: Type.Optional(Type.String()),
   error: Type.Optional(Type.String())
 })
 export type Source = Static<typeof Source>
@@ -38,10 +40,21 @@ export const ExecutionCommand = Type.Object({
   /** Time left until the run's deadline when the command was sent; absent means no deadline. */
   expiresInMs: Type.Optional(Type.Number()),
   tasks: Type.Array(ExecutionTask),
-  /** By scriptId (as a string) of each SEND_FILE step. */
+  /** By scriptId (as a string) of each SEND_FILE and BROADCAST step. */
   sources: Type.Record(Type.String(), Source)
 })
 export type ExecutionCommand = Omit<Static<typeof ExecutionCommand>, 'tasks'> & { tasks: ExecutionTask[] }
+
+/**
+ * down/stop: end this attempt now. Programs are ended, transfers and waits cut, open steps reported as FAILED or SKIPPED with
+ * the reason. Repeated until the machine has said FINISHED; a machine that never had the attempt says so of it at once.
+ */
+export const StopCommand = Type.Object({
+  executionId: Type.String({ minLength: 1 }),
+  attempt: Type.Integer({ minimum: 1 }),
+  reason: Type.String()
+})
+export type StopCommand = Static<typeof StopCommand>
 
 /** down/stage, to a SERVER machine: hash this file, upload what the store lacks, answer on up/staged. */
 export const StageCommand = Type.Object({
@@ -84,7 +97,9 @@ export const ReceiveCommand = Type.Object({
   name: Type.String(),
   targetFilePath: Type.String(),
   createFilePath: Type.Boolean(),
-  overWrite: oneOf(overWriteModes)
+  overWrite: oneOf(overWriteModes),
+  /** Of the step. */
+  transferOption: Type.Optional(Type.Record(Type.String(), Type.Unknown()))
 })
 export type ReceiveCommand = Static<typeof ReceiveCommand>
 
@@ -171,6 +186,8 @@ export const FileInfo = Type.Object({
   blockSize: Type.Integer(),
   /** Offsets of the segments of the upload `fileId` that are safely stored. */
   received: Type.Optional(Type.Array(Type.Integer())),
+  /** Uploads may be compressed; absent means that the store takes plain ones only. */
+  takesGzip: Type.Optional(Type.Boolean()),
   error: Type.Optional(Type.String())
 })
 export type FileInfo = Static<typeof FileInfo>
@@ -178,14 +195,31 @@ export type FileInfo = Static<typeof FileInfo>
 /** up/blocks: send these blocks (by index, at most 64 a request) to me. */
 export const BlocksRequest = Type.Object({
   sha256: Sha256,
-  blocks: Type.Array(Type.Integer({ minimum: 0 }), { minItems: 1, maxItems: 64 })
+  blocks: Type.Array(Type.Integer({ minimum: 0 }), { minItems: 1, maxItems: 64 }),
+  /** Blocks that this makes smaller may come as gzip: their topic says so. */
+  gzip: Type.Optional(Type.Boolean())
 })
 export type BlocksRequest = Static<typeof BlocksRequest>
+
+/**
+ * up/cast-join: this machine has subscribed to the cast and lacks the content. Joins are gathered for a moment, then each block
+ * goes out once to all. Whoever comes later, or misses some, asks for those by up/blocks.
+ */
+export const CastJoin = Type.Object({
+  castId: Type.String({ minLength: 1, maxLength: 64 }),
+  sha256: Sha256,
+  /** Bytes per second; the fastest wish of those that are gathered counts. */
+  rateLimit: Type.Optional(Type.Number({ exclusiveMinimum: 0 })),
+  gzip: Type.Optional(Type.Boolean())
+})
+export type CastJoin = Static<typeof CastJoin>
 
 /** Payload of `$file/{fileId}/init`. */
 export const UploadInit = Type.Object({
   name: Type.String({ minLength: 1, maxLength: 240 }),
   size: Type.Integer({ minimum: 0 }),
-  checksum: Type.Optional(Sha256)
+  checksum: Type.Optional(Sha256),
+  /** Ours: every segment is compressed; sizes, offsets and hashes are those of the plain bytes. */
+  encoding: Type.Optional(oneOf(['gzip']))
 })
 export type UploadInit = Static<typeof UploadInit>

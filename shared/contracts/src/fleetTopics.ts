@@ -1,12 +1,21 @@
 /** MQTT topics of fleet machines. Payloads: `fleetMessages.ts`. */
-export const downChannels = ['execution', 'stage', 'receive', 'offer-end', 'file-info', 'block'] as const
+export const downChannels = ['execution', 'stop', 'stage', 'receive', 'offer-end', 'file-info', 'block'] as const
 export type DownChannel = (typeof downChannels)[number]
 
-export const upChannels = ['hello', 'report', 'staged', 'offer', 'received', 'file-query', 'blocks'] as const
+export const upChannels = [
+  'hello',
+  'report',
+  'staged',
+  'offer',
+  'received',
+  'file-query',
+  'blocks',
+  'cast-join'
+] as const
 export type UpChannel = (typeof upChannels)[number]
 
 /** Up channels that the broker side answers itself; all others go to the uplink stream. */
-export const fileChannels: readonly UpChannel[] = ['file-query', 'blocks']
+export const fileChannels: readonly UpChannel[] = ['file-query', 'blocks', 'cast-join']
 
 export function downTopic(clientId: string, channel: DownChannel): string {
   return `fleet/${clientId}/down/${channel}`
@@ -21,21 +30,52 @@ export function upTopic(clientId: string, channel: UpChannel): string {
   return `fleet/${clientId}/up/${channel}`
 }
 
-/** One block of a file on its way to a machine; the payload is the raw bytes. */
-export function blockTopic(clientId: string, block: { sha256: string; index: number; blockSha256: string }): string {
-  return `fleet/${clientId}/down/block/${block.sha256}/${block.index}/${block.blockSha256}`
+/** One block of a file on its way; both hashes are of the plain bytes. */
+export interface Block {
+  sha256: string
+  index: number
+  blockSha256: string
+  /** The payload is compressed; else it is the raw bytes. */
+  isGzip?: boolean
 }
 
-/** Reads a block's facts from its topic, or answers nothing for any other topic. */
-export function parseBlockTopic(
-  clientId: string,
-  topic: string
-): { sha256: string; index: number; blockSha256: string } | undefined {
-  const prefix = `fleet/${clientId}/down/block/`
-  if (!topic.startsWith(prefix)) return undefined
-  const [sha256, index, blockSha256, ...rest] = topic.slice(prefix.length).split('/')
-  if (!sha256 || !index || !blockSha256 || rest.length > 0 || !/^\d{1,9}$/.test(index)) return undefined
-  return { sha256, index: Number(index), blockSha256 }
+/** To one machine. */
+export function blockTopic(clientId: string, block: Block): string {
+  return blockBelow(`fleet/${clientId}`, block)
+}
+
+/** Of a cast: to all machines that have subscribed to `castFilter`. */
+export function castBlockTopic(castId: string, block: Block): string {
+  return blockBelow(`${castPrefix}${castId}`, block)
+}
+
+function blockBelow(place: string, { sha256, index, blockSha256, isGzip }: Block): string {
+  return `${place}/down/block/${sha256}/${index}/${blockSha256}${isGzip ? '/gzip' : ''}`
+}
+
+/** Reads a block's facts from its topic, to this machine or of a cast; answers nothing for any other topic. */
+export function parseBlockTopic(clientId: string, topic: string): Block | undefined {
+  const cast = parseCastTopic(topic)
+  const prefix = `fleet/${clientId}/down/`
+  const place = cast ? cast.rest : topic.startsWith(prefix) ? topic.slice(prefix.length) : ''
+  const [block, sha256, index, blockSha256, coding, ...more] = place.split('/')
+  if (block !== 'block' || !sha256 || !index || !blockSha256 || !/^\d{1,9}$/.test(index)) return undefined
+  if ((coding !== undefined && coding !== 'gzip') || more.length > 0) return undefined
+  return { sha256, index: Number(index), blockSha256, ...(coding ? { isGzip: true } : {}) }
+}
+
+/** Below it stands what goes to the members of a group, under the group's name. */
+export const castPrefix = 'fleet/group/'
+
+/** What a machine subscribes to while it takes part in a cast. */
+export function castFilter(castId: string): string {
+  return `${castPrefix}${castId}/down/#`
+}
+
+/** Takes `fleet/group/{castId}/down/{rest}` apart; a filter too. */
+export function parseCastTopic(topic: string): { castId: string; rest: string } | undefined {
+  const [, castId, rest] = /^fleet\/group\/([^/]+)\/down\/(.+)$/s.exec(topic) ?? []
+  return castId === undefined || rest === undefined ? undefined : { castId, rest }
 }
 
 /** Reads `fleet/{clientId}/up/{channel}` of a known client, or answers nothing. */

@@ -21,6 +21,13 @@ export const overWriteModes = ['OVERWRITE', 'NOT_OVERWRITE', 'COMPARE_OVERWRITE'
 export const roles = ['SERVER', 'STORE'] as const
 export type Role = (typeof roles)[number]
 
+/** Of `transferOption` of a step that moves content; other keys are kept for whoever wrote them. */
+export const TransferOption = Type.Object({
+  /** Bytes of content per second, of one machine (BROADCAST: of the whole cast). Below 1024 a block would take minutes. */
+  rateLimit: Type.Optional(Type.Integer({ minimum: 1024, maximum: 1_000_000_000_000 })),
+  compress: Type.Optional(Type.Boolean())
+})
+
 const stepFields = {
   scriptId: Type.Integer({ minimum: 1 }),
   type: oneOf(stepTypes),
