@@ -70,7 +70,8 @@ export function createBrokerProxy(parts: BrokerProxyParts): BrokerProxy {
   const authority = createAuthority(accounts)
   const metrics = createMetrics('broker-proxy')
   const counters = createBrokerMetrics(metrics, () => [...driver.sessions()].length)
-  const files = createFiles({ store, driver, config, now, log, onServed: counters.blockServed, ...parts.fileParts })
+  const fileCounts = { onServed: counters.blockServed, onCast: counters.blockCast }
+  const files = createFiles({ store, driver, config, now, log, ...fileCounts, ...parts.fileParts })
   const uplink = createUplink({
     bus,
     authority,
@@ -156,6 +157,7 @@ export function createBrokerProxy(parts: BrokerProxyParts): BrokerProxy {
         onDisconnected: presence.disconnected
       })
       stops.push(() => driver.close())
+      stops.push(() => files.endCasts())
       await broker.open()
       stops.push(() => broker.close())
       const delivering = await onDeliver({ bus, driver, onDelivered: counters.commandsDelivered, log })

@@ -24,6 +24,10 @@ export const Config = Type.Object({
   DATA_DIR: Type.String({ default: '.data/broker-proxy', minLength: 1 }),
   CACHE_BYTES: Type.Integer({ minimum: 1, default: 2_000_000_000 }),
   MAX_FILE_BYTES: Type.Integer({ minimum: 1, default: 10_000_000_000 }),
+  /** How long after the first machine has joined a cast others are gathered; agents wait 6 s for its first block. */
+  CAST_GATHER_MS: Type.Integer({ minimum: 0, maximum: 5_000, default: 2_000 }),
+  /** Of content that all casts of this process send together; their members take it each. */
+  CAST_BYTES_PER_SECOND: Type.Integer({ minimum: 300_000, default: 20_000_000 }),
   /** What all files of a tenant may have together; 0 means no limit. */
   FILE_QUOTA_BYTES: Type.Integer({ minimum: 0, default: 0 })
 })

@@ -4,6 +4,7 @@ export interface BrokerMetrics {
   uplinkStored(): void
   publishDenied(): void
   blockServed(): void
+  blockCast(): void
   commandsDelivered(count: number): void
 }
 
@@ -28,6 +29,11 @@ export function createBrokerMetrics({ registry }: Metrics, connected: () => numb
     registers
   })
   const blocks = new Counter({ name: 'file_blocks_served_total', help: 'File blocks sent to clients', registers })
+  const cast = new Counter({
+    name: 'file_blocks_cast_total',
+    help: 'File blocks sent to the members of a cast',
+    registers
+  })
   const commands = new Counter({
     name: 'mqtt_commands_delivered_total',
     help: 'Commands sent to connected clients',
@@ -38,6 +44,7 @@ export function createBrokerMetrics({ registry }: Metrics, connected: () => numb
     uplinkStored: () => stored.inc(),
     publishDenied: () => denied.inc(),
     blockServed: () => blocks.inc(),
+    blockCast: () => cast.inc(),
     commandsDelivered: (count) => commands.inc(count)
   }
 }

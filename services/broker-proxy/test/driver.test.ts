@@ -1,6 +1,9 @@
 import { createHash } from 'node:crypto'
 import {
   type Bus,
+  castBlockTopic,
+  castFilter,
+  castIdOf,
   clientConnected,
   clientDisconnected,
   deliver,
@@ -20,7 +23,7 @@ const keys = testGuardKeys()
 const parts = await startParts(t)
 const bus = await openBus(t, parts)
 const q1 = { qos: 1 } as const
-const limits = { MQTT_FAILED_LOGINS_PER_MINUTE: '200' }
+const limits = { MQTT_FAILED_LOGINS_PER_MINUTE: '200', CAST_GATHER_MS: '500' }
 
 interface Stage {
   name: string
@@ -227,6 +230,57 @@ async function runSuite(
     await api.delete(`${users}/${name}`)
     await until(() => !again.connected, { what: 'the end of the connection' })
     await t.rejects(logIn(t, proxy, name, id('change-1'), { password: 'Other123!' }))
+  })
+
+  t.test('a cast goes to who joins it by its name, within its tenant', async (t) => {
+    const castId = castIdOf({ tenantId: 't1', runId: name, scriptId: 1 })
+    const filter = castFilter(castId)
+    const [one, two] = [
+      await logIn(t, proxy, user('machine'), id('cast-1')),
+      await logIn(t, proxy, user('admin'), id('cast-2'))
+    ]
+    const other = await logIn(t, proxy, user('other'), id('cast-3'))
+    const bystander = await logIn(t, proxy, user('machine'), id('cast-4'))
+    const [got, gotToo, leaked, unasked] = [record(one), record(two), record(other), record(bystander)]
+    await bystander.subscribeAsync(downFilter(id('cast-4')), q1)
+    for (const client of [one, two]) await client.subscribeAsync(filter)
+    const refused = [
+      'fleet/group/+/down/#',
+      'fleet/group/#',
+      'fleet/group/+/#',
+      '$share/g/fleet/group/+/down/#',
+      castFilter('x')
+    ]
+    for (const filter of refused) {
+      await t.rejects(one.subscribeAsync(filter), filter)
+      await t.rejects(two.subscribeAsync(filter), `${filter}, an administrator too`)
+    }
+    await t.rejects(other.subscribeAsync(filter), 'a cast of another tenant')
+    const bytes = Buffer.from(`cast of ${name}`)
+    const sha256 = createHash('sha256').update(bytes).digest('hex')
+    const topic = castBlockTopic(castId, { sha256, index: 0, blockSha256: sha256 })
+    await two.publishAsync(topic, 'forged', q1)
+    await other.publishAsync(topic, 'forged', q1)
+    await two.publishAsync(uploadTopics.init('c1'), JSON.stringify({ name: 'f', size: bytes.length }), q1)
+    await two.publishAsync(uploadTopics.segment('c1', 0, sha256), bytes, q1)
+    await two.publishAsync(uploadTopics.fin('c1', bytes.length, sha256), '', q1)
+    const join = JSON.stringify({ castId, sha256 })
+    for (const [clientId, client] of [
+      ['cast-1', one],
+      ['cast-2', two],
+      ['cast-3', other]
+    ] as const) {
+      await client.publishAsync(upTopic(id(clientId), 'cast-join'), join, q1)
+    }
+    const cast = (seen: typeof got) => seen.filter((message) => message.topic.startsWith('fleet/group/'))
+    await until(() => cast(got).length > 0 && cast(gotToo).length > 0, { what: 'the cast' })
+    for (const seen of [got, gotToo]) {
+      t.same(
+        cast(seen).map((message) => [message.topic, message.payload.toString()]),
+        [[topic, bytes.toString()]]
+      )
+    }
+    t.same([...cast(leaked), ...cast(unasked)], [])
   })
 
   t.test('the API publishes to subscribers, and files go up', async (t) => {

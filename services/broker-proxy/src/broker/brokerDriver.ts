@@ -98,6 +98,11 @@ export interface BrokerDriver {
    * client that has not subscribed yet gets the message when it does, within a few seconds.
    */
   send(session: Session, message: Message): Promise<boolean>
+  /**
+   * A block of a cast (`fleet/group/{castId}/down/…`), to those of the tenant who have subscribed to `castFilter`. Resolves when
+   * more may be sent. Who is slow misses it.
+   */
+  cast(tenantId: string, message: Message): Promise<void>
   /** To every subscriber of the tenant, retained if asked; resolves when the broker has taken it. */
   publish(tenantId: string, message: InboundMessage): Promise<void>
   disconnect(session: Session, reason: string): void

@@ -1,3 +1,5 @@
+import { isCastOf, parseCastTopic } from '@fleetgate/contracts'
+
 /** MQTT topic filters: pure rules, used for permissions and deliveries alike. */
 
 /** Whether a topic name matches a filter. A wildcard at the start does not match names that begin with `$`. */
@@ -34,6 +36,12 @@ const maxLevels = 64
 export function isSaneTopic(topic: string): boolean {
   if (topic.length === 0 || topic.includes('\0') || Buffer.byteLength(topic) > maxTopicBytes) return false
   return topic.split('/', maxLevels + 1).length <= maxLevels
+}
+
+/** `fleet/group/{castId}/down/…` of a cast of this tenant, topic or filter: open to each of its clients. */
+export function isOwnCast({ tenantId }: { tenantId: string }, topic: string): boolean {
+  const cast = parseCastTopic(topic)
+  return cast !== undefined && isCastOf(tenantId, cast.castId)
 }
 
 /** `$share/{group}/{filter}`, taken apart; undefined for everything else, a malformed one included. */

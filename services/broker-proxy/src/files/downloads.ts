@@ -1,18 +1,17 @@
-import { blockSize, blockTopic } from '@fleetgate/contracts'
-import { LRUCache } from 'lru-cache'
+import { blockTopic } from '@fleetgate/contracts'
 import type { BrokerDriver, Session } from '../broker/brokerDriver.js'
-import type { FileCache } from './fileCache.js'
+import type { Blocks } from './blocks.js'
 import type { StoredFile } from './fileStore.js'
 
 /** Sends blocks to those who ask for them. */
 export interface Downloads {
   /** Queues the blocks for the client; what does not fit is left out, since clients ask again for what is missing. */
-  send(session: Session, file: StoredFile, blocks: number[]): void
+  send(session: Session, file: StoredFile, wanted: { blocks: number[]; gzip: boolean }): void
 }
 
 export interface DownloadParts {
   driver: Pick<BrokerDriver, 'send'>
-  cache: Pick<FileCache, 'readBlock'>
+  blocks: Blocks
   onServed(): void
   onFailed(session: Session, file: StoredFile, error: unknown): void
 }
@@ -21,12 +20,11 @@ const maxQueuedPerClient = 256
 const atOncePerClient = 2
 /** Blocks on their way to sockets, of all clients together: 128 MB at most. */
 const atOnce = 512
-/** Blocks that many clients ask for at about the same time are read and held once. */
-const sharedBytes = 64 * 1024 * 1024
 
 interface Wanted {
   file: StoredFile
   index: number
+  gzip: boolean
 }
 
 interface Queue {
@@ -34,21 +32,10 @@ interface Queue {
   working: number
 }
 
-export function createDownloads({ driver, cache, onServed, onFailed }: DownloadParts): Downloads {
+export function createDownloads({ driver, blocks, onServed, onFailed }: DownloadParts): Downloads {
   const queues = new WeakMap<Session, Queue>()
-  const shared = new LRUCache<string, Promise<Buffer>>({ maxSize: sharedBytes, sizeCalculation: () => blockSize })
   const waiting: (() => void)[] = []
   let sending = 0
-
-  function load(file: StoredFile, index: number): Promise<Buffer> {
-    const key = `${file.sha256}:${index}`
-    const kept = shared.get(key)
-    if (kept) return kept
-    const block = cache.readBlock(file, index)
-    shared.set(key, block)
-    block.catch(() => shared.delete(key))
-    return block
-  }
 
   async function turn(): Promise<void> {
     if (sending < atOnce) sending += 1
@@ -61,12 +48,11 @@ export function createDownloads({ driver, cache, onServed, onFailed }: DownloadP
     else sending -= 1
   }
 
-  async function sendOne(session: Session, { file, index }: Wanted): Promise<boolean> {
+  async function sendOne(session: Session, { file, index, gzip }: Wanted): Promise<boolean> {
     await turn()
     try {
-      const payload = await load(file, index)
-      const blockSha256 = file.blocks.subarray(index * 32, index * 32 + 32).toString('hex')
-      const topic = blockTopic(session.clientId, { sha256: file.sha256, index, blockSha256 })
+      const { payload, blockSha256, isGzip } = await blocks.load(file, index, gzip)
+      const topic = blockTopic(session.clientId, { sha256: file.sha256, index, blockSha256, isGzip })
       const isSent = await driver.send(session, { topic, payload, qos: 0 })
       if (isSent) onServed()
       return isSent
@@ -89,12 +75,12 @@ export function createDownloads({ driver, cache, onServed, onFailed }: DownloadP
   }
 
   return {
-    send(session, file, blocks) {
+    send(session, file, { blocks: indexes, gzip }) {
       const queue = queues.get(session) ?? { wanted: [], working: 0 }
       queues.set(session, queue)
-      for (const index of blocks) {
+      for (const index of indexes) {
         if (queue.wanted.length >= maxQueuedPerClient) break
-        queue.wanted.push({ file, index })
+        queue.wanted.push({ file, index, gzip })
       }
       while (queue.working < atOncePerClient && queue.working < queue.wanted.length) {
         queue.working += 1

@@ -2,10 +2,12 @@ import {
   AppError,
   BlocksRequest,
   blockSize,
+  CastJoin,
   compile,
   downTopic,
   type FileInfo,
   FileQuery,
+  isCastOf,
   type Log,
   type UpChannel,
   UploadInit
@@ -13,6 +15,8 @@ import {
 import { LRUCache } from 'lru-cache'
 import type { BrokerDriver, InboundMessage, Session } from '../broker/brokerDriver.js'
 import type { FileChannel } from '../uplink/uplink.js'
+import { blockCount } from './blocks.js'
+import type { Casts } from './casts.js'
 import type { Downloads } from './downloads.js'
 import type { FileStore, StoredFile } from './fileStore.js'
 import type { Uploads } from './uploads.js'
@@ -21,6 +25,7 @@ import { parseUploadTopic, type UploadStep } from './uploadTopic.js'
 export interface FileChannelParts {
   uploads: Uploads
   downloads: Downloads
+  casts: Pick<Casts, 'join'>
   files: FileStore
   driver: Pick<BrokerDriver, 'send'>
   log: Log
@@ -28,9 +33,11 @@ export interface FileChannelParts {
 
 const checkInit = compile(UploadInit)
 const checkQuery = compile(FileQuery)
+const checkJoin = compile(CastJoin)
 const checkBlocks = compile(BlocksRequest)
 /** Stands in file-info where no content is known. */
 const noSha256 = '0'.repeat(64)
+const notStored = 'the file is not in the store'
 const refusals = new Set(['invalid_input', 'malformed_body', 'quota_exceeded'])
 const keptFacts = 64 * 1024 * 1024
 
@@ -41,7 +48,7 @@ const keptFacts = 64 * 1024 * 1024
 export function createFileChannel(
   parts: FileChannelParts
 ): FileChannel & { forget(tenantId: string, sha256: string): void } {
-  const { uploads, downloads, log } = parts
+  const { uploads, downloads, casts, log } = parts
   const facts = new LRUCache<string, StoredFile>({
     maxSize: keptFacts,
     sizeCalculation: ({ blocks }) => blocks.length + 500
@@ -79,17 +86,26 @@ export function createFileChannel(
       sha256,
       stored: file !== undefined,
       ...(file ? { size: file.size } : {}),
-      ...(received ? { received } : {})
+      ...(received ? { received } : {}),
+      takesGzip: true
     })
   }
 
-  async function answerBlocks(session: Session, { sha256, blocks }: BlocksRequest): Promise<void> {
+  async function answerBlocks(session: Session, { sha256, blocks, gzip = false }: BlocksRequest): Promise<void> {
     const file = await fileOf(session.tenantId, sha256)
-    const count = file ? file.blocks.length / 32 : 0
-    if (!file) tell(session, { sha256, stored: false, error: 'the file is not in the store' })
+    const count = file ? blockCount(file) : 0
+    if (!file) tell(session, { sha256, stored: false, error: notStored })
     else if (blocks.some((index) => index >= count)) {
       tell(session, { sha256, stored: true, size: file.size, error: `the file has ${count} blocks` })
-    } else downloads.send(session, file, blocks)
+    } else downloads.send(session, file, { blocks, gzip })
+  }
+
+  async function countIn(session: Session, { castId, sha256, rateLimit, gzip = false }: CastJoin): Promise<void> {
+    const { tenantId } = session
+    if (!isCastOf(tenantId, castId)) throw new AppError('invalid_input', `${castId} is no cast of this tenant`)
+    const file = await fileOf(tenantId, sha256)
+    if (file) await casts.join({ tenantId, castId, file, rateLimit, gzip })
+    else tell(session, { sha256, stored: false, error: notStored })
   }
 
   return {
@@ -115,6 +131,7 @@ export function createFileChannel(
     async ask(session: Session, channel: UpChannel, payload: Buffer) {
       try {
         if (channel === 'file-query') await answerQuery(session, checkQuery(parse(payload)))
+        else if (channel === 'cast-join') await countIn(session, checkJoin(parse(payload)))
         else await answerBlocks(session, checkBlocks(parse(payload)))
       } catch (error) {
         if (!isRefusal(error)) throw error

@@ -2,7 +2,11 @@ import { join } from 'node:path'
 import type { Bus, Log } from '@fleetgate/contracts'
 import type { Store } from '@fleetgate/store'
 import type { BrokerDriver } from '../broker/brokerDriver.js'
+import type { Config } from '../config.js'
 import type { FileChannel } from '../uplink/uplink.js'
+import { createBlocks } from './blocks.js'
+import { createCastStore } from './castStore.js'
+import { createCasts } from './casts.js'
 import { createDownloads } from './downloads.js'
 import { type FileCache, openFileCache } from './fileCache.js'
 import { createFileChannel, sendFileInfo } from './fileChannel.js'
@@ -36,10 +40,11 @@ export async function openFileParts(options: {
 
 export interface FilesParts extends FileParts {
   store: Store
-  driver: Pick<BrokerDriver, 'send'>
-  config: { MAX_FILE_BYTES: number; FILE_QUOTA_BYTES: number }
+  driver: Pick<BrokerDriver, 'send' | 'cast'>
+  config: Pick<Config, 'MAX_FILE_BYTES' | 'FILE_QUOTA_BYTES' | 'CAST_GATHER_MS' | 'CAST_BYTES_PER_SECOND'>
   now: () => number
   onServed(): void
+  onCast(): void
   log: Log
 }
 
@@ -48,6 +53,7 @@ export interface Files {
   library: Library
   /** Removes contents that nobody has any more, now and then. */
   startSweeping(): () => void
+  endCasts(): Promise<void>
 }
 
 const sweepMs = 10 * 60 * 1000
@@ -60,20 +66,32 @@ export function createFiles(parts: FilesParts): Files {
   const graves = createGraves({ store, files, objects, now, log })
   const keeper = createKeeper({ files, graves, objects, cache, maxFileBytes, quotaBytes })
   const uploads = createUploads({ uploads: createUploadStore(store), files, segments, keeper, cache, now })
+  const blocks = createBlocks(cache)
   const downloads = createDownloads({
     driver,
-    cache,
+    blocks,
     onServed: parts.onServed,
     onFailed(session, { sha256 }, err) {
       log.warn({ err, sha256, clientId: session.clientId }, 'file not readable')
       sendFileInfo(driver, session, { sha256, stored: false, error: 'the file cannot be read now' })
     }
   })
-  const channel = createFileChannel({ uploads, downloads, files, driver, log })
+  const casts = createCasts({
+    store: createCastStore(store),
+    blocks,
+    driver,
+    gatherMs: parts.config.CAST_GATHER_MS,
+    bytesPerSecond: parts.config.CAST_BYTES_PER_SECOND,
+    now,
+    onCast: parts.onCast,
+    log
+  })
+  const channel = createFileChannel({ uploads, downloads, casts, files, driver, log })
   const library = createLibrary({ files, graves, keeper, cache, maxFileBytes, onRetired: channel.forget, now })
   return {
     channel,
     library,
+    endCasts: casts.stop,
     startSweeping() {
       const sweep = () => graves.sweep().catch((err) => log.warn({ err }, 'contents not removed'))
       const timer = setInterval(() => void sweep(), sweepMs)

@@ -11,6 +11,8 @@ export interface Upload {
   name: string
   size: number
   checksum?: string | undefined
+  /** How its segments come; they are kept plain. */
+  encoding?: 'gzip' | undefined
   /** Set once the whole file is stored: a repeated fin is answered by it. */
   finished?: string | undefined
   expireAt: Date
@@ -28,7 +30,7 @@ export interface UploadStore {
   countOpen(key: Omit<UploadKey, 'fileId'>): Promise<number>
 }
 
-const fields = '-_id id tenantId clientId fileId name size checksum finished expireAt'
+const fields = '-_id id tenantId clientId fileId name size checksum encoding finished expireAt'
 
 function schemaOf(): Schema<Upload> {
   return new Schema<Upload>({
@@ -39,6 +41,7 @@ function schemaOf(): Schema<Upload> {
     name: { type: String, required: true },
     size: { type: Number, required: true },
     checksum: String,
+    encoding: String,
     finished: String,
     expireAt: { type: Date, required: true, index: { expireAfterSeconds: 0 } }
   }).index({ tenantId: 1, clientId: 1, fileId: 1 }, { unique: true })

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { AppError, newId, type UploadInit } from '@fleetgate/contracts'
+import { AppError, newId, type UploadInit, unpack } from '@fleetgate/contracts'
 import { LRUCache } from 'lru-cache'
 import { type Assembled, assemble } from './assemble.js'
 import type { FileCache } from './fileCache.js'
@@ -11,7 +11,7 @@ import type { Upload, UploadKey, UploadStore } from './uploadStore.js'
 /** Uploads by the `$file` protocol. What the client does wrong is an AppError('invalid_input'). */
 export interface Uploads {
   init(key: UploadKey, wish: UploadInit): Promise<void>
-  segment(key: UploadKey, offset: number, bytes: Buffer, sha256: string | undefined): Promise<void>
+  segment(key: UploadKey, offset: number, payload: Buffer, sha256: string | undefined): Promise<void>
   /** Resolves when the file is stored for good; answers its facts. */
   finish(key: UploadKey, size: number, sha256: string | undefined): Promise<{ sha256: string; size: number }>
   abort(key: UploadKey): Promise<void>
@@ -78,22 +78,23 @@ export function createUploads(parts: UploadParts): Uploads {
   }
 
   return {
-    async init(key, { name, size, checksum }) {
+    async init(key, { name, size, checksum, encoding }) {
       await keeper.refuseTooMuch(key.tenantId, size)
       const before = await find(key)
       // Said again after a reconnect: what has arrived stays.
-      if (before && before.size === size && before.checksum === checksum) return
+      if (before && before.size === size && before.checksum === checksum && before.encoding === encoding) return
       if (!before && (await uploads.countOpen(key)) >= maxOpenPerClient) throw refusal('too many unfinished uploads')
-      const upload: Upload = { id: newId(), ...key, name, size, checksum, expireAt: new Date(now() + keptMs) }
+      const upload: Upload = { id: newId(), ...key, name, size, checksum, encoding, expireAt: new Date(now() + keptMs) }
       await uploads.put(upload)
       remembered.set(nameOf(key), upload)
       if (before) await segments.remove(before.id)
     },
 
-    async segment(key, offset, bytes, sha256) {
+    async segment(key, offset, payload, sha256) {
       const upload = await find(key)
       if (!upload) throw refusal('unknown upload: send init first')
       if (upload.finished) return
+      const bytes = upload.encoding === 'gzip' ? await plainOf(payload) : payload
       if (bytes.length === 0) throw refusal('the segment is empty')
       if (offset + bytes.length > upload.size) throw refusal('the segment reaches beyond the end of the file')
       if (sha256 !== undefined && sha256 !== createHash('sha256').update(bytes).digest('hex')) {
@@ -126,6 +127,17 @@ export function createUploads(parts: UploadParts): Uploads {
       const upload = await find(key)
       return upload && !upload.finished ? segments.offsets(upload.id) : undefined
     }
+  }
+}
+
+/** As large as a plain segment may be. */
+const maxPlainBytes = 1_000_000
+
+async function plainOf(payload: Buffer): Promise<Buffer> {
+  try {
+    return await unpack(payload, maxPlainBytes)
+  } catch {
+    throw refusal(`the segment is not gzip of at most ${maxPlainBytes} bytes`)
   }
 }
 

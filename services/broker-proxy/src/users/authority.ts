@@ -1,5 +1,6 @@
+import { castPrefix } from '@fleetgate/contracts'
 import type { Session } from '../broker/brokerDriver.js'
-import { covers, isSaneTopic, parseShared } from '../broker/topics.js'
+import { covers, isOwnCast, isSaneTopic, parseShared } from '../broker/topics.js'
 import type { Accounts } from './accounts.js'
 import { maySubscribeInGroup, maySubscribeTo, mayUse } from './permissions.js'
 import type { MqttUser } from './users.js'
@@ -20,22 +21,27 @@ export function createAuthority(accounts: Pick<Accounts, 'find'>): Authority {
     mayPublish({ clientId, username }, topic) {
       if (!isSaneTopic(topic) || topic.startsWith('$')) return false
       if (topic.startsWith(`fleet/${clientId}/up/`)) return true
+      if (topic.startsWith(castPrefix)) return false
       const user = accounts.find(username)
       return user !== undefined && mayUse(user, 'PUB', topic)
     },
 
-    maySubscribe({ clientId, username }, filter) {
+    maySubscribe(session, filter) {
+      const { clientId, username } = session
       if (!isSaneTopic(filter)) return false
       const shared = parseShared(filter)
       if (shared) return mayShare(accounts.find(username), shared)
       if (filter.startsWith('$')) return false
       if (covers(`fleet/${clientId}/down/#`, filter)) return true
+      // Whoever may read every group would get each cast beside its own: a group is asked for by its name.
+      if (filter.startsWith(castPrefix)) return isOwnCast(session, filter)
       const user = accounts.find(username)
       return user !== undefined && maySubscribeTo(user, filter)
     },
 
-    mayReceive({ clientId, username }, topic) {
-      if (topic.startsWith(`fleet/${clientId}/down/`)) return true
+    mayReceive(session, topic) {
+      const { clientId, username } = session
+      if (topic.startsWith(`fleet/${clientId}/down/`) || isOwnCast(session, topic)) return true
       const user = accounts.find(username)
       return user !== undefined && mayUse(user, 'SUB', topic)
     }
@@ -44,6 +50,6 @@ export function createAuthority(accounts: Pick<Accounts, 'find'>): Authority {
 
 /** A part in a group needs the right for the group and for everything that its filter covers. */
 function mayShare(user: MqttUser | undefined, { group, filter }: { group: string; filter: string }): boolean {
-  if (!user || filter.startsWith('$')) return false
+  if (!user || filter.startsWith('$') || filter.startsWith(castPrefix)) return false
   return maySubscribeInGroup(user, group) && maySubscribeTo(user, filter)
 }

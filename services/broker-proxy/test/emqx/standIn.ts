@@ -125,7 +125,7 @@ export async function startStandIn(t: Teardown, options: StandInOptions): Promis
   async function route(client: Client, packet: PublishPacket, rights: Rights): Promise<void> {
     const { topic, payload, qos } = packet
     await dispatch(client.id, topic, payload, qos)
-    const isReport = /^fleet\/[^/]+\/(up|down)\//.test(topic.slice(mountOf(rights).length))
+    const isReport = /^fleet\/(group\/)?[^/]+\/(up|down)\//.test(topic.slice(mountOf(rights).length))
     if (!rights.isSuperuser && !isReport)
       await dispatch(client.id, `$fleetgate/from/${client.id}/${topic}`, payload, qos)
   }

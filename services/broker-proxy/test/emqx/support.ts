@@ -62,10 +62,10 @@ export async function startOnEmqx(t: Teardown, { parts, keys, env = {} }: Place)
 }
 
 /** Until the service has subscribed: before that nobody is let in. */
-export async function untilListening(url: string): Promise<void> {
+export async function untilListening(url: string, replica = 'test'): Promise<void> {
   const api = createApi(createRest({ url: `${url}/api/v5`, ...emqxKeys, timeoutMs: 2000 }))
-  const filters = async (name: string) => (await api.subscriptions(`$fleetgate:test:${name}`)).length
-  const isThere = async (name: string) => (await api.client(`$fleetgate:test:${name}`)) !== undefined
+  const filters = async (name: string) => (await api.subscriptions(`$fleetgate:${replica}:${name}`)).length
+  const isThere = async (name: string) => (await api.client(`$fleetgate:${replica}:${name}`)) !== undefined
   await until(
     async () =>
       (await isThere('down-0')) &&

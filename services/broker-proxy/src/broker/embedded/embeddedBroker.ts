@@ -5,6 +5,7 @@ import type { BrokerDriver, BrokerRules, Message, Session } from '../brokerDrive
 import type { MaybeExtras } from '../brokerFacts.js'
 import { type AedesClient, insideOf } from './aedesParts.js'
 import { withBook } from './bookkeeping.js'
+import { createCaster } from './caster.js'
 import { type Connection, type Connections, createConnections, isReady, releaseHeld } from './connections.js'
 import { type ConnectFacts, createHooks, mountPoint } from './hooks.js'
 import { type BrokerInside, openInside } from './openInside.js'
@@ -128,6 +129,8 @@ export function createEmbeddedBroker(options: EmbeddedBrokerOptions): EmbeddedBr
       if (isReady(connection, topic)) return publish(connection, message)
       return connection.held.length < maxHeld && (await held(connection, topic)) ? publish(connection, message) : false
     },
+
+    cast: createCaster({ connections: known, publish }),
 
     publish(tenantId, message) {
       const packet = { cmd: 'publish', ...message, topic: mountPoint({ tenantId }) + message.topic, dup: false }

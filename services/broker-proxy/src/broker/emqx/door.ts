@@ -1,6 +1,7 @@
 import type { Log } from '@fleetgate/contracts'
 import { LRUCache } from 'lru-cache'
 import { type BrokerRules, LogInRefused, type Session } from '../brokerDriver.js'
+import { isOwnCast } from '../topics.js'
 import { ownIdPrefix } from './links.js'
 import { overlaps } from './overlaps.js'
 import type { EmqxSettings } from './settings.js'
@@ -80,7 +81,7 @@ export function createDoor({ settings, space, rules, isListening, log }: DoorPar
 
   function maySubscribe(known: BrokerRules, session: Session, filter: string): boolean {
     if (!known.maySubscribe(session, filter)) return false
-    if (filter.startsWith(`fleet/${session.clientId}/down/`)) return true
+    if (filter.startsWith(`fleet/${session.clientId}/down/`) || isOwnCast(session, filter)) return true
     if (!space.isMounted && (!space.mayUsePlainTopics(session.tenantId) || overlaps('fleet/#', filter))) return false
     // EMQX holds nothing back message by message: a filter that reaches into what is denied is denied as a whole.
     return !known.account(session.username)?.denied.some((denied) => overlaps(denied, filter))

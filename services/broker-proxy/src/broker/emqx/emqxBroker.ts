@@ -91,6 +91,9 @@ export function createEmqxBroker({ settings, maxPayloadBytes, log }: EmqxBrokerO
       yield* register?.all() ?? []
     },
     send: (session, message) => deliver?.(session, message) ?? Promise.resolve(false),
+    // With QoS 1 EMQX's acknowledgement paces us; members have subscribed with QoS 0.
+    cast: (tenantId, message) =>
+      connected().publish({ ...message, topic: space.prefixOf(tenantId) + message.topic, qos: 1, retain: false }),
     publish: (tenantId, message) =>
       connected().publish({ ...message, topic: space.prefixOf(tenantId) + message.topic }),
 
