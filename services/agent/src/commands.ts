@@ -7,6 +7,7 @@ import {
   parseBlockTopic,
   ReceiveCommand,
   StageCommand,
+  StopCommand,
   Type
 } from '@fleetgate/contracts/fleet'
 import type { Executions } from './executions/executions.js'
@@ -24,6 +25,7 @@ const Envelope = Type.Object({ executionId, runId, jobId, attempt, epoch, expire
 
 const checkEnvelope = compile(Envelope)
 const checkExecution = compile(ExecutionCommand)
+const checkStop = compile(StopCommand)
 const checkStage = compile(StageCommand)
 const checkReceive = compile(ReceiveCommand)
 const checkOfferEnd = compile(OfferEnd)
@@ -50,6 +52,7 @@ export function createCommands(options: CommandsOptions) {
     if (block) return downloads.onBlock(block, payload)
     const message: unknown = JSON.parse(payload.toString())
     if (topic === `${prefix}execution`) return acceptExecution(message)
+    if (topic === `${prefix}stop`) return executions.end(checkStop(message))
     if (topic === `${prefix}stage`) return stages.stage(checkStage(message))
     if (topic === `${prefix}receive`) return receives.receive(checkReceive(message))
     if (topic === `${prefix}offer-end`) return offers.onOfferEnd(checkOfferEnd(message))

@@ -8,6 +8,9 @@ import type { Log } from './log.js'
 export interface Connection {
   /** QoS 1; resolves when the broker has acknowledged, rejects when the connection ends before that. */
   publish(topic: string, payload: string | Buffer): Promise<void>
+  /** QoS 0, for this connection alone; rejects when the broker refuses, or the connection ends before it answers. */
+  subscribe(filter: string): Promise<void>
+  unsubscribe(filter: string): Promise<void>
   isConnected(): boolean
   /** Called after each connect, subscribed already. */
   onConnect(handle: () => void): void
@@ -117,8 +120,16 @@ export function createConnection({ mqtt, clientId, log }: ConnectionOptions): Co
     })
   }
 
+  async function subscribe(filter: string): Promise<void> {
+    if (!client || !isUp) throw new Error('not connected')
+    const grants = await client.subscribeAsync(filter, { qos: 0 })
+    if (grants.some((grant) => grant.qos === 128)) throw new Error(`the broker refused ${filter}`)
+  }
+
   return {
     publish,
+    subscribe,
+    unsubscribe: async (filter) => void (await client?.unsubscribeAsync(filter)),
     isConnected: () => isUp,
     onConnect: (handle) => void onConnect.push(handle),
     onMessage: (handle) => void onMessage.push(handle),

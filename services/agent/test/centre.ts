@@ -1,8 +1,12 @@
 import { createHash } from 'node:crypto'
+import { gunzipSync, gzipSync } from 'node:zlib'
 import {
   type BlocksRequest,
   blockSize,
   blockTopic,
+  type CastJoin,
+  castBlockTopic,
+  castFilter,
   downTopic,
   type ExecutionCommand,
   type FileQuery,
@@ -28,6 +32,9 @@ export interface Centre {
   readonly hellos: Hello[]
   readonly offers: Offer[]
   readonly received: Received[]
+  readonly joins: CastJoin[]
+  /** Filters beyond the machine's own. */
+  readonly filters: Set<string>
   readonly names: string[]
   readonly topics: string[]
   readonly store: Map<string, Buffer>
@@ -41,12 +48,15 @@ export interface Centre {
 
 export function createCentre(): Centre {
   const uploads = new Map<string, Map<number, Buffer>>()
+  const packed = new Set<string>()
   const centre: Centre = {
     reports: [],
     staged: [],
     hellos: [],
     offers: [],
     received: [],
+    joins: [],
+    filters: new Set(),
     names: [],
     topics: [],
     store: new Map(),
@@ -62,6 +72,7 @@ export function createCentre(): Centre {
       if (topic.endsWith('/up/hello')) centre.hellos.push(message)
       if (topic.endsWith('/up/offer')) centre.offers.push(message)
       if (topic.endsWith('/up/received')) centre.received.push(message)
+      if (topic.endsWith('/up/cast-join')) centre.joins.push(message)
       if (topic.endsWith('/up/blocks')) sendBlocks(message)
       if (topic.endsWith('/up/file-query')) answer(message)
     },
@@ -79,27 +90,33 @@ export function createCentre(): Centre {
     centre.send(downTopic(clientId, channel), Buffer.from(JSON.stringify(message)))
   }
 
-  function sendBlocks({ sha256, blocks }: BlocksRequest): void {
+  function sendBlocks({ sha256, blocks, gzip }: BlocksRequest): void {
     const content = centre.store.get(sha256)
     if (!content) sendJson('file-info', { sha256, stored: false, blockSize, error: 'no such content' })
     for (const index of content ? blocks : []) {
       const bytes = (content ?? Buffer.alloc(0)).subarray(index * blockSize, (index + 1) * blockSize)
-      if (centre.passBlock(index))
-        centre.send(blockTopic(clientId, { sha256, index, blockSha256: hashOf(bytes) }), bytes)
+      const small = gzip ? gzipSync(bytes) : bytes
+      const isGzip = small.length < bytes.length
+      const topic = blockTopic(clientId, { sha256, index, blockSha256: hashOf(bytes), isGzip })
+      if (centre.passBlock(index)) centre.send(topic, isGzip ? small : bytes)
     }
   }
 
   function answer({ requestId, sha256, fileId = '' }: FileQuery): void {
     const received = [...(uploads.get(fileId)?.keys() ?? [])]
-    sendJson('file-info', { requestId, sha256, stored: centre.store.has(sha256), blockSize, received })
+    sendJson('file-info', { requestId, sha256, stored: centre.store.has(sha256), blockSize, received, takesGzip: true })
   }
 
   function takeUpload(topic: string, payload: Buffer): void {
     const [, fileId = '', what = '', ...rest] = topic.split('/')
     const parts = uploads.get(fileId) ?? new Map<number, Buffer>()
     uploads.set(fileId, parts)
-    if (what === 'init') return void centre.names.push(JSON.parse(payload.toString()).name)
-    if (what !== 'fin') return void parts.set(Number(what), payload)
+    if (what === 'init') {
+      const { name, encoding } = JSON.parse(payload.toString())
+      if (encoding === 'gzip') packed.add(fileId)
+      return void centre.names.push(name)
+    }
+    if (what !== 'fin') return void parts.set(Number(what), packed.has(fileId) ? gunzipSync(payload) : payload)
     const content = Buffer.concat([...parts].sort(([a], [b]) => a - b).map(([, part]) => part))
     if (content.length === Number(rest[0]) && hashOf(content) === rest[1]) centre.store.set(hashOf(content), content)
   }
@@ -137,6 +154,11 @@ export function createWire(centre: Centre): Wire {
           })
         })
       }),
+    subscribe: async (filter) => {
+      if (!isUp) throw new Error('not connected')
+      centre.filters.add(filter)
+    },
+    unsubscribe: async (filter) => void centre.filters.delete(filter),
     isConnected: () => isUp,
     onConnect: (handle) => void onConnect.push(handle),
     onMessage: (handle) => void onMessage.push(handle),
@@ -147,12 +169,23 @@ export function createWire(centre: Centre): Wire {
     },
     down: () => {
       isUp = false
+      centre.filters.clear()
       for (const cut of cuts.splice(0)) cut(new Error('connection lost'))
     },
     close: async () => wire.down()
   }
   cuts = []
   return wire
+}
+
+/** Sends blocks of a cast, in the order of these indexes, to who has subscribed. */
+export function sendCast(centre: Centre, castId: string, content: Buffer, indexes: number[], isGzip = false): void {
+  if (!centre.filters.has(castFilter(castId))) return
+  for (const index of indexes) {
+    const bytes = content.subarray(index * blockSize, (index + 1) * blockSize)
+    const topic = castBlockTopic(castId, { sha256: hashOf(content), index, blockSha256: hashOf(bytes), isGzip })
+    centre.send(topic, isGzip ? gzipSync(bytes) : bytes)
+  }
 }
 
 export function hashOf(bytes: Buffer): string {

@@ -4,14 +4,14 @@
  */
 import { type ChildProcess, fork } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { appendFileSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { blockSize, type ReportEvent } from '@fleetgate/contracts/fleet'
+import { blockSize, castFilter, type ReportEvent } from '@fleetgate/contracts/fleet'
 import { until } from '@fleetgate/testkit'
 import t, { type Test } from 'tap'
 import { readClaim } from '../src/runs/runFiles.js'
-import { type Centre, command, createCentre, hashOf, sendCommand, short, step } from './centre.js'
+import { type Centre, command, createCentre, hashOf, sendCast, sendCommand, short, step } from './centre.js'
 import { type Folders, makeFolders, writeProgram } from './machine.js'
 import type { FromAgent } from './mortal.js'
 
@@ -171,6 +171,52 @@ t.test('killed in the middle of a file, it fetches only what it has not got', as
   t.ok(readFileSync(join(folders.root, 'data')).equals(bytes))
   t.ok(passed.length >= 40 && passed.length <= 40 + 16, `${passed.length} blocks sent for 40`)
   t.strictSame(readdirSync(folders.root).sort(), ['bin', 'data'])
+})
+
+t.test('killed in the middle of a cast, it asks only for what it has not got', async (t) => {
+  const folders = makeFolders(t)
+  const centre = createCentre()
+  const bytes = randomBytes(12 * blockSize)
+  centre.store.set(hashOf(bytes), bytes)
+  const castId = 'a-cast'
+  const files = [{ path: '', sha256: hashOf(bytes), size: bytes.length }]
+  const sent = command('e1', [step(1, 'BROADCAST', { filePath: 'data', targetFilePath: 'data' })], {
+    sources: { 1: { files, castId } }
+  })
+  let asked = 0
+  centre.passBlock = () => ++asked > 0
+  centre.filters.add(castFilter(castId))
+  const first = await startMortal(t, folders, centre, { DIE: 'block 9' })
+  sendCommand(centre, sent)
+  await until(() => centre.joins.length === 1, { what: 'the join' })
+  sendCast(centre, castId, bytes, [...Array(12).keys()])
+  await first.ended
+  await startMortal(t, folders, centre)
+  await until(() => centre.joins.length === 2, { what: 'the join of the next life' })
+  await until(() => isFinished(centre), { what: 'the end' })
+  t.equal(centre.events('e1').at(-1)?.status, 'SUCCESS')
+  t.ok(readFileSync(join(folders.root, 'data')).equals(bytes))
+  t.equal(asked, 4, 'eight had come')
+})
+
+t.test('a stop holds over a death: the program is ended by the next life', async (t) => {
+  const folders = makeFolders(t)
+  const centre = createCentre()
+  const pidFile = join(folders.root, 'pid')
+  writeProgram(folders, 'long', [`echo $$ > ${pidFile}`, 'exec sleep 300'])
+  const scripts = [step(1, 'EXECUTE_FILE', { filePath: 'bin/long' }), step(2, 'EXECUTE_FILE', { filePath: 'bin/long' })]
+  // As if it had died between the journal and the program's end.
+  const first = await startMortal(t, folders, centre)
+  sendCommand(centre, command('e1', scripts))
+  const pid = await until(() => existsSync(pidFile) && Number(readFileSync(pidFile, 'utf8')), { what: 'the program' })
+  await first.kill()
+  const stopped = { t: 'stopped', executionId: 'e1', attempt: 1, reason: 'the run was cancelled' }
+  appendFileSync(join(folders.state, 'journal'), `${JSON.stringify(stopped)}\n`)
+  await startMortal(t, folders, centre)
+  await until(() => isFinished(centre), { what: 'the end' })
+  t.match(centre.events('e1').at(-1), { status: 'FAILED', message: /the run was cancelled/ })
+  t.notOk(existsSync(`/proc/${pid}`), 'the program is gone')
+  t.ok(short(centre.events('e1')).includes('STEP_ENDED 2 SKIPPED'))
 })
 
 t.test('a program goes on while its agent is dead, and its result is found', async (t) => {

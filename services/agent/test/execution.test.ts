@@ -203,7 +203,6 @@ t.test('refuses what it may not or cannot do, with the reason', async (t) => {
   const { centre } = await startMachine(t, folders)
   const source = offer(centre, randomBytes(10))
   const cases: [ReturnType<typeof step>, RegExp][] = [
-    [step(1, 'BROADCAST', { filePath: 'a', retryTimes: 3 }), /BROADCAST is unsupported/],
     [step(1, 'EXECUTE_FILE', { filePath: 'plain' }), /not on the list of allowed programs/],
     [step(1, 'EXECUTE_FILE', { filePath: '/bin/sh', arguments: ['-c', 'id'] }), /not on the list/],
     [step(1, 'EXECUTE_FILE', { filePath: 'bin/no-mode' }), /not executable/],

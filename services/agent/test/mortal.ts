@@ -26,6 +26,9 @@ function createIpcConnection(): Connection {
         waiting.set(id, resolve)
         process.send?.({ id, topic, payload: Buffer.from(payload) } satisfies FromAgent)
       }),
+    // Its parent lets everything through.
+    subscribe: async () => undefined,
+    unsubscribe: async () => undefined,
     isConnected: () => isUp,
     onConnect: (handle) => {
       onConnect = [...onConnect, handle]

@@ -1,4 +1,4 @@
-import type { ExecutionCommand } from '@fleetgate/contracts/fleet'
+import type { ExecutionCommand, StopCommand } from '@fleetgate/contracts/fleet'
 import type { Attempt, Book } from '../journal/book.js'
 import type { Log } from '../log.js'
 import type { Reports } from '../reports.js'
@@ -10,6 +10,8 @@ import { runExecution } from './runExecution.js'
 export interface Executions {
   /** Resolves when the command is in the journal. `flaw`: why it can only be refused. */
   accept(command: ExecutionCommand, flaw?: string): Promise<void>
+  /** Ends this attempt, programs included. Resolves when that is in the journal; an attempt that is not known is noted as ended. */
+  end(command: StopCommand): Promise<void>
   /** Goes on with what an earlier life left unfinished. */
   resume(): void
   /** Stops all work where it is; programs go on under their runners. */
@@ -61,20 +63,46 @@ export function createExecutions({ book, reports, parts, concurrency, now, log }
   }
 
   function supersede(known: Attempt, by: number): void {
+    abort(known, `superseded by attempt ${by}`)
+  }
+
+  function abort(known: Attempt, reason: string): void {
     const job = [...working, ...waiting].find((each) => each.attempt === known)
-    job?.control.abort(new Error(`superseded by attempt ${by}`))
+    job?.control.abort(new Error(reason))
+    startNext()
+  }
+
+  async function end({ executionId, attempt, reason }: StopCommand): Promise<void> {
+    if (isStopped) return
+    const known = book.latest(executionId)
+    if (known?.attempt === attempt) return endKnown(known, reason)
+    // Noted, so that a command of it that comes late starts nothing.
+    const nothing = { executionId, attempt, runId: '', jobId: 0, epoch: 1, tasks: [], sources: {} }
+    await accept(nothing, reason)
+  }
+
+  async function endKnown(known: Attempt, reason: string): Promise<void> {
+    if (known.finished) return reports.repeat(known)
+    log.info({ executionId: known.executionId, attempt: known.attempt, reason }, 'execution is being stopped')
+    await book.stop(known, reason)
+    abort(known, reason)
   }
 
   function enqueue(attempt: Attempt, flaw?: string): void {
-    waiting.push({ attempt, flaw, control: new AbortController() })
+    const job: Job = { attempt, flaw, control: new AbortController() }
+    // Before it begins: told in an earlier life.
+    if (attempt.stopped !== undefined) job.control.abort(new Error(attempt.stopped))
+    waiting.push(job)
     startNext()
   }
 
   function startNext(): void {
-    while (!isStopped && working.size < concurrency) {
-      // Two attempts of one execution never run side by side: the older one ends first.
+    while (!isStopped) {
+      // Two attempts of one execution never run side by side: the older one ends first. One that was given up needs no room.
       const index = waiting.findIndex(
-        ({ attempt }) => ![...working].some((job) => job.attempt.executionId === attempt.executionId)
+        ({ attempt, control }) =>
+          (working.size < concurrency || control.signal.aborted) &&
+          ![...working].some((job) => job.attempt.executionId === attempt.executionId)
       )
       const [job] = index < 0 ? [] : waiting.splice(index, 1)
       if (!job) return
@@ -90,7 +118,9 @@ export function createExecutions({ book, reports, parts, concurrency, now, log }
     const { executionId, command } = attempt
     const recorder = createRecorder(attempt, book, reports, now)
     try {
-      if (flaw !== undefined || !command) return recorder.finished('FAILED', flaw ?? 'the command is lost')
+      // Refused, or stopped before it came: after a restart nothing but the empty command tells.
+      if (flaw !== undefined || !command?.tasks.length)
+        return recorder.finished('FAILED', flaw ?? attempt.stopped ?? 'there is nothing to do')
       const obstacle = () => obstacleOf(control.signal, attempt.receivedAt, command, now)
       await runExecution({ command, book, recorder, parts, signal: control.signal, obstacle })
     } catch (error) {
@@ -103,6 +133,7 @@ export function createExecutions({ book, reports, parts, concurrency, now, log }
 
   return {
     accept,
+    end,
     resume: () => {
       for (const attempt of book.attempts()) {
         if (attempt.finished) continue

@@ -20,6 +20,8 @@ export interface Attempt {
   /** Events up to this seq have reached the broker's side. */
   acknowledged: number
   finished: ReportEvent | undefined
+  /** Why it has to end before its time. */
+  stopped: string | undefined
 }
 
 /** The attempts this machine knows, in order of receipt; each change goes to the journal first. */
@@ -34,6 +36,8 @@ export interface Book {
   /** Adds to what is marked of a step. */
   mark(attempt: Attempt, key: string, mark: Mark): Promise<void>
   acknowledge(attempt: Attempt, seq: number): void
+  /** The first reason stays. */
+  stop(attempt: Attempt, reason: string): Promise<void>
   /** Resolves when everything said so far is on disk. */
   durable(): Promise<void>
 }
@@ -109,6 +113,7 @@ export function createBook(journal: Journal, records: unknown[], limits: BookLim
       void write({ t: 'acknowledged', ...nameOf(attempt), seq })
       if (isSettled(attempt)) compact()
     },
+    stop: (attempt, reason) => write({ t: 'stopped', ...nameOf(attempt), reason }),
     durable: () => journal.flushed()
   }
 }
@@ -133,7 +138,8 @@ function blank(executionId: string, attempt: number): Attempt {
     launches: [],
     marks: new Map(),
     acknowledged: 0,
-    finished: undefined
+    finished: undefined,
+    stopped: undefined
   }
 }
 
@@ -149,11 +155,13 @@ function applyTo(attempt: Attempt, record: JournalRecord): void {
     for (const [key, answer] of record.answers) attempt.answers.set(key, answer)
     for (const [key, mark] of record.marks ?? []) addMark(attempt, key, mark)
     attempt.acknowledged = Math.max(attempt.acknowledged, record.acknowledged)
+    attempt.stopped ??= record.stopped
   }
   if (record.t === 'epoch') attempt.epoch = Math.max(attempt.epoch, record.epoch)
   if (record.t === 'launch') addLaunch(attempt, record.launch)
   if (record.t === 'mark') addMark(attempt, record.key, record.mark)
   if (record.t === 'acknowledged') attempt.acknowledged = Math.max(attempt.acknowledged, record.seq)
+  if (record.t === 'stopped') attempt.stopped ??= record.reason
   if (record.t === 'event') {
     addEvent(attempt, record.event)
     if (record.answer !== undefined) attempt.answers.set(keyOf(record.event), record.answer)
@@ -189,7 +197,7 @@ function strip(attempt: Attempt): void {
 }
 
 function toSnapshot(attempt: Attempt): Snapshot {
-  const { epoch, receivedAt, command, events, launches, acknowledged } = attempt
+  const { epoch, receivedAt, command, events, launches, acknowledged, stopped } = attempt
   return {
     t: 'attempt',
     ...nameOf(attempt),
@@ -200,6 +208,7 @@ function toSnapshot(attempt: Attempt): Snapshot {
     answers: [...attempt.answers],
     launches,
     marks: [...attempt.marks],
-    acknowledged
+    acknowledged,
+    stopped
   }
 }

@@ -34,6 +34,7 @@ export interface Snapshot extends Of {
   launches: Launch[]
   marks?: [key: string, mark: Mark][] | undefined
   acknowledged: number
+  stopped?: string | undefined
 }
 
 /** The journal's lines. Replaying a line twice changes nothing. */
@@ -44,4 +45,5 @@ export type JournalRecord =
   | (Of & { t: 'launch'; launch: Launch })
   | (Of & { t: 'mark'; key: string; mark: Mark })
   | (Of & { t: 'acknowledged'; seq: number })
+  | (Of & { t: 'stopped'; reason: string })
   | Snapshot

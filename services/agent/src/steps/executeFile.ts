@@ -22,6 +22,7 @@ export async function executeFile(context: StepContext): Promise<Outcome> {
     context.say('the agent had stopped before the program was started; starting it now')
   }
   const order = await toOrder(context)
+  context.signal.throwIfAborted()
   const launch = await context.launch()
   await context.parts.runner.start(launch.folder, order)
   return conclude(context, launch, await follow(context, launch))

@@ -10,6 +10,7 @@ import { waitFlagFile } from './waitFlagFile.js'
 
 /** The verbs this agent knows; IF is not one of them, it steers the others. */
 export const stepRuns: Partial<Record<StepType, StepRun>> = {
+  BROADCAST: sendFile,
   COPY_FILE: copyFile,
   DELETE_FILE: deleteFile,
   EXECUTE_FILE: executeFile,

@@ -1,4 +1,4 @@
-import type { ManifestFile } from '@fleetgate/contracts/fleet'
+import { type ManifestFile, transferOf } from '@fleetgate/contracts/fleet'
 import { findFiles } from '../tree.js'
 import { type Outcome, requiredPath, type StepContext } from './step.js'
 import { nameOf, summaryOf } from './target.js'
@@ -35,5 +35,6 @@ async function bringFiles({ parts, step, plan, signal }: StepContext, name?: str
     return [found.base, ...found.files]
   })
   const isOne = files.length === 1 && files[0] === ''
-  return parts.contents.bringIn({ base, files }, { signal, ...(isOne && name ? { name } : {}) })
+  const transfer = transferOf(step)
+  return parts.contents.bringIn({ base, files }, { signal, transfer, ...(isOne && name ? { name } : {}) })
 }

@@ -1,6 +1,6 @@
 import type { FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
-import { fileListLimit, type ManifestFile } from '@fleetgate/contracts/fleet'
+import { createPacer, fileListLimit, type ManifestFile, type Pacer, type Transfer } from '@fleetgate/contracts/fleet'
 import { sha256Of } from '../files.js'
 import { PathError, type Paths } from '../paths.js'
 import type { Found } from '../tree.js'
@@ -9,10 +9,14 @@ import { ChangedFile, type Uploads } from './upload.js'
 /** Brings files of this machine into the central store and says what they are. */
 export interface Contents {
   /** All of them, or an error: a list holds whole contents only. `name` is what people shall see of a single file. */
-  bringIn(
-    files: Pick<Found, 'base' | 'files'>,
-    options: { signal: AbortSignal; name?: string }
-  ): Promise<ManifestFile[]>
+  bringIn(files: Pick<Found, 'base' | 'files'>, options: BringOptions): Promise<ManifestFile[]>
+}
+
+export interface BringOptions {
+  signal: AbortSignal
+  name?: string
+  /** Of the step; without one as fast as it goes, plain. */
+  transfer?: Transfer
 }
 
 /** What a hash was taken of: the same facts mean the same content. */
@@ -24,13 +28,14 @@ const maxKnown = 20_000
 export function createContents({ paths, uploads }: { paths: Paths; uploads: Uploads }): Contents {
   const hashes = new Map<string, { facts: Facts; sha256: string; size: number }>()
 
-  async function bringOne(path: string, as: string, options: { signal: AbortSignal; name?: string }) {
+  async function bringOne(path: string, as: string, options: BringOptions & { pacer: Pacer }) {
     const place = await paths.open(path)
     try {
       const file = await paths.openFile(place)
       try {
         const { sha256, size } = await hashOnce(place.path, file, options.signal)
-        await uploads.upload({ file, path: options.name ?? place.path, sha256, size, signal: options.signal })
+        const { signal, pacer, transfer, name = place.path } = options
+        await uploads.upload({ file, path: name, sha256, size, signal, pacer, compress: transfer?.compress ?? false })
         return { path: as, sha256, size }
       } finally {
         await file.close()
@@ -55,10 +60,11 @@ export function createContents({ paths, uploads }: { paths: Paths; uploads: Uplo
   return {
     async bringIn({ base, files }, options) {
       const list: ManifestFile[] = []
+      const pacer = createPacer(options.transfer?.rateLimit)
       let bytes = 0
       for (const path of files) {
         options.signal.throwIfAborted()
-        const file = await bringOne(join(base, path), path, options)
+        const file = await bringOne(join(base, path), path, { ...options, pacer })
         list.push(file)
         bytes += JSON.stringify(file).length + 1
         if (bytes > fileListLimit)

@@ -1,9 +1,10 @@
-import { setTimeout as delay } from 'node:timers/promises'
-import { type BlocksRequest, type FileInfo, type ManifestFile, upTopic } from '@fleetgate/contracts/fleet'
+import { type Block, blockSize, type FileInfo, type ManifestFile, unpack } from '@fleetgate/contracts/fleet'
 import type { Connection } from '../connection.js'
 import type { Log } from '../log.js'
 import type { Place } from '../paths.js'
-import { openPartFile, type PartFile } from './partFile.js'
+import { type Arrival, createArrival, type Way } from './arrival.js'
+import { createMemberships } from './memberships.js'
+import { openPartFile } from './partFile.js'
 
 export interface Download {
   place: Place
@@ -13,12 +14,16 @@ export interface Download {
   signal: AbortSignal
   /** Told now and then how far it is. */
   progress: (received: number, blocks: number) => void
+  way: Way
 }
 
-/** Fetches content by asking for missing blocks, a window at a time, until the file is whole. */
+/**
+ * Fetches content by asking for missing blocks, a window at a time, until the file is whole. What comes by a cast is listened
+ * for first; what it leaves out is asked for.
+ */
 export interface Downloads {
   fetch(download: Download): Promise<void>
-  onBlock(block: { sha256: string; index: number; blockSha256: string }, bytes: Buffer): Promise<void>
+  onBlock(block: Block, bytes: Buffer): Promise<void>
   onFileInfo(info: FileInfo): void
 }
 
@@ -29,126 +34,60 @@ export interface DownloadsOptions {
   log: Log
   /** Milliseconds without any block after which the outstanding ones are asked for again. */
   askAgainMs?: number
+  /** Milliseconds after which a cast that says nothing is not waited for any more; joins are gathered for two seconds. */
+  castSilenceMs?: number
 }
 
-/** Blocks asked for and not yet here: 4 MiB on the way keep a link with 100 ms of delay at 40 MB/s. */
-const windowBlocks = 16
-/** Quiet periods in a row after which the try is given up. */
-const maxQuiet = 12
-
-interface Running {
-  part: PartFile
-  asked: Set<number>
-  quiet: number
-  /** Why it cannot go on at all. */
-  error: string | undefined
-  /** What the store last complained of; it may get over it. */
-  trouble: string | undefined
-  wake: () => void
-}
-
-export function createDownloads({
-  connection,
-  clientId,
-  mapFolder,
-  log,
-  askAgainMs = 5000
-}: DownloadsOptions): Downloads {
-  const running = new Map<string, Set<Running>>()
-  const topic = upTopic(clientId, 'blocks')
-  // Blocks that were on their way through the lost connection will not come.
+export function createDownloads(options: DownloadsOptions): Downloads {
+  const { connection, clientId, mapFolder, log, askAgainMs = 5000, castSilenceMs = 6000 } = options
+  const running = new Map<string, Set<Arrival>>()
+  const memberships = createMemberships({ connection, clientId })
   connection.onConnect(() => {
-    for (const each of [...running.values()].flatMap((set) => [...set])) {
-      each.asked.clear()
-      each.wake()
-    }
+    for (const each of [...running.values()].flatMap((set) => [...set])) each.onConnect()
   })
 
-  async function fetch(download: Download): Promise<void> {
-    const part = await openPartFile(download.place, download.file, mapFolder)
-    const state: Running = {
+  async function fetch({ place, file, mode, signal, progress, way }: Download): Promise<void> {
+    const { castId } = way
+    const part = await openPartFile(place, file, mapFolder)
+    const times = { askAgainMs, castSilenceMs }
+    const arrival = createArrival({
+      connection,
+      clientId,
+      memberships,
       part,
-      asked: new Set(),
-      quiet: 0,
-      error: undefined,
-      trouble: undefined,
-      wake: () => undefined
-    }
-    const set = running.get(download.file.sha256) ?? new Set()
-    running.set(download.file.sha256, set.add(state))
-    try {
-      await receive(download, state)
-      await part.commit(download.mode, download.signal)
-    } finally {
-      set.delete(state)
-      if (set.size === 0) running.delete(download.file.sha256)
-      await part.close()
-    }
-  }
-
-  async function receive({ file, signal, progress }: Download, state: Running): Promise<void> {
-    while (state.part.missingCount() > 0) {
-      signal.throwIfAborted()
-      if (state.error !== undefined) throw new Error(state.error)
-      if (connection.isConnected()) ask(file.sha256, state)
-      const isQuiet = await silence(state, signal)
-      progress(state.part.blocks - state.part.missingCount(), state.part.blocks)
-      if (!isQuiet) continue
-      state.asked.clear()
-      // Time without a connection is nobody's fault; the run's deadline bounds it.
-      if (connection.isConnected()) state.quiet += 1
-      if (state.quiet < maxQuiet) continue
-      const why = state.trouble === undefined ? '' : `: ${state.trouble}`
-      throw new Error(`no block of ${file.sha256} came for ${(maxQuiet * askAgainMs) / 1000} s${why}`)
-    }
-  }
-
-  /** Asks in batches of half a window: one request for eight blocks rather than eight. */
-  function ask(sha256: string, { part, asked }: Running): void {
-    if (asked.size > windowBlocks / 2) return
-    const blocks = part.missing(windowBlocks - asked.size, asked)
-    if (blocks.length === 0) return
-    for (const index of blocks) asked.add(index)
-    const request: BlocksRequest = { sha256, blocks }
-    connection
-      .publish(topic, JSON.stringify(request))
-      .catch((error) => log.debug({ err: error }, 'blocks not asked for'))
-  }
-
-  /** True if nothing came for too long; false as soon as something did. */
-  async function silence(state: Running, signal: AbortSignal): Promise<boolean> {
-    const timer = new AbortController()
-    const woken = new Promise<false>((resolve) => {
-      state.wake = () => resolve(false)
+      file,
+      way,
+      signal,
+      progress,
+      ...times,
+      log
     })
-    const either = AbortSignal.any([timer.signal, signal])
+    const set = running.get(file.sha256) ?? new Set()
+    running.set(file.sha256, set.add(arrival))
+    if (castId !== undefined) memberships.enter(castId)
     try {
-      return await Promise.race([woken, delay(askAgainMs, true as const, { signal: either })])
+      await arrival.complete()
+      await part.commit(mode, signal)
     } finally {
-      timer.abort()
+      set.delete(arrival)
+      if (set.size === 0) running.delete(file.sha256)
+      if (castId !== undefined) memberships.leave(castId)
+      await part.close()
     }
   }
 
   return {
     fetch,
-    onBlock: async ({ sha256, index, blockSha256 }, bytes) => {
-      for (const state of running.get(sha256) ?? []) {
-        const isNew = await state.part.write(index, blockSha256, bytes)
-        if (!isNew) continue
-        state.asked.delete(index)
-        state.quiet = 0
-        state.wake()
-      }
+    onBlock: async (block, bytes) => {
+      const arrivals = running.get(block.sha256)
+      if (!arrivals) return
+      const plain = block.isGzip ? await unpack(bytes, blockSize) : bytes
+      for (const arrival of arrivals) await arrival.take(block, plain)
     },
     onFileInfo: (info) => {
       // With a requestId it answers a question of an upload.
       if (info.requestId !== undefined) return
-      for (const state of running.get(info.sha256) ?? []) {
-        state.trouble = info.error
-        if (info.stored) continue
-        state.error = info.error ?? `${info.sha256} is not in the store`
-        state.wake()
-      }
+      for (const arrival of running.get(info.sha256) ?? []) arrival.onFileInfo(info)
     }
   }
 }

@@ -1,4 +1,4 @@
-import { type ReceiveCommand, type Received, upTopic } from '@fleetgate/contracts/fleet'
+import { type ReceiveCommand, type Received, transferOf, upTopic } from '@fleetgate/contracts/fleet'
 import { type Connection, publishUntilTaken } from '../connection.js'
 import type { Log } from '../log.js'
 import { PathError } from '../paths.js'
@@ -39,7 +39,8 @@ export function createReceives({ connection, clientId, isServer, parts, log }: R
 
   async function fetchAll(command: ReceiveCommand): Promise<string> {
     if (!isServer) throw new PathError('this machine is not a SERVER: it takes no files')
-    return receiveFiles(parts, command, { signal, say: (message) => log.debug({ offerId: command.offerId }, message) })
+    const order = { ...command, transfer: transferOf(command) }
+    return receiveFiles(parts, order, { signal, say: (message) => log.debug({ offerId: command.offerId }, message) })
   }
 
   return {

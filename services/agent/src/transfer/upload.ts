@@ -7,6 +7,8 @@ import {
   type FileInfo,
   type FileQuery,
   newRequestId,
+  type Pacer,
+  pack,
   type UploadInit,
   uploadTopics,
   upTopic
@@ -17,8 +19,20 @@ import { readPiece, sha256 } from '../files.js'
 /** Brings content into the central store; content that is there costs one question. */
 export interface Uploads {
   /** Resolves when the store has confirmed the whole content. */
-  upload(upload: { file: FileHandle; path: string; sha256: string; size: number; signal: AbortSignal }): Promise<void>
+  upload(upload: Upload): Promise<void>
   onFileInfo(info: FileInfo): void
+}
+
+export interface Upload {
+  file: FileHandle
+  path: string
+  sha256: string
+  size: number
+  signal: AbortSignal
+  /** Shared by all uploads of a step. */
+  pacer: Pacer
+  /** Sends compressed segments to a store that takes them. */
+  compress: boolean
 }
 
 export interface UploadsOptions {
@@ -30,7 +44,12 @@ export interface UploadsOptions {
   askAgainMs?: number
 }
 
-type Upload = Parameters<Uploads['upload']>[0]
+/** One upload as the store knows it. */
+interface Going {
+  fileId: string
+  isPacked: boolean
+  received: number[] | undefined
+}
 
 /** Segments on the way at a time. */
 const inFlight = 4
@@ -39,13 +58,16 @@ const maxRounds = 60
 export function createUploads({ connection, clientId, answerMs = 10_000, askAgainMs = 200 }: UploadsOptions): Uploads {
   const answers = new Map<string, (info: FileInfo) => void>()
 
-  async function query(sha: string, fileId: string): Promise<FileInfo> {
+  async function query(sha: string, fileId: string, signal: AbortSignal): Promise<FileInfo> {
     const request: FileQuery = { requestId: newRequestId(), sha256: sha, fileId }
     const timer = new AbortController()
     const answer = new Promise<FileInfo>((resolve) => answers.set(request.requestId, resolve))
     try {
       await connection.publish(upTopic(clientId, 'file-query'), JSON.stringify(request))
-      const info = await Promise.race([answer, delay(answerMs, undefined, { signal: timer.signal })])
+      const info = await Promise.race([
+        answer,
+        delay(answerMs, undefined, { signal: AbortSignal.any([timer.signal, signal]) })
+      ])
       if (!info) throw new Error('the file store does not answer')
       return info
     } finally {
@@ -59,23 +81,28 @@ export function createUploads({ connection, clientId, answerMs = 10_000, askAgai
    * content's own hash is the upload's id, so any later life of the agent goes on where this one stopped.
    */
   async function upload(one: Upload): Promise<void> {
-    let fileId = one.sha256
+    let form: Pick<Going, 'fileId' | 'isPacked'> = { fileId: one.sha256, isPacked: false }
     let trouble = 'no reason given'
     for (let round = 1; round <= maxRounds; round += 1) {
       await connected(one.signal)
+      const { fileId } = form
       answers.set(fileId, (info) => {
         trouble = info.error ?? trouble
       })
       try {
-        const info = await query(one.sha256, fileId)
+        const info = await query(one.sha256, fileId, one.signal)
         if (info.stored) return
-        await sendMissing(one, fileId, info.received)
-        if ((await query(one.sha256, fileId)).stored) return
+        if (one.compress && info.takesGzip && !form.isPacked) {
+          // An upload of its own: what a plain one has left there keeps its form.
+          form = { fileId: `${one.sha256}-gzip`, isPacked: true }
+          continue
+        }
+        await sendMissing(one, { ...form, received: info.received })
+        if ((await query(one.sha256, fileId, one.signal)).stored) return
         // The store took everything and has nothing: it remembers this upload as done. Another one it does not know.
-        answers.delete(fileId)
-        fileId = `${one.sha256}-${newRequestId()}`
+        form = { ...form, fileId: `${one.sha256}-${newRequestId()}` }
       } catch (error) {
-        if (error instanceof ChangedFile) throw error
+        if (error instanceof ChangedFile || one.signal.aborted) throw error
         trouble = error instanceof Error ? error.message : String(error)
       } finally {
         answers.delete(fileId)
@@ -90,21 +117,28 @@ export function createUploads({ connection, clientId, answerMs = 10_000, askAgai
     while (!connection.isConnected()) await delay(askAgainMs, undefined, { signal })
   }
 
-  async function sendMissing(one: Upload, fileId: string, received: number[] | undefined): Promise<void> {
-    const init: UploadInit = { name: nameOf(one.path), size: one.size, checksum: one.sha256 }
+  async function sendMissing(one: Upload, to: Going): Promise<void> {
+    const { fileId, received, isPacked } = to
+    const form = isPacked ? { encoding: 'gzip' as const } : {}
+    const init: UploadInit = { name: nameOf(one.path), size: one.size, checksum: one.sha256, ...form }
     if (!received?.length) await connection.publish(uploadTopics.init(fileId), JSON.stringify(init))
     const have = new Set(received)
     const offsets = Array.from({ length: Math.ceil(one.size / blockSize) }, (_, index) => index * blockSize)
     const missing = offsets.filter((offset) => !have.has(offset))
-    await Promise.all(Array.from({ length: inFlight }, () => sendNext(one, fileId, missing)))
+    await Promise.all(Array.from({ length: inFlight }, () => sendNext(one, to, missing)))
     await connection.publish(uploadTopics.fin(fileId, one.size, one.sha256), '')
   }
 
-  async function sendNext(one: Upload, fileId: string, missing: number[]): Promise<void> {
+  async function sendNext(one: Upload, { fileId, isPacked }: Going, missing: number[]): Promise<void> {
     for (let offset = missing.shift(); offset !== undefined; offset = missing.shift()) {
       const piece = await readPiece(one.file, offset, Math.min(blockSize, one.size - offset))
       if (piece.length !== Math.min(blockSize, one.size - offset)) throw new ChangedFile(one.path)
-      await connection.publish(uploadTopics.segment(fileId, offset, sha256(piece)), piece)
+      await one.pacer.pass(piece.length, one.signal)
+      one.signal.throwIfAborted()
+      await connection.publish(
+        uploadTopics.segment(fileId, offset, sha256(piece)),
+        isPacked ? await pack(piece) : piece
+      )
     }
   }
 
