@@ -53,8 +53,13 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
   const { config, bus, guard, log, now = Date.now } = deps
   const stores = createStores(deps.store)
   const backlog = createBacklog(now)
-  const { engine, outbox } = createDriver(stores, { ...deps, now, isBehind: backlog.isBehind })
-  const release = createRelease({ executions: stores.executions.collection, now, onReleased: engine.nudge })
+  const { engine, outbox, halts } = createDriver(stores, { ...deps, now, isBehind: backlog.isBehind })
+  const release = createRelease({
+    executions: stores.executions.collection,
+    now,
+    rearm: halts.rearm,
+    onReleased: engine.nudge
+  })
   const settings = engineSettings(config)
   const tenantSettings = createSettings({
     store: stores.settings,
@@ -102,6 +107,7 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
     now,
     timeZone,
     release,
+    halts,
     endNow: () => engine.nudge(),
     offlineMs: config.ALERT_OFFLINE_MINUTES * 60_000,
     alertOutbox

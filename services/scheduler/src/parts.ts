@@ -29,6 +29,7 @@ import { createLogs } from './logs/logs.js'
 import { createAllowance } from './runs/allowance.js'
 import { createDispatch } from './runs/dispatch.js'
 import { createEngine } from './runs/engine.js'
+import { createHalts, type Halts } from './runs/halts.js'
 import { createLeases } from './runs/leases.js'
 import { createPrepare } from './runs/prepare.js'
 import { createRunStatistics } from './runs/runStatistics.js'
@@ -88,15 +89,18 @@ export function createDriver(stores: Stores, deps: DriverDeps) {
   const prepare = createPrepare({ ...stores, ...shared, leases })
   const allowance = createAllowance({ runs, executions, leases, now })
   const dispatch = createDispatch({ executions, clients, allowance, ...shared, isBehind })
-  const settle = createSettle({ runs, executions, leases, outbox, log, now, settings })
-  const engine = createEngine({ runs, executions, leases, prepare, dispatch, settle, log, now, settings, isBehind })
-  return { engine, outbox }
+  const halts = createHalts({ executions, clients, ...shared, isBehind, onDue: () => engine.nudge() })
+  const settle = createSettle({ runs, executions, leases, halts, outbox, log, now, settings })
+  const driving = { prepare, dispatch, settle, halts }
+  const engine = createEngine({ runs, executions, leases, ...driving, log, now, settings, isBehind })
+  return { engine, outbox, halts }
 }
 
 export interface OperationDeps {
   now: () => number
   timeZone: TimeZoneOf
   release: ReturnType<typeof createRelease>
+  halts: Halts
   /** Open runs of a deleted job end at once. */
   endNow: () => void
   /** How long a client may be offline without an alert. */
@@ -125,10 +129,8 @@ export function createAlertMailing(stores: Stores, { config, bus, log, settings,
   })
 }
 
-export function createOperations(
-  stores: Stores,
-  { now, timeZone, release, endNow, offlineMs, alertOutbox }: OperationDeps
-) {
+export function createOperations(stores: Stores, deps: OperationDeps) {
+  const { now, timeZone, release, halts, endNow, offlineMs, alertOutbox } = deps
   const { counters, clients, members, attributes, tasks, jobs, jobLinks, runs, executions } = stores
   const groups = createGroups({
     store: stores.groups,
@@ -147,6 +149,7 @@ export function createOperations(
       attributes,
       now,
       release,
+      halts,
       unbind: (tenantId, id) => jobs.unbindEverywhere(tenantId, { bound: 'clientIds', id, now: now() })
     }),
     tasks: createTasks({

@@ -1,4 +1,4 @@
-import { type ReportEvent, runFinished, type Static } from '@fleetgate/kit'
+import { isCastOf, type ReportEvent, runFinished, type Static } from '@fleetgate/kit'
 import { startParts, until } from '@fleetgate/testkit'
 import t from 'tap'
 import {
@@ -159,6 +159,23 @@ t.test('the engine', async (t) => {
       await fleet.up({ tenantId: job.tenantId, clientId: 'late-server' }, 'staged', '{')
       await fleet.up({ tenantId: job.tenantId, clientId: 'late-server' }, 'staged', { stageId, runId, files: [file] })
       await job.ended('SUCCESS')
+    })
+
+    t.test('that is broadcast is offered as one that is sent, and has one cast for all machines', async (t) => {
+      const transferOption = { rateLimit: 1_000_000 }
+      const cast = { ...sendStep, type: 'BROADCAST', order: 1, transferOption }
+      const job = await prepare(names(3), { steps: [sendStep, cast] })
+      await fleet.connect(job.tenantId, ['server'], 'SERVER')
+      await job.run()
+      await job.ended('SUCCESS')
+      t.equal(fleet.staged.length, 1, 'the same file is offered once')
+      const [sendId = 0, castId = 0] = job.scriptIds
+      const casts = new Set(fleet.received.map(({ sources }) => sources[castId]?.castId))
+      t.equal(casts.size, 1)
+      t.ok(isCastOf(job.tenantId, [...casts][0] ?? ''))
+      t.match(fleet.received[0]?.sources[castId], { files: [file] })
+      t.strictSame(fleet.received[0]?.sources[sendId], { files: [file] })
+      t.match(fleet.received[0]?.tasks[0]?.scripts[1], { type: 'BROADCAST', transferOption })
     })
 
     t.test('is asked of the next machine where one cannot offer it', async (t) => {

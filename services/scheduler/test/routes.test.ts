@@ -189,7 +189,7 @@ t.test('routes of the document', async (t) => {
         filePath: '/a',
         targetFilePath: 'b',
         maxRetryTime: 2,
-        transferOption: { $x: 1 }
+        transferOption: { $x: 1, rateLimit: 50_000 }
       }
       const saved = await api.post<Json>(`/v1/tasks/${taskId}/scripts`, [
         { type: 'IF', order: 0, conditions: [condition], true: [send], false: [programStep] }
@@ -203,7 +203,7 @@ t.test('routes of the document', async (t) => {
       const read = (await api.get<Json>(`/v1/tasks/${taskId}/scripts`)).body
       t.strictSame(JSON.parse(read.script), read.scripts)
       t.match(read.scripts, [
-        { scriptId: ids[0], true: [{ scriptId: ids[2], retryTimes: 2, transferOption: { $x: 1 } }] }
+        { scriptId: ids[0], true: [{ scriptId: ids[2], retryTimes: 2, transferOption: { $x: 1, rateLimit: 50_000 } }] }
       ])
       const again = await api.post<Json>(`/v1/tasks/${taskId}/scripts`, read.scripts)
       t.strictSame(
@@ -213,13 +213,28 @@ t.test('routes of the document', async (t) => {
       )
     })
 
+    t.test('send a file once for all machines', async (t) => {
+      const { taskId } = (await api.post<Json>('/v1/tasks', { taskName: 'cast' })).body
+      const transferOption = { rateLimit: 1_000_000, compress: true, label: 'kept' }
+      const cast = { type: 'BROADCAST', filePath: '/a', targetFilePath: 'b', transferOption }
+      t.match(await api.post(`/v1/tasks/${taskId}/scripts`, [cast]), {
+        status: 200,
+        body: [{ scriptType: 'BROADCAST' }]
+      })
+      t.match((await api.get<Json>(`/v1/tasks/${taskId}/scripts`)).body.scripts, [cast])
+    })
+
     t.test('refuses steps with the place of the fault, and keeps the old ones', async (t) => {
       const { taskId } = (await api.post<Json>('/v1/tasks', { taskName: 'kept' })).body
       await api.post(`/v1/tasks/${taskId}/scripts`, [programStep])
       const bad = await api.post(`/v1/tasks/${taskId}/scripts`, [programStep, { type: 'SEND_FILE', filePath: '/a' }])
       t.match(bad, { status: 400, body: { code: 'INVALID_INPUT', field: '[1].targetFilePath' } })
-      const cast = await api.post(`/v1/tasks/${taskId}/scripts`, [{ type: 'BROADCAST', filePath: '/a' }])
-      t.match(cast, { status: 400, body: { code: 'UNSUPPORTED', field: '[0].type' } })
+      const cast = { type: 'BROADCAST', filePath: '/a', targetFilePath: 'b', transferOption: { rateLimit: 1 } }
+      const slow = await api.post(`/v1/tasks/${taskId}/scripts`, [cast])
+      t.match(slow, { status: 400, body: { code: 'INVALID_INPUT', field: '[0].transferOption.rateLimit' } })
+      const asked = { type: 'IF', conditions: [{ ...cast, transferOption: {} }] }
+      const unsupported = await api.post(`/v1/tasks/${taskId}/scripts`, [asked])
+      t.match(unsupported, { status: 400, body: { code: 'UNSUPPORTED', field: '[0].conditions[0].type' } })
       t.match(await api.post(`/v1/tasks/${taskId}/scripts`, { type: 'IF' }), { status: 400 })
       t.equal((await api.get<Json>(`/v1/tasks/${taskId}/scripts`)).body.scripts.length, 1)
     })

@@ -1,4 +1,4 @@
-import { AppError, type Report, type ReportEvent } from '@fleetgate/kit'
+import { AppError, castIdOf, isCastOf, type Report, type ReportEvent } from '@fleetgate/kit'
 import t from 'tap'
 import { isMissed, newestPerClient } from '../src/clients/client.js'
 import { toCounts } from '../src/executions/execution.js'
@@ -111,7 +111,7 @@ t.test('steps', async (t) => {
     const wait = { type: 'WAIT_FLAG_FILE', filePath: 'flag', timeout: 60, retryTimes: 2, retryInterval: 1 }
     const steps = checkSteps([copy, { type: 'DELETE_FILE', filePath: 'a' }, wait])
     t.match(steps, [{ ...copy, overWrite: 'OVERWRITE' }, { type: 'DELETE_FILE', block: true }, wait])
-    for (const type of ['COPY_FILE', 'RECV_FILE']) {
+    for (const type of ['COPY_FILE', 'RECV_FILE', 'BROADCAST']) {
       t.match(
         codeOf(() => checkSteps([{ type, filePath: 'a' }])),
         { code: 'invalid_input', field: '[0].targetFilePath' },
@@ -127,18 +127,31 @@ t.test('steps', async (t) => {
     }
   })
 
-  t.test('refuses verbs of the document that cannot be run yet, as unsupported', async (t) => {
-    for (const type of ['BROADCAST']) {
+  t.test('keeps transferOption as it came, and refuses what it cannot mean', async (t) => {
+    const transferOption = { rateLimit: 100_000, compress: true, note: { a: [1] }, other: null }
+    const [cast] = checkSteps([{ ...send, type: 'BROADCAST', transferOption }])
+    t.strictSame(cast?.transferOption, transferOption)
+    t.strictSame(checkSteps([{ ...send, transferOption: { rateLimit: null } }])[0]?.transferOption, { rateLimit: null })
+    for (const [wrong, field] of [
+      [{ rateLimit: 1023 }, 'rateLimit'],
+      [{ rateLimit: '5000' }, 'rateLimit'],
+      [{ rateLimit: 5000.5 }, 'rateLimit'],
+      [{ rateLimit: { $gt: '' } }, 'rateLimit'],
+      [{ compress: 'yes' }, 'compress']
+    ] as const) {
       t.match(
-        codeOf(() => checkSteps([{ type, filePath: 'x' }])),
-        { code: 'unsupported', field: '[0].type' },
-        type
+        codeOf(() => checkSteps([{ ...send, transferOption: wrong }])),
+        { code: 'invalid_input', field: `[0].transferOption.${field}` },
+        JSON.stringify(wrong)
       )
     }
+  })
+
+  t.test('refuses a condition that is no question, as unsupported', async (t) => {
     const asked = { type: 'IF', conditions: [{ type: 'EXECUTE_FILE', filePath: 'x' }] }
     t.match(
       codeOf(() => checkSteps([asked])),
-      { code: 'unsupported', message: /as a condition/ }
+      { code: 'unsupported', field: '[0].conditions[0].type', message: /cannot be a condition/ }
     )
   })
 
@@ -499,14 +512,33 @@ t.test('runs', async (t) => {
       errors: [],
       files: Array(files).fill(entry)
     })
+    const step = (scriptId: number, type: 'SEND_FILE' | 'BROADCAST') => ({
+      scriptId,
+      type,
+      order: 0,
+      block: true,
+      retryTimes: 0,
+      retryInterval: 0,
+      overWrite: 'OVERWRITE' as const
+    })
+    const run = {
+      _id: 'ab'.repeat(16),
+      tenantId: 't1',
+      tasks: [{ taskId: 1, name: 'a', order: 0, scripts: [step(1, 'SEND_FILE'), step(4, 'BROADCAST')] }] as never
+    }
     const sent = commandSources({
+      ...run,
       sources: {
-        a: source(1, 10),
+        a: { ...source(1, 10), scriptIds: [1, 4] },
         b: source(2, 5000),
         c: { ...source(3, 0), state: 'FAILED', files: undefined as never, error: 'no such file' }
       }
     })
     t.equal(sent[1]?.files?.length, 10)
+    t.notOk(sent[1]?.castId)
+    t.equal(sent[4]?.castId, castIdOf({ tenantId: 't1', runId: run._id, scriptId: 4 }), 'a BROADCAST has its cast')
+    t.ok(isCastOf('t1', sent[4]?.castId ?? ''))
+    t.notOk(isCastOf('t2', sent[4]?.castId ?? ''), "which is no other tenant's")
     t.match(sent[2], { error: /5000 files are too many/ })
     t.match(sent[3], { error: 'no such file' })
   })

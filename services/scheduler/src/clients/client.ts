@@ -1,5 +1,6 @@
 import type { Role } from '@fleetgate/kit'
 import type { Value } from '../attributes/attribute.js'
+import { groupBy } from '../inGroups.js'
 
 export const statuses = ['ONLINE', 'OFFLINE'] as const
 export type Status = (typeof statuses)[number]
@@ -66,13 +67,7 @@ export function newestPerClient<T extends Pick<SeenConnection, 'tenantId' | 'cli
 }
 
 export function byTenant<T extends { tenantId: string }>(items: readonly T[]): Map<string, T[]> {
-  const groups = new Map<string, T[]>()
-  for (const item of items) {
-    const group = groups.get(item.tenantId)
-    if (group) group.push(item)
-    else groups.set(item.tenantId, [item])
-  }
-  return groups
+  return groupBy(items, ({ tenantId }) => tenantId)
 }
 
 /** True where the broker has a connection that we do not know of, or had taken for ended before it was looked at. */

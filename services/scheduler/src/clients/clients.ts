@@ -1,7 +1,9 @@
 import { AppError } from '@fleetgate/kit'
 import type { Page, PageOf } from '@fleetgate/store'
 import type { AttributeStore } from '../attributes/attributeStore.js'
+import { goneMessage } from '../executions/execution.js'
 import { attributeFilter } from '../groups/memberFilter.js'
+import type { Halts } from '../runs/halts.js'
 import type { Client, ClientDraft } from './client.js'
 import type { ClientStore, ClientWish } from './clientStore.js'
 
@@ -12,7 +14,10 @@ export interface ClientsDeps {
   /** Takes a client out of the jobs that it is bound to. */
   unbind: (tenantId: string, clientId: number) => Promise<void>
   release: (tenantId: string, mqttClientIds: string[], inMs: number) => Promise<void>
+  halts: Pick<Halts, 'order' | 'withdraw'>
 }
+
+const disabled = 'the machine was disabled'
 
 export interface Clients {
   register(tenantId: string, draft: ClientDraft): Promise<Client>
@@ -22,7 +27,7 @@ export interface Clients {
   retire(tenantId: string, clientId: number): Promise<void>
 }
 
-export function createClients({ store, attributes, now, unbind, release }: ClientsDeps): Clients {
+export function createClients({ store, attributes, now, unbind, release, halts }: ClientsDeps): Clients {
   return {
     register: (tenantId, draft) => store.insert(tenantId, draft, now()),
 
@@ -40,12 +45,19 @@ export function createClients({ store, attributes, now, unbind, release }: Clien
 
     async change(tenantId, clientId, change) {
       const client = (await store.update(tenantId, clientId, change)) ?? missing(clientId)
-      if (change.enabled) await release(tenantId, [client.mqttClientId], 0)
+      const { mqttClientId, status } = client
+      // One that is away has not begun what it has not confirmed; that waits until it may work again.
+      const atWork = status === 'ONLINE' ? undefined : (['RUNNING'] as const)
+      if (change.enabled === false) await halts.order({ tenantId, mqttClientId }, disabled, atWork)
+      if (!change.enabled) return
+      await halts.withdraw(tenantId, mqttClientId, disabled)
+      await release(tenantId, [mqttClientId], 0)
     },
 
     async retire(tenantId, clientId) {
       const client = (await store.find(tenantId, clientId)) ?? missing(clientId)
       await unbind(tenantId, clientId)
+      await halts.order({ tenantId, mqttClientId: client.mqttClientId }, goneMessage)
       if (!(await store.remove(tenantId, clientId))) missing(clientId)
       // What waited for it is due now, and found to wait in vain.
       await release(tenantId, [client.mqttClientId], 0)

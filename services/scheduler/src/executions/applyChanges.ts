@@ -51,7 +51,7 @@ interface Failure {
 }
 
 function toFacts(change: Change, { now, silenceTimeoutMs }: ApplyOptions): Write {
-  const { executionId, attempt, entries, isLate, receivedAt, startedAt, transition } = change
+  const { executionId, attempt, entries, isLate, receivedAt, startedAt, transition, hasStopped } = change
   const facts: Record<string, unknown> = Object.fromEntries(
     entries.map(([seq, entry]) => [`log.${attempt}.${seq}`, entry])
   )
@@ -65,6 +65,7 @@ function toFacts(change: Change, { now, silenceTimeoutMs }: ApplyOptions): Write
       filter: { _id: executionId },
       update: {
         ...(Object.keys(facts).length > 0 ? { $set: facts } : {}),
+        ...(hasStopped ? { $unset: { halt: '' } } : {}),
         $min: { startedAt },
         // Whatever a machine says of its present attempt proves that it is at work: no need to ask it soon. The field is
         // indexed, so it is not moved with every message.

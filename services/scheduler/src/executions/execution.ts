@@ -19,6 +19,18 @@ export interface LateReport {
   events: number
 }
 
+/** The order to a machine to end an attempt; there until the machine has said that it is over. */
+export interface Halt {
+  attempt: number
+  reason: string
+  /** When the machine is to be told (again); absent while it is away, or has been told often enough. */
+  dueAt?: number
+  /** Times it was told since it was last seen to come. */
+  tries: number
+  /** Names the bulk write that claimed the last telling. */
+  claim?: string
+}
+
 /** One run on one machine. */
 export interface Execution {
   /** `<runId>-<clientId>`: making it twice makes one. Also the `reportId` of the SDES logs. */
@@ -54,11 +66,14 @@ export interface Execution {
   /** How each attempt ended, as its machine said. */
   ends?: Record<string, { at: number; message: string }>
   lateReports?: LateReport[]
+  halt?: Halt
 }
+
+export const goneMessage = 'the machine was deleted'
 
 /** How an execution ends whose machine is no longer there. */
 export function goneEnd(now: number) {
-  return { state: 'FAILED' as const, endedAt: now, message: 'the machine was deleted' }
+  return { state: 'FAILED' as const, endedAt: now, message: goneMessage }
 }
 
 export function executionIdOf(runId: string, clientId: number): string {

@@ -31,7 +31,8 @@ const executionSchema = new Schema<Execution>(
     message: String,
     log: Schema.Types.Mixed,
     ends: Schema.Types.Mixed,
-    lateReports: Schema.Types.Mixed
+    lateReports: Schema.Types.Mixed,
+    halt: Schema.Types.Mixed
   },
   { minimize: false }
 )
@@ -48,6 +49,9 @@ executionSchema.index({ tenantId: 1, state: 1, createdAt: -1, clientId: 1 }, isO
 executionSchema.index({ tenantId: 1, mqttClientId: 1, createdAt: -1 })
 executionSchema.index({ tenantId: 1, mqttClientId: 1 }, isOpen)
 executionSchema.index({ runId: 1, hold: 1, state: 1, dueAt: 1 }, isOpen)
+const isToStop = { partialFilterExpression: { 'halt.attempt': { $exists: true } } }
+executionSchema.index({ 'halt.dueAt': 1 }, isToStop)
+executionSchema.index({ tenantId: 1, mqttClientId: 1, 'halt.attempt': 1 }, isToStop)
 
 export type ExecutionCollection = mongo.Collection<Execution>
 
@@ -61,7 +65,7 @@ export interface ExecutionFilter {
 }
 
 /** A row of a list: everything but the log. */
-export type ExecutionRow = Omit<Execution, 'log' | 'ends' | 'lateReports'>
+export type ExecutionRow = Omit<Execution, 'log' | 'ends' | 'lateReports' | 'halt'>
 
 export interface ExecutionStore {
   /** The driver's own collection, for the engine's bulk work. */
@@ -96,7 +100,8 @@ const headFields = {
   dueAt: 1,
   state: 1,
   open: 1,
-  log: 1
+  log: 1,
+  halt: 1
 } as const
 
 export function createExecutionStore(store: Store): ExecutionStore {
@@ -132,7 +137,7 @@ export function createExecutionStore(store: Store): ExecutionStore {
       })
       // A run's own list has one state's machines in order of their number; a job's list has the newest run first.
       const order = runId === undefined ? '-createdAt clientId' : 'clientId'
-      query.select('-log -ends -lateReports').sort(order).hint(indexFor(filter))
+      query.select('-log -ends -lateReports -halt').sort(order).hint(indexFor(filter))
       return pageOf(query, page) as Promise<PageOf<ExecutionRow>>
     },
 

@@ -1,5 +1,5 @@
 import type { Report, ReportEvent } from '@fleetgate/kit'
-import type { ExecutionState, LogEntry } from './execution.js'
+import type { ExecutionState, Halt, LogEntry } from './execution.js'
 
 /** What must be known of an execution to judge a report of it. */
 export interface ExecutionHead {
@@ -14,6 +14,7 @@ export interface ExecutionHead {
   open?: true
   dueAt?: number
   log?: Record<string, Record<string, unknown>>
+  halt?: Halt
 }
 
 export interface ReceivedReport {
@@ -41,6 +42,8 @@ export interface Change {
   /** When the engine would send the command again, as it was read. */
   dueAt?: number
   transition?: Transition
+  /** The machine was to end this attempt, and says that it is over. */
+  hasStopped?: true
 }
 
 export type RefusalReason = 'unknown execution' | 'not the machine of this execution' | 'attempt was never given out'
@@ -97,6 +100,8 @@ function extend(change: Change | undefined, received: ReceivedReport, head: Exec
     .filter(({ seq }) => seq <= maxSeq && !(seq in known) && !seen.has(seq) && seen.add(seq))
     .map((event): [number, LogEntry] => [event.seq, toEntry(event, received)])
   const startedAt = Math.min(...report.events.map(({ at }) => correctedTime(at, received)))
+  const isOver = report.events.some(({ kind }) => kind === 'FINISHED')
+  const hasStopped = change?.hasStopped || (isOver && head.halt?.attempt === report.attempt)
   const transition = isLate || !head.open ? undefined : (ended(change) ?? transitionOf(received, head))
   return {
     executionId: head._id,
@@ -107,7 +112,8 @@ function extend(change: Change | undefined, received: ReceivedReport, head: Exec
     startedAt: Math.min(startedAt, change?.startedAt ?? startedAt),
     receivedAt: Math.max(receivedAt, change?.receivedAt ?? receivedAt),
     ...(head.dueAt === undefined ? {} : { dueAt: head.dueAt }),
-    ...(transition ? { transition } : {})
+    ...(transition ? { transition } : {}),
+    ...(hasStopped ? { hasStopped } : {})
   }
 }
 

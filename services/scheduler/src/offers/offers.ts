@@ -105,7 +105,7 @@ function parse<T>(
 
 /** `{clientId}` in the target stands for the machine that offers: files of many machines need not meet in one place. */
 export function receiveCommand(step: Step, { offerId, files }: Offer, from: string): ReceiveCommand {
-  const { filePath = '', targetFilePath = '', createFilePath = false, overWrite } = step
+  const { filePath = '', targetFilePath = '', createFilePath = false, overWrite, transferOption } = step
   return {
     offerId,
     from,
@@ -113,6 +113,7 @@ export function receiveCommand(step: Step, { offerId, files }: Offer, from: stri
     name: filePath.split(/[\\/]/).at(-1) ?? '',
     targetFilePath: targetFilePath.replaceAll('{clientId}', from),
     createFilePath,
-    overWrite
+    overWrite,
+    ...(transferOption ? { transferOption } : {})
   }
 }

@@ -4,6 +4,7 @@ import type { ClientStore } from '../clients/clientStore.js'
 import type { EngineSettings } from '../config.js'
 import { type Execution, goneEnd, type Hold } from '../executions/execution.js'
 import type { ExecutionStore } from '../executions/executionStore.js'
+import { chunksOf, groupBy } from '../inGroups.js'
 import type { Allowance, Allowed } from './allowance.js'
 import { type Due, dueFields, dueFilter, type GivesOut } from './due.js'
 import type { HeldRun } from './leases.js'
@@ -181,16 +182,5 @@ function waitOf(state: Due['state'], tries: number, { ackTimeoutMs, silenceTimeo
 }
 
 function groupsOf(due: Due[]): Due[][] {
-  const groups = new Map<string, Due[]>()
-  for (const one of due) {
-    const key = `${one.state}/${one.attempt}/${one.epoch}/${one.tries}`
-    const group = groups.get(key)
-    if (group) group.push(one)
-    else groups.set(key, [one])
-  }
-  return [...groups.values()]
-}
-
-function chunksOf<T>(items: T[], size: number): T[][] {
-  return Array.from({ length: Math.ceil(items.length / size) }, (_, i) => items.slice(i * size, (i + 1) * size))
+  return [...groupBy(due, ({ state, attempt, epoch, tries }) => `${state}/${attempt}/${epoch}/${tries}`).values()]
 }

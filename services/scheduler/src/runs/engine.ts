@@ -4,6 +4,7 @@ import type { ExecutionStore } from '../executions/executionStore.js'
 import { createAlarm } from './alarm.js'
 import type { Commands } from './dispatch.js'
 import { dueFilter } from './due.js'
+import type { Halts } from './halts.js'
 import type { HeldRun, Leases } from './leases.js'
 import { commandSources, commandTasks } from './run.js'
 import type { RunStore } from './runStore.js'
@@ -16,6 +17,7 @@ export interface EngineDeps {
   prepare: (held: HeldRun) => Promise<boolean>
   dispatch: (held: HeldRun, commands: Commands) => Promise<void>
   settle: Settle
+  halts: Pick<Halts, 'sendDue'>
   log: Log
   now: () => number
   settings: EngineSettings
@@ -66,6 +68,7 @@ export function createEngine(deps: EngineDeps): Engine {
       for (const run of [...held.values()]) {
         await drive(run, isDue.has(run._id) || (isSweep && run.state === 'PREPARING'))
       }
+      if (isSweep) await deps.halts.sendDue()
     } catch (error) {
       // Nothing is lost: the next sweep finds everything in the documents again.
       nextSweep = now() + settings.sweepMs
@@ -134,7 +137,9 @@ export function createEngine(deps: EngineDeps): Engine {
   }
 
   async function loadCommands(run: HeldRun): Promise<Commands | undefined> {
-    const found = await runs.collection.findOne(leases.fence(run), { projection: { tasks: 1, sources: 1 } })
+    const found = await runs.collection.findOne(leases.fence(run), {
+      projection: { tenantId: 1, tasks: 1, sources: 1 }
+    })
     return found ? { tasks: commandTasks(found), sources: commandSources(found) } : undefined
   }
 

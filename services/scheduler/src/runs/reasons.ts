@@ -51,6 +51,6 @@ export function runReason(
 ): string | undefined {
   const isStopped = stop !== undefined && stop.at <= (endedAt ?? now)
   if (state === 'FINISHED') return isStopped ? stop.reason : undefined
-  if (isStopped) return `${stop.reason}; machines at work may finish`
+  if (isStopped) return `${stop.reason}; machines at work ${stop.by === 'SCHEDULE' ? 'may finish' : 'are told to stop'}`
   return pausedAt === undefined ? undefined : 'the run is paused'
 }

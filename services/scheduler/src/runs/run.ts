@@ -1,5 +1,13 @@
 import { createHash } from 'node:crypto'
-import { type ExecutionTask, fileListLimit, type ManifestFile, type Source, type Step } from '@fleetgate/kit'
+import {
+  castIdOf,
+  type ExecutionTask,
+  fileListLimit,
+  type ManifestFile,
+  type Source,
+  type Step,
+  type StepType
+} from '@fleetgate/kit'
 import type { OutboxEntry } from '@fleetgate/store'
 import type { Counts } from '../executions/execution.js'
 import { flatten } from '../executions/view.js'
@@ -12,7 +20,10 @@ export type RunResult = 'SUCCESS' | 'FAILED'
 
 export type SourceState = 'WAITING' | 'ASKED' | 'READY' | 'FAILED'
 
-/** A file that SEND_FILE steps send, to be offered by a SERVER machine before the run is given out. */
+/** Steps that send what a SERVER machine offers. */
+const sendingTypes: readonly StepType[] = ['SEND_FILE', 'BROADCAST']
+
+/** A file that such steps send, to be offered by a SERVER machine before the run is given out. */
 export interface RunSource {
   path: string
   ignoreHiddenFile: boolean
@@ -92,11 +103,15 @@ export interface Run {
   outbox?: OutboxEntry[]
 }
 
-/** Each distinct file of the SEND_FILE steps, also of those inside an IF. */
+function stepsOf(tasks: readonly ExecutionTask[]): Step[] {
+  return tasks.flatMap(({ scripts }) => flatten(scripts).map((place) => place.step))
+}
+
+/** Each distinct file of the SEND_FILE and BROADCAST steps, also of those inside an IF. */
 export function sourcesOf(tasks: readonly RunTask[]): Record<string, RunSource> {
   const found = new Map<string, RunSource>()
-  for (const step of tasks.flatMap(({ scripts }) => flatten(scripts).map((place) => place.step))) {
-    if (step.type !== 'SEND_FILE' || !step.filePath) continue
+  for (const step of stepsOf(tasks)) {
+    if (!sendingTypes.includes(step.type) || !step.filePath) continue
     const key = sourceKey(step)
     const source = found.get(key) ?? newSource(step)
     source.scriptIds.push(step.scriptId)
@@ -131,8 +146,14 @@ export function isStaged(run: Pick<Run, 'sources'>): boolean {
 
 export const taskListLimit = 200 * 1024
 
-/** The `sources` of a command: by script id. A list of files too long to be sent becomes an error of its steps. */
-export function commandSources(run: Pick<Run, 'sources'>): Record<string, Source> {
+/**
+ * The `sources` of a command: by script id, those of a BROADCAST with their cast. A list of files too long to be sent becomes an
+ * error of its steps.
+ */
+export function commandSources(run: Pick<Run, '_id' | 'tenantId' | 'tasks' | 'sources'>): Record<string, Source> {
+  const { _id: runId, tenantId } = run
+  const casts = new Set(stepsOf(run.tasks).flatMap(({ type, scriptId }) => (type === 'BROADCAST' ? [scriptId] : [])))
+  const castOf = (scriptId: number) => (casts.has(scriptId) ? { castId: castIdOf({ tenantId, runId, scriptId }) } : {})
   let left = fileListLimit
   return Object.fromEntries(
     Object.values(run.sources).flatMap((source) => {
@@ -143,7 +164,7 @@ export function commandSources(run: Pick<Run, 'sources'>): Record<string, Source
       const tooLong = `${files?.length} files are too many to send: pack them into an archive`
       return scriptIds.map((id): [string, Source] => [
         String(id),
-        files && fits ? { files } : { error: files ? tooLong : error }
+        files && fits ? { files, ...castOf(id) } : { error: files ? tooLong : error }
       ])
     })
   )

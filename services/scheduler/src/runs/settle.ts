@@ -3,15 +3,17 @@ import type { Outbox } from '@fleetgate/store'
 import type { EngineSettings } from '../config.js'
 import type { Counts, ExecutionState } from '../executions/execution.js'
 import type { ExecutionStore } from '../executions/executionStore.js'
+import type { Halts } from './halts.js'
 import type { HeldRun, Leases } from './leases.js'
 import { resultOf } from './run.js'
 import type { RunStore } from './runStore.js'
-import { abortReason, stopNow } from './stop.js'
+import { abortReason, type Stop, stopNow } from './stop.js'
 
 export interface SettleDeps {
   runs: RunStore
   executions: ExecutionStore
   leases: Leases
+  halts: Pick<Halts, 'order'>
   outbox: Outbox
   log: Log
   now: () => number
@@ -28,7 +30,9 @@ export interface Settle {
 const waitingStates = ['QUEUED', 'DISPATCHED'] as const
 const openStates = [...waitingStates, 'RUNNING'] as const
 
-export function createSettle({ runs, executions, leases, outbox, log, now, settings }: SettleDeps): Settle {
+export function createSettle(deps: SettleDeps): Settle {
+  const { runs, executions, leases, halts, outbox, log, now, settings } = deps
+
   async function fail(held: HeldRun, states: readonly ExecutionState[], message: string): Promise<void> {
     const filter = { runId: held._id, open: true as const, state: { $in: [...states] } }
     const final = { state: 'FAILED' as const, endedAt: now(), message }
@@ -68,7 +72,9 @@ export function createSettle({ runs, executions, leases, outbox, log, now, setti
   return {
     async expire(held) {
       const run = await runs.collection.findOne(leases.fence(held), { projection: { deadlineReason: 1 } })
-      if (run) await fail(held, openStates, run.deadlineReason)
+      if (!run) return
+      await halts.order({ runId: held._id }, run.deadlineReason)
+      await fail(held, openStates, run.deadlineReason)
     },
 
     async count(held) {
@@ -76,13 +82,21 @@ export function createSettle({ runs, executions, leases, outbox, log, now, setti
       const run = await runs.collection.findOne(fence, { projection: { targets: 1, stop: 1 } })
       if (!run) return false
       // Each time: a machine that fails at work may have an attempt left, which waits then.
-      if (run.stop && run.stop.at <= now()) await fail(held, waitingStates, run.stop.reason)
+      if (run.stop && run.stop.at <= now()) {
+        await halts.order({ runId: held._id }, run.stop.reason, statesToStop(run.stop))
+        await fail(held, waitingStates, run.stop.reason)
+      }
       const counts = settled(await executions.count(held._id), run.targets)
       if (counts.running + counts.waiting === 0) return finish(held, counts)
       await runs.collection.updateOne(fence, { $set: { counts } })
       return (await abort(held, counts)) ? this.count(held) : false
     }
   }
+}
+
+/** When the next run of a schedule is due, machines at work may finish; those that had a command and said nothing do not begin. */
+function statesToStop({ by }: Stop): readonly ExecutionState[] | undefined {
+  return by === 'SCHEDULE' ? ['DISPATCHED'] : undefined
 }
 
 /**

@@ -1,4 +1,7 @@
-/** Stops a run: nothing more is given out, what waits ends with the reason, what is at work may finish. */
+/**
+ * Stops a run: nothing more is given out, what waits ends with the reason. Machines at work are told to stop, but may finish
+ * where it is the schedule that stops.
+ */
 export interface Stop {
   at: number
   by: 'OPERATOR' | 'FAILURES' | 'SCHEDULE'
@@ -23,7 +26,7 @@ export function abortReason(
   return `stopped: ${failed} of ${done} machines failed (the limit is ${failedPercent} %)`
 }
 
-/** The update that stops a run now. A machine that breaks at its work must not keep it open until its own deadline. */
+/** The update that stops a run now. A machine that does not answer must not keep it open until its own deadline. */
 export function stopNow(stop: Stop, graceMs: number) {
   const minutes = Math.round(graceMs / 60_000)
   return {

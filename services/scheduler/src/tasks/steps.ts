@@ -7,24 +7,13 @@ import {
   type Step,
   type StepType,
   stepTypes,
+  TransferOption,
   Type
 } from '@fleetgate/kit'
 import { nullable } from '../sdesFields.js'
 
-/** What a run of this version can do. The other verbs of the document are known, and refused when they are saved. */
-export const runnableTypes: readonly StepType[] = [
-  'SEND_FILE',
-  'RECV_FILE',
-  'UPLOAD_TO_SERVER',
-  'COPY_FILE',
-  'DELETE_FILE',
-  'EXECUTE_FILE',
-  'WAIT_FLAG_FILE',
-  'GET_FILE_STATUS',
-  'IF'
-]
 /** Verbs that bring a file from one place to another. */
-const movingTypes: readonly StepType[] = ['SEND_FILE', 'RECV_FILE', 'COPY_FILE']
+const movingTypes: readonly StepType[] = ['SEND_FILE', 'BROADCAST', 'RECV_FILE', 'COPY_FILE']
 /** What can be asked in `conditions` of an IF. */
 const conditionTypes: readonly StepType[] = ['GET_FILE_STATUS']
 
@@ -55,6 +44,7 @@ export const ScriptDraft = Type.Object({
 })
 type ScriptDraft = Static<typeof ScriptDraft>
 const checkDraft = compile(ScriptDraft)
+const checkTransfer = compile(Type.Object({ transferOption: TransferOption }))
 
 /** A checked step that has no number yet, or keeps the one it was saved with. */
 export type UnnumberedStep = Omit<Step, 'scriptId' | 'conditions' | 'true' | 'false'> & {
@@ -66,7 +56,7 @@ export type UnnumberedStep = Omit<Step, 'scriptId' | 'conditions' | 'true' | 'fa
 
 /** Checks a whole tree; the first fault is refused with the place where it stands. */
 export function checkSteps(drafts: readonly unknown[]): UnnumberedStep[] {
-  const steps = checkLevel(drafts, { place: '', depth: 1, allowed: runnableTypes })
+  const steps = checkLevel(drafts, { place: '', depth: 1, allowed: stepTypes })
   if (countSteps(steps) > maxSteps) throw new AppError('invalid_input', `a task has at most ${maxSteps} steps`)
   return steps
 }
@@ -114,7 +104,7 @@ function branchesOf(
   { place, depth }: Level
 ): Pick<UnnumberedStep, 'conditions' | 'true' | 'false'> {
   if (!draft.conditions?.length) throw invalid(`${place}.conditions`, 'needs at least one condition')
-  const below = { depth: depth + 1, allowed: runnableTypes }
+  const below = { depth: depth + 1, allowed: stepTypes }
   return {
     conditions: checkLevel(draft.conditions, { ...below, place: `${place}.conditions`, allowed: conditionTypes }),
     true: checkLevel(draft.true ?? [], { ...below, place: `${place}.true` }),
@@ -124,7 +114,9 @@ function branchesOf(
 
 function parse(raw: unknown, place: string): ScriptDraft {
   try {
-    return checkDraft(raw)
+    const draft = checkDraft(raw)
+    if (draft.transferOption) checkTransfer({ transferOption: present(draft.transferOption) })
+    return draft
   } catch (error) {
     const { message, details } = error as AppError
     const field = [place, details.field].filter(Boolean).join('.')
@@ -134,15 +126,9 @@ function parse(raw: unknown, place: string): ScriptDraft {
 
 function refuseUnsupported(type: StepType, { place, allowed }: Level): void {
   if (allowed.includes(type)) return
-  const what =
-    place.endsWith(']') && place.includes('.conditions[') && runnableTypes.includes(type) ? 'as a condition' : 'yet'
-  throw new AppError(
-    'unsupported',
-    `${place}: steps of type ${type} cannot be run ${what}; use ${allowed.join(', ')}`,
-    {
-      field: `${place}.type`
-    }
-  )
+  throw new AppError('unsupported', `${place}: ${type} cannot be a condition; use ${allowed.join(', ')}`, {
+    field: `${place}.type`
+  })
 }
 
 function requirePaths(draft: ScriptDraft, place: string): void {

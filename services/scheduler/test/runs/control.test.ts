@@ -15,6 +15,7 @@ t.test('a run under control', async (t) => {
 
   t.beforeEach(() => {
     fleet.received = []
+    fleet.others = []
     fleet.onExecution = (command) => report(command, { kind: 'RECEIVED' })
   })
 
@@ -24,6 +25,14 @@ t.test('a run under control', async (t) => {
   }
   const fail = (command: Received) =>
     report(command, { kind: 'RECEIVED' }, { kind: 'FINISHED', status: 'FAILED', message: 'no' })
+
+  const stops = (client: string | undefined) =>
+    fleet.others.filter(({ channel, clientId }) => channel === 'stop' && clientId === client)
+  const halts = (runId: string) =>
+    connection
+      .collection('executions')
+      .find({ runId, 'halt.attempt': { $exists: true } })
+      .toArray()
 
   async function prepare(count: number, { job = {}, away = 0 }: { job?: Record<string, unknown>; away?: number } = {}) {
     const tenantId = newTenant()
@@ -48,13 +57,13 @@ t.test('a run under control', async (t) => {
     return { tenantId, api, clients, absent, run, row, machines, having, order, ended, ...made }
   }
 
-  t.test('that is cancelled ends what waits, and lets machines at work finish', async (t) => {
+  t.test('that is cancelled ends what waits, and counts what machines at work say', async (t) => {
     const job = await prepare(4, { away: 2, job: { maxRetries: 3 } })
     const runId = await job.run()
     await until(async () => (await job.having('state', 'RUNNING')) === 2, { what: 'two at work' })
     t.match(await job.order(runId, 'cancel'), { status: 200, body: 'success' })
     await until(async () => (await job.having('message', 'the run was cancelled')) === 2, { what: 'the end of two' })
-    t.match(await job.row(), { status: 'RUNNING', reason: 'the run was cancelled; machines at work may finish' })
+    t.match(await job.row(), { status: 'RUNNING', reason: 'the run was cancelled; machines at work are told to stop' })
     t.match(await job.order(runId, 'cancel'), { status: 200 }, 'once more changes nothing')
     t.match(await job.order(runId, 'pause'), { status: 409, body: { code: 'INVALID_STATE' } })
     const [one, two] = fleet.received as [Received, Received]
@@ -66,6 +75,116 @@ t.test('a run under control', async (t) => {
     t.match(await job.order(runId, 'cancel'), { status: 200 })
     t.match(await job.order(runId, 'resume'), { status: 409, body: { code: 'INVALID_STATE' } })
   })
+
+  t.test('that is cancelled tells machines at work, and those that are away when they are back', async (t) => {
+    const job = await prepare(2, { job: { maxRetries: 3 } })
+    const [here = '', gone = ''] = job.clients
+    const runId = await job.run()
+    await until(async () => (await job.having('state', 'RUNNING')) === 2, { what: 'two at work' })
+    await fleet.disconnect(job.tenantId, [gone])
+    await until(async () => (await job.api.get<Json>('/v1/clients?status=OFFLINE')).body.total === 1, {
+      what: 'one away'
+    })
+    await job.order(runId, 'cancel')
+    const order = await until(() => stops(here)[0], { what: 'the order to stop' })
+    const [command] = fleet.received.filter(({ clientId }) => clientId === here) as [Received]
+    t.match(order, { executionId: command.executionId, attempt: 1, reason: 'the run was cancelled' })
+    await report(
+      command,
+      { kind: 'RECEIVED' },
+      { kind: 'FINISHED', status: 'FAILED', message: order?.reason as string }
+    )
+    await until(async () => (await job.having('message', 'the run was cancelled')) === 1, { what: 'the end of one' })
+    t.equal((await halts(runId)).length, 1, 'the answer settles it')
+    await fleet.connect(job.tenantId, [gone], 'STORE')
+    await until(() => stops(gone)[0], { what: 'the order to the other' })
+    const [other] = fleet.received.filter(({ clientId }) => clientId === gone) as [Received]
+    await fail(other)
+    await job.ended('FAILED')
+    t.strictSame(await halts(runId), [])
+    t.equal(new Set(fleet.received.map(({ attempt }) => attempt)).size, 1, 'no further attempt')
+  })
+
+  t.test('whose machine does not hear of the cancel in time is told after its end', async (t) => {
+    const job = await prepare(1)
+    const runId = await job.run()
+    await until(async () => (await job.having('state', 'RUNNING')) === 1, { what: 'the machine at work' })
+    await fleet.disconnect(job.tenantId, job.clients)
+    await until(async () => (await job.api.get<Json>('/v1/clients?status=OFFLINE')).body.total === 1, { what: 'none' })
+    await connection.collection('runs').updateOne({ _id: runId as never }, { $set: { deadlineAt: Date.now() } })
+    await job.ended('FAILED')
+    await fleet.connect(job.tenantId, job.clients, 'STORE')
+    const order = await until(() => stops(job.clients[0])[0], { what: 'the order to stop' })
+    t.equal(order?.reason, 'not finished before the deadline of the run')
+    await fail(fleet.received[0] as Received)
+    await until(async () => (await halts(runId)).length === 0, { what: 'the answer' })
+    t.match(await job.row(), { counts: { failed: 1, succeeded: 0 } })
+  })
+
+  t.test('whose job is deleted stops its machines', async (t) => {
+    const job = await prepare(2)
+    await job.run()
+    await until(async () => (await job.having('state', 'RUNNING')) === 2, { what: 'two at work' })
+    t.equal((await job.api.delete(`/v1/jobs/${job.jobId}`)).status, 200)
+    for (const client of job.clients) {
+      t.match(await until(() => stops(client)[0], { what: 'the order' }), { reason: 'the job was deleted' })
+    }
+  })
+
+  t.test('waits for a machine that was away when it was disabled, with what it had not confirmed', async (t) => {
+    const job = await prepare(1)
+    fleet.onExecution = () => undefined
+    const runId = await job.run()
+    const command = await until(() => fleet.received[0], { what: 'the command' })
+    await fleet.disconnect(job.tenantId, job.clients)
+    await until(async () => (await job.api.get<Json>('/v1/clients?status=OFFLINE')).body.total === 1, { what: 'none' })
+    await job.api.put(`/v1/clients/${job.clientIds[0]}/disable`)
+    t.strictSame(await halts(runId), [])
+    await job.api.put(`/v1/clients/${job.clientIds[0]}/enable`)
+    await fleet.connect(job.tenantId, job.clients, 'STORE')
+    await fleet.succeed(command)
+    await job.ended('SUCCESS')
+  })
+
+  t.test('stops a machine that is deleted at its work', async (t) => {
+    const job = await prepare(2)
+    await job.run()
+    await until(async () => (await job.having('state', 'RUNNING')) === 2, { what: 'two at work' })
+    t.equal((await job.api.delete(`/v1/clients/${job.clientIds[0]}`)).status, 200)
+    const order = await until(() => stops(job.clients[0])[0], { what: 'the order' })
+    t.match(order, { reason: 'the machine was deleted' })
+    await until(async () => (await job.having('message', 'the machine was deleted')) === 1, { what: 'its end' })
+    await fleet.succeed(fleet.received.find(({ clientId }) => clientId === job.clients[1]) as Received)
+    await job.ended('FAILED')
+    t.equal(stops(job.clients[1]).length, 0)
+  })
+
+  t.test(
+    'stops a machine that is disabled at its work, and gives it the next attempt when it is enabled',
+    async (t) => {
+      const job = await prepare(2, { job: { maxRetries: 1 } })
+      const [client = ''] = job.clients
+      const [id] = job.clientIds
+      await job.run()
+      await until(async () => (await job.having('state', 'RUNNING')) === 2, { what: 'two at work' })
+      await job.api.put(`/v1/clients/${id}/disable`)
+      const order = await until(() => stops(client)[0], { what: 'the order to stop' })
+      t.match(order, { attempt: 1, reason: 'the machine was disabled' })
+      await fail(fleet.received.find(({ clientId }) => clientId === client) as Received)
+      await until(async () => (await job.having('reason', 'machine is disabled')) === 1, {
+        what: 'the machine to wait'
+      })
+      fleet.onExecution = (command) => fleet.succeed(command)
+      await job.api.put(`/v1/clients/${id}/enable`)
+      await until(() => fleet.received.some(({ clientId, attempt }) => clientId === client && attempt === 2), {
+        what: 'the next attempt'
+      })
+      t.equal(stops(client).length, 1)
+      t.equal(stops(job.clients[1]).length, 0, 'the other is left alone')
+      await fleet.succeed(fleet.received.find(({ clientId }) => clientId !== client) as Received)
+      await job.ended('SUCCESS')
+    }
+  )
 
   t.test('that is cancelled before it is prepared ends as well', async (t) => {
     const job = await prepare(2)

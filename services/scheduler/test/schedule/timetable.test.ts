@@ -130,6 +130,10 @@ t.test('jobs with a schedule', async (t) => {
       what: 'the end of the waiting'
     })
     t.match(ended, { mqttClientId: away, message: 'the next run of the job was due' })
+    t.notOk(
+      fleet.others.some(({ clientId }) => clientId === busy),
+      'no order to stop'
+    )
     const command = fleet.received.findLast(({ clientId }) => clientId === busy)
     if (command) await fleet.succeed(command)
     await job.ended('FAILED')
