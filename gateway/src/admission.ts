@@ -1,5 +1,4 @@
-import { AppError, type Caller, type Credentials, type Guard, unknownKey } from '@fleetgate/kit'
-import type { RateLimit } from './rateLimit.js'
+import { AppError, type Caller, type Credentials, type Guard, type RateLimit, unknownKey } from '@fleetgate/kit'
 
 export interface Admission {
   /**

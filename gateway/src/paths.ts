@@ -68,10 +68,11 @@ const publicRoutes = new Set([
   'GET /user/status',
   'HEAD /user/status',
   'POST /v1/user/login',
-  'POST /api/v2/auth'
+  'POST /api/v2/auth',
+  'POST /v1/clients/enrol'
 ])
 
-/** Routes that need no token: how people get one. The service decides everything else about them. */
+/** Routes that need no token: how people and machines get one. The service decides everything else about them. */
 export function isPublic(method: string, path: string): boolean {
   return publicRoutes.has(`${method} ${withoutSlash(path)}`)
 }

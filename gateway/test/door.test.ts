@@ -1,6 +1,6 @@
 import { AppError, type ServiceName } from '@fleetgate/contracts'
+import { createRateLimit } from '@fleetgate/kit'
 import t, { type Test } from 'tap'
-import { createRateLimit } from '../src/rateLimit.js'
 import { type Answer, askAt, signedIn, startBackend, startFleet, testGuard, token } from './setup.js'
 
 const onePathEach = {

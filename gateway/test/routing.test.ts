@@ -115,7 +115,8 @@ t.test('only how one gets a token is public, under its exact method and path', a
     'POST /user/register',
     'GET /user/status',
     'POST /v1/user/login',
-    'POST /api/v2/auth'
+    'POST /api/v2/auth',
+    'POST /v1/clients/enrol'
   ]
   for (const entry of open) {
     const [method = '', path = ''] = entry.split(' ')

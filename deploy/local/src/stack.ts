@@ -7,7 +7,7 @@ import { type Identity, identify } from './process/identity.js'
 import type { BackOff, ProcessState } from './process/supervise.js'
 import { endLeftovers, removeRuntime, writeRuntime } from './runtimeFile.js'
 import { checkBuilt, mainFile, preloadFile, type StackService, serviceMember, stackServices } from './services.js'
-import { checkPorts, choosePorts, type Places, serviceEnv, urlOf } from './stackEnv.js'
+import { checkPorts, choosePorts, mqttUrlOf, type Places, serviceEnv, urlOf } from './stackEnv.js'
 import { stackParts } from './stackParts.js'
 
 export interface StackOptions {
@@ -91,7 +91,7 @@ async function prepareIn(dataDir: string, options: Chosen, release: () => void):
   const places: Places = { dataDir, natsUrl, mongoUri, ports }
   const facts = {
     url: urlOf(ports, 'gateway'),
-    mqttUrl: env.MQTT_URL || `mqtt://127.0.0.1:${ports.mqtt}`,
+    mqttUrl: mqttUrlOf(ports, env),
     natsUrl,
     mongoUri,
     urls: Object.fromEntries(options.services.map((name) => [name, urlOf(ports, name)]))

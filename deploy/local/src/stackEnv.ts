@@ -53,6 +53,11 @@ export function urlOf(ports: Ports, service: StackService): string {
   return `http://127.0.0.1:${ports.of[service]}`
 }
 
+/** Where machines find the broker. */
+export function mqttUrlOf(ports: Ports, env: NodeJS.ProcessEnv): string {
+  return env.MQTT_URL || `mqtt://127.0.0.1:${ports.mqtt}`
+}
+
 /** The environment of each service's process. */
 export function serviceEnv(service: StackService, places: Places, env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const inherited = Object.fromEntries(Object.entries(env).filter(([key]) => !ownVariables.includes(key)))
@@ -70,7 +75,8 @@ export function serviceEnv(service: StackService, places: Places, env: NodeJS.Pr
     NATS_URL: natsUrl,
     MONGODB_URI: mongoUri,
     DATA_DIR: serviceFolder(dataDir, service),
-    ...(isGateway && gatewayTargets(ports))
+    ...(isGateway && gatewayTargets(ports)),
+    ...(service === 'scheduler' && !env.MACHINE_MQTT_URL && { MACHINE_MQTT_URL: mqttUrlOf(ports, env) })
   }
 }
 

@@ -27,6 +27,7 @@ import { createLoginThrottle } from './users/loginThrottle.js'
 import { createPolicies } from './users/policies.js'
 import { dmsPolicyRoutes } from './users/policiesDms.js'
 import { createRevocation } from './users/revocation.js'
+import { serveMachineUsers } from './users/serveMachineUsers.js'
 import { createUserStore } from './users/userStore.js'
 import { createUsers, type MqttUser } from './users/users.js'
 
@@ -164,6 +165,8 @@ export function createBrokerProxy(parts: BrokerProxyParts): BrokerProxy {
       stops.push(() => delivering.stop())
       const serving = await serveClients({ bus, presence, store: presenceStore, now })
       stops.push(() => serving.stop())
+      const providing = await serveMachineUsers({ bus, users, owners: presenceStore.owners })
+      stops.push(() => providing.stop())
       return { mqttPort: port }
     },
 

@@ -36,6 +36,8 @@ export interface SchedulerDeps {
   guard: Guard
   log: Log & Parameters<typeof createApp>[0]['log']
   now?: () => number
+  /** PEM of the broker's certificate authority, for machines that enrol. */
+  machineCa?: string | undefined
   /** Names this replica in leases; unique per process. */
   owner?: string
 }
@@ -104,6 +106,7 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
   const alertMails = createAlertMailing(stores, { config, bus, log, settings: tenantSettings, now })
   const mailing = repeatEvery(config.ALERT_MAIL_SWEEP_MS, [alertMails.sendDue], log)
   const operations = createOperations(stores, {
+    ...deps,
     now,
     timeZone,
     release,

@@ -30,6 +30,12 @@ export const Config = Type.Object({
   TIME_ZONE: Type.String({ default: 'UTC' }),
   /** How often the machines online are counted, and those that are away for long looked for. */
   SAMPLE_MS: Ms(60_000),
+  /** Where machines find the broker, as an enrolled one is told; empty: nobody can enrol. */
+  MACHINE_MQTT_URL: Type.String({ default: '', pattern: '^((mqtts?|wss?|tcp|ssl)://.+)?$' }),
+  /** Certificate authority of the broker (PEM), where it is none that every machine knows. */
+  MACHINE_CA_FILE: Type.String({ default: '' }),
+  /** Tries to enrol that an address may make in a minute before it has to wait; per process. */
+  ENROL_ATTEMPTS_PER_MINUTE: Type.Integer({ minimum: 1, default: 60 }),
   /** An enabled machine that is away for longer raises an alert; 0: none does. */
   ALERT_OFFLINE_MINUTES: Type.Number({ minimum: 0, default: 30 }),
   /** How often alerts are looked for of which no mail was sent. */

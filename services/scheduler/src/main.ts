@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { connectBus, createGuard, createLog, createShutdown, loadConfig } from '@fleetgate/kit'
 import { openStore } from '@fleetgate/store'
 import { createScheduler } from './app.js'
@@ -14,7 +15,8 @@ shutdown.add('store', () => store.close())
 const guard = await createGuard({ bus, log })
 shutdown.add('guard', () => guard.close())
 
-const scheduler = createScheduler({ config, store, bus, guard, log })
+const machineCa = config.MACHINE_CA_FILE ? readFileSync(config.MACHINE_CA_FILE, 'utf8') : undefined
+const scheduler = createScheduler({ config, store, bus, guard, log, machineCa })
 await store.sync()
 await scheduler.start()
 shutdown.add('scheduler', () => scheduler.stop())

@@ -16,6 +16,9 @@ import { createMemberStore } from './clients/memberStore.js'
 import { type Config, engineSettings } from './config.js'
 import { createDashboard } from './dashboard/dashboard.js'
 import { createSampleStore } from './dashboard/sampleStore.js'
+import { createEnrol } from './enrolments/enrol.js'
+import { createEnrolmentStore } from './enrolments/enrolmentStore.js'
+import { createEnrolments } from './enrolments/enrolments.js'
 import { createExecutionStore } from './executions/executionStore.js'
 import type { createRelease } from './executions/release.js'
 import { createGroupStore } from './groups/groupStore.js'
@@ -52,6 +55,7 @@ export function createStores(store: Store) {
     counters,
     clients,
     away: createAwayStore(clients),
+    enrolments: createEnrolmentStore(store, counters),
     samples: createSampleStore(store, clients),
     alerts: createAlertStore(store),
     digests: createDigestStore(store),
@@ -107,6 +111,11 @@ export interface OperationDeps {
   offlineMs: number
   /** Of the alerts. */
   alertOutbox: Outbox
+  bus: Bus
+  log: Log
+  config: Config
+  /** PEM of the broker's certificate authority, for enrolled machines. */
+  machineCa?: string | undefined
 }
 
 export interface AlertMailingDeps {
@@ -139,19 +148,32 @@ export function createOperations(stores: Stores, deps: OperationDeps) {
     now,
     unbind: (tenantId, id) => jobs.unbindEverywhere(tenantId, { bound: 'groupIds', id, now: now() })
   })
+  const bindings = createBindings({ ...stores, now })
+  const clientOperations = createClients({
+    store: clients,
+    attributes,
+    now,
+    release,
+    halts,
+    unbind: (tenantId, id) => jobs.unbindEverywhere(tenantId, { bound: 'clientIds', id, now: now() })
+  })
+  const enrolling = { store: stores.enrolments, groups: stores.groups, mqttUrl: deps.config.MACHINE_MQTT_URL, now }
   return {
     groups,
-    attributes: createAttributes({ store: attributes, values: createValueStore(clients) }),
-    bindings: createBindings({ ...stores, now }),
-    assignments: createAssignments({ jobLinks, groups, members }),
-    clients: createClients({
-      store: clients,
-      attributes,
-      now,
-      release,
-      halts,
-      unbind: (tenantId, id) => jobs.unbindEverywhere(tenantId, { bound: 'clientIds', id, now: now() })
+    enrolments: createEnrolments(enrolling),
+    enrol: createEnrol({
+      ...enrolling,
+      clients: clientOperations,
+      bindings,
+      bus: deps.bus,
+      caPem: deps.machineCa,
+      attemptsPerMinute: deps.config.ENROL_ATTEMPTS_PER_MINUTE,
+      log: deps.log
     }),
+    attributes: createAttributes({ store: attributes, values: createValueStore(clients) }),
+    bindings,
+    assignments: createAssignments({ jobLinks, groups, members }),
+    clients: clientOperations,
     tasks: createTasks({
       store: tasks,
       counters,

@@ -6,6 +6,7 @@ import { boundLists } from './bindings/lists.js'
 import { bindingRoutes } from './bindings/sdes.js'
 import { clientRoutes } from './clients/sdes.js'
 import { dashboardRoutes } from './dashboard/sdes.js'
+import { enrolmentRoutes } from './enrolments/sdes.js'
 import { groupRoutes } from './groups/sdes.js'
 import { runRoutes } from './jobs/bindingsSdes.js'
 import { jobRoutes } from './jobs/sdes.js'
@@ -33,6 +34,7 @@ export function restRoutes(deps: RoutesDeps): Route[] {
   return [
     ...settingsRoutes(settings),
     ...clientRoutes(clients, settings),
+    ...enrolmentRoutes(deps),
     ...attributeRoutes(attributes, clients),
     ...groupRoutes(groups, now),
     ...taskRoutes(tasks, settings),

@@ -41,6 +41,7 @@ export interface ReplicaOptions {
   parts: Parts
   database: string
   env?: Record<string, string>
+  machineCa?: string
 }
 
 /** Short times, so that tests of repetition end soon. */
@@ -56,12 +57,13 @@ const quickEnv = {
   CHECK_REPLIES: 'true'
 }
 
-export async function startReplica(t: Teardown, { parts, database, env }: ReplicaOptions): Promise<Replica> {
+export async function startReplica(t: Teardown, options: ReplicaOptions): Promise<Replica> {
+  const { parts, database, env, machineCa } = options
   const config = loadConfig(Config, { MONGODB_URI: parts.mongoUri, NATS_URL: parts.natsUrl, ...quickEnv, ...env })
   const bus = await connectBus({ name: 'scheduler', url: parts.natsUrl, log: quietLog })
   const store = await openStore({ uri: parts.mongoUri, database, log: quietLog })
   const guard = await createGuard({ log: quietLog, keys: async () => keys.keys })
-  const scheduler = createScheduler({ config, store, bus, guard, log: quietLog })
+  const scheduler = createScheduler({ config, store, bus, guard, log: quietLog, machineCa })
   await store.sync()
   await scheduler.start()
   const { url, close } = await scheduler.app.listen()

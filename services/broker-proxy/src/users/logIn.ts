@@ -41,6 +41,10 @@ export function createLogIn(parts: LogInParts): (attempt: LogInAttempt) => Promi
     if (throttle.isBlocked(ip, now()))
       throw new LogInRefused('unavailable', 'too many failed log-ins from this address')
     const user = verifyCounted(attempt)
+    // Whoever has taken the password out of one machine must not be able to speak for another.
+    if (user.machine && user.machine.clientId !== clientId) {
+      throw new LogInRefused('identifier', 'this user belongs to another client id')
+    }
     const connectedAt = await owners.claim(clientId, user.tenantId, now()).catch((error) => {
       if (error instanceof AppError && error.code === 'conflict') throw new LogInRefused('identifier', error.message)
       throw new LogInRefused('unavailable', 'the owner of the client id cannot be read')

@@ -3,7 +3,7 @@ import { Schema } from 'mongoose'
 import type { MqttUser } from './users.js'
 
 export type StoredUser = Omit<MqttUser, 'secretKey'> & { sealedSecret: string; createdAt: number }
-type Changeable = Omit<StoredUser, 'tenantId' | 'accessKey' | 'createdAt'>
+type Changeable = Omit<StoredUser, 'tenantId' | 'accessKey' | 'machine' | 'createdAt'>
 
 type Rights = Omit<StoredUser, 'sealedSecret' | 'createdAt'>
 
@@ -12,8 +12,11 @@ export interface UserStore {
   insert(user: StoredUser): Promise<void>
   find(accessKey: string): Promise<StoredUser | undefined>
   list(tenantId: string, page: { offset: number; limit: number }): Promise<{ items: StoredUser[]; total: number }>
+  /** Without those of machines. */
   count(tenantId: string): Promise<number>
   update(tenantId: string, accessKey: string, fields: Changeable): Promise<boolean>
+  /** Gives a machine's user to another grant; false where it has changed since it was read. */
+  takeOver(read: StoredUser, fields: Pick<StoredUser, 'machine' | 'sealedSecret'>): Promise<boolean>
   remove(tenantId: string, accessKey: string): Promise<boolean>
   /** In the order of `list`. */
   rights(tenantId: string): AsyncIterable<Rights>
@@ -22,7 +25,7 @@ export interface UserStore {
 
 const grant = { _id: false, name: String, perm: String }
 const rightFields =
-  '-_id tenantId accessKey whiteRemoteAddress admin defaultTopicPerm defaultGroupPerm topicPerms groupPerms'
+  '-_id tenantId accessKey whiteRemoteAddress admin defaultTopicPerm defaultGroupPerm topicPerms groupPerms machine'
 const fields = `${rightFields} sealedSecret createdAt`
 
 function schemaOf(): Schema<StoredUser> {
@@ -36,8 +39,11 @@ function schemaOf(): Schema<StoredUser> {
     defaultGroupPerm: { type: String, required: true },
     topicPerms: [grant],
     groupPerms: [grant],
+    machine: { type: { _id: false, clientId: String, grant: String }, default: undefined },
     createdAt: { type: Number, required: true }
-  }).index({ tenantId: 1, createdAt: 1, accessKey: 1 })
+  })
+    .index({ tenantId: 1, createdAt: 1, accessKey: 1 })
+    .index({ tenantId: 1, 'machine.clientId': 1 })
 }
 
 export function createUserStore(store: Store): UserStore {
@@ -55,9 +61,13 @@ export function createUserStore(store: Store): UserStore {
       const { items, total } = await pageOf(query, page)
       return { items: items as StoredUser[], total }
     },
-    count: (tenantId) => model.countDocuments({ tenantId }),
+    count: (tenantId) => model.countDocuments({ tenantId, 'machine.clientId': null }),
     async update(tenantId, accessKey, changed) {
       const { matchedCount } = await model.updateOne({ tenantId, accessKey }, { $set: changed })
+      return matchedCount === 1
+    },
+    async takeOver({ tenantId, accessKey, sealedSecret }, fields) {
+      const { matchedCount } = await model.updateOne({ tenantId, accessKey, sealedSecret }, { $set: fields })
       return matchedCount === 1
     },
     async remove(tenantId, accessKey) {

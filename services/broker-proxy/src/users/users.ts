@@ -1,7 +1,8 @@
 import { AppError, type Log } from '@fleetgate/contracts'
 import type { Secrets } from '@fleetgate/store'
-import { isAddressList } from './addressList.js'
+import { provideMachineUser } from './machineUser.js'
 import type { Grant, Perm } from './permissions.js'
+import { checkName, checkUser } from './userRules.js'
 import type { StoredUser, UserStore } from './userStore.js'
 
 /** An MQTT user: `accessKey` is the user name, `secretKey` the password. */
@@ -15,9 +16,17 @@ export interface MqttUser {
   defaultGroupPerm: Perm
   topicPerms: Grant[]
   groupPerms: Grant[]
+  /** Set where it is one machine's: then it logs in with that client id only. */
+  machine?: Machine | undefined
 }
 
-export type UserDraft = Omit<MqttUser, 'tenantId' | 'accessKey'>
+export interface Machine {
+  clientId: string
+  /** What allowed it to be made. */
+  grant: string
+}
+
+export type UserDraft = Omit<MqttUser, 'tenantId' | 'accessKey' | 'machine'>
 /** What an update does not name stays as it is; so does the secret when it is empty. */
 export type UserChange = { [K in keyof UserDraft]?: UserDraft[K] | undefined }
 
@@ -26,6 +35,8 @@ export interface Users {
   get(tenantId: string, accessKey: string): Promise<MqttUser>
   list(tenantId: string, page: { offset: number; limit: number }): Promise<{ items: MqttUser[]; total: number }>
   change(tenantId: string, accessKey: string, change: UserChange): Promise<MqttUser>
+  /** Makes a machine's user, or answers the one that the same grant made before: see the RPC broker-proxy.createMachineUser. */
+  provideMachine(tenantId: string, machine: Machine, replace: boolean): Promise<MqttUser>
   remove(tenantId: string, accessKey: string): Promise<void>
   /** What the users of a tenant may do, without their secrets. */
   rights(tenantId: string): AsyncIterable<Omit<MqttUser, 'secretKey'>>
@@ -39,17 +50,19 @@ export interface UsersParts {
   secrets: Secrets
   /** Tells every process that this user is not what it was. */
   announce(user: { tenantId: string; accessKey: string }): Promise<void>
-  /** How many users a tenant may have; 1000 is what DMS documents for an instance. */
+  /** How many users a tenant may have beside those of machines; 1000 is what DMS documents for an instance. */
   maxUsers: number
   now: () => number
   log: Log
 }
 
-const maxGrants = 1000
-
 export function createUsers({ store, secrets, announce, maxUsers, now, log }: UsersParts): Users {
   function toUser({ sealedSecret, createdAt: _created, ...rest }: StoredUser): MqttUser {
     return { ...rest, secretKey: secrets.open(sealedSecret, contextOf(rest)) }
+  }
+
+  function seal(user: { tenantId: string; accessKey: string }, secret: string): string {
+    return secrets.seal(secret, contextOf(user))
   }
 
   async function told(user: { tenantId: string; accessKey: string }, what: string): Promise<void> {
@@ -68,10 +81,10 @@ export function createUsers({ store, secrets, announce, maxUsers, now, log }: Us
 
     async create(tenantId, accessKey, draft) {
       checkName(accessKey)
-      check(accessKey, draft)
+      checkUser(accessKey, draft)
       if ((await store.count(tenantId)) >= maxUsers) throw quotaReached(maxUsers)
       const { secretKey, ...rest } = draft
-      const sealedSecret = secrets.seal(secretKey, contextOf({ tenantId, accessKey }))
+      const sealedSecret = seal({ tenantId, accessKey }, secretKey)
       await store.insert({ tenantId, accessKey, ...rest, sealedSecret, createdAt: now() })
       // Others may have been created meanwhile: of those who raced for the last place, none may go beyond it.
       if ((await store.count(tenantId)) > maxUsers) {
@@ -91,12 +104,19 @@ export function createUsers({ store, secrets, announce, maxUsers, now, log }: Us
       const before = await get(tenantId, accessKey)
       const wanted = Object.fromEntries(Object.entries(change).filter(([, value]) => value !== undefined))
       const after: MqttUser = { ...before, ...wanted, secretKey: change.secretKey || before.secretKey }
-      check(accessKey, after)
-      const { tenantId: _tenant, accessKey: _key, secretKey, ...rest } = after
-      const sealedSecret = secrets.seal(secretKey, contextOf(after))
+      checkUser(accessKey, after)
+      const { tenantId: _tenant, accessKey: _key, machine: _machine, secretKey, ...rest } = after
+      const sealedSecret = seal(after, secretKey)
       if (!(await store.update(tenantId, accessKey, { ...rest, sealedSecret }))) throw notFound(accessKey)
       await told(after, 'MQTT user changed')
       return after
+    },
+
+    async provideMachine(tenantId, machine, replace) {
+      const { user, isNew } = await provideMachineUser({ store, seal, now }, { tenantId, machine, replace })
+      // Told again when asked again: the process that made it may have died in between.
+      await told(user, isNew ? 'MQTT user of a machine made' : 'MQTT user of a machine asked for again')
+      return toUser(user)
     },
 
     async remove(tenantId, accessKey) {
@@ -127,45 +147,4 @@ function notFound(accessKey: string): AppError {
 
 function quotaReached(maxUsers: number): AppError {
   return new AppError('quota_exceeded', `at most ${maxUsers} users are allowed`)
-}
-
-/** DMS: 7 to 64 letters, digits, `-` and `_`, a letter in front. */
-function checkName(accessKey: string): void {
-  if (/^[A-Za-z][A-Za-z0-9_-]{6,63}$/.test(accessKey)) return
-  const reason = 'must have 7 to 64 letters, digits, - and _, a letter in front'
-  throw invalid('access_key', reason, { wireCode: 'DMS.00400015' })
-}
-
-function check(accessKey: string, draft: UserDraft): void {
-  checkSecret(accessKey, draft.secretKey)
-  if (!isAddressList(draft.whiteRemoteAddress)) {
-    throw invalid('white_remote_address', 'must be IPv4 addresses separated by commas, * for an octet')
-  }
-  if (draft.topicPerms.length > maxGrants) throw invalid('topic_perms', `must have at most ${maxGrants} entries`)
-  if (draft.groupPerms.length > maxGrants) throw invalid('group_perms', `must have at most ${maxGrants} entries`)
-}
-
-const specials = '`~!@#$%^&*()-_=+\\|[{}];:\'",<.>/?'
-
-/** DMS: 8 to 32 characters of at least three kinds, no `-` in front, neither the user name nor its reverse. */
-function checkSecret(accessKey: string, secret: string): void {
-  if (secret.length < 8 || secret.length > 32) throw badSecret('must have 8 to 32 characters')
-  const isSpecial = [...secret].some((char) => specials.includes(char))
-  const kinds = [/[A-Z]/.test(secret), /[a-z]/.test(secret), /[0-9]/.test(secret), isSpecial].filter(Boolean)
-  if (![...secret].every((char) => /[A-Za-z0-9]/.test(char) || specials.includes(char))) {
-    throw badSecret('has characters that are not allowed')
-  }
-  if (kinds.length < 3) throw badSecret('must mix three of upper case, lower case, digits and special characters')
-  if (secret.startsWith('-')) throw badSecret('must not start with -')
-  if (secret === accessKey || secret === [...accessKey].reverse().join('')) {
-    throw badSecret('must not be the user name or its reverse')
-  }
-}
-
-function badSecret(reason: string): AppError {
-  return invalid('secret_key', reason, { wireCode: 'DMS.00400012' })
-}
-
-function invalid(field: string, reason: string, details: Record<string, unknown> = {}): AppError {
-  return new AppError('invalid_input', `${field} ${reason}`, { field, reason, ...details })
 }

@@ -5,7 +5,7 @@ import { type Client, statuses } from './client.js'
 
 export const ById = Type.Object({ clientId: Id })
 /** What MQTT allows as a client id and one level of a topic: no wildcard, no slash. */
-const MqttClientId = Type.String({ minLength: 1, maxLength: 256, pattern: '^[^+#/\\u0000]+$' })
+export const MqttClientId = Type.String({ minLength: 1, maxLength: 256, pattern: '^[^+#/\\u0000]+$' })
 const Word = Type.String({ maxLength: 256 })
 const Role = oneOf(roles)
 

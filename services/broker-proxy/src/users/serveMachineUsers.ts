@@ -1,0 +1,19 @@
+import { AppError, type Bus, createMachineUser, type Subscription } from '@fleetgate/contracts'
+import type { FindOwners } from '../clients/owners.js'
+import type { Users } from './users.js'
+
+/** RPC broker-proxy.createMachineUser. */
+export function serveMachineUsers(parts: {
+  bus: Pick<Bus, 'serve'>
+  users: Pick<Users, 'provideMachine'>
+  owners: FindOwners
+}): Promise<Subscription> {
+  const { bus, users, owners } = parts
+  return bus.serve(createMachineUser, async ({ tenantId, clientId, grant, replace }) => {
+    const owner = (await owners([clientId])).get(clientId)
+    // Its user could never log in: a client id belongs to the tenant that first used it.
+    if (owner && owner.tenantId !== tenantId) throw new AppError('conflict', `the client id ${clientId} is taken`)
+    const { accessKey, secretKey } = await users.provideMachine(tenantId, { clientId, grant }, replace)
+    return { username: accessKey, password: secretKey }
+  })
+}
