@@ -16,6 +16,7 @@ export interface Machine {
   clientId: number
   /** Rejects if the agent ends by itself, which it never should. */
   readonly failure: Promise<never>
+  pid(): number | undefined
   start(): void
   kill(): void
   stop(): Promise<void>
@@ -26,6 +27,14 @@ export interface MachinePlan {
   role: Machine['role']
   folder: string
   mqttUrl: string
+  /** The compiled one unless another is named. */
+  agent?: AgentProgram | undefined
+}
+
+export interface AgentProgram {
+  /** What Node is told, the program's file last. */
+  args: readonly string[]
+  env: NodeJS.ProcessEnv
 }
 
 const agentMain = fileURLToPath(new URL('../../../../services/agent/dist/src/main.js', import.meta.url))
@@ -43,11 +52,12 @@ async function createMqttUser({ session, tenantId }: Account, name: string): Pro
 }
 
 export async function createMachine(account: Account, plan: MachinePlan): Promise<Machine> {
-  const { name, role, folder, mqttUrl } = plan
+  const { name, role, folder, mqttUrl, agent = { args: [agentMain], env: {} } } = plan
   const root = join(folder, 'root')
   refuseSecond(name, join(folder, 'state', 'agent.lock'))
   mkdirSync(join(root, 'bin'), { recursive: true })
   const env = {
+    ...agent.env,
     PATH: process.env.PATH,
     HOME: process.env.HOME,
     MQTT_URL: mqttUrl,
@@ -72,8 +82,9 @@ export async function createMachine(account: Account, plan: MachinePlan): Promis
     root,
     clientId: 0,
     failure,
+    pid: () => child?.pid,
     start: () => {
-      child = launch(env, log, fail)
+      child = launch(agent.args, { env, log, fail })
     },
     kill: () => void child?.kill('SIGKILL'),
     stop: () => end(child)
@@ -89,9 +100,15 @@ function refuseSecond(name: string, lock: string): void {
     throw new Error(`${name} of another demo still runs as process ${pid}: stop that demo first`)
 }
 
-function launch(env: NodeJS.ProcessEnv, log: string, fail: (error: Error) => void): ChildProcess {
+interface Launch {
+  env: NodeJS.ProcessEnv
+  log: string
+  fail(error: Error): void
+}
+
+function launch(args: readonly string[], { env, log, fail }: Launch): ChildProcess {
   const out = openSync(log, 'a')
-  const child = spawn(process.execPath, [agentMain], { env, stdio: ['ignore', out, out] })
+  const child = spawn(process.execPath, [...args], { env, stdio: ['ignore', out, out] })
   closeSync(out)
   child.once('exit', (code) => {
     if (code)

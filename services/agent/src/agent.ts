@@ -1,5 +1,5 @@
-import { mkdir, readdir, realpath } from 'node:fs/promises'
-import { join, sep } from 'node:path'
+import { mkdir, readdir } from 'node:fs/promises'
+import { join } from 'node:path'
 import { upTopic } from '@fleetgate/contracts/fleet'
 import { createCommands } from './commands.js'
 import type { AgentConfig } from './config.js'
@@ -10,7 +10,8 @@ import { type Book, createBook } from './journal/book.js'
 import { openJournal } from './journal/journal.js'
 import { lockFolder } from './lock.js'
 import type { Log } from './log.js'
-import { createPaths, type Paths } from './paths.js'
+import { refuseOverlap } from './overlap.js'
+import { createPaths } from './paths.js'
 import { createReports } from './reports.js'
 import { createRunner, type Runner } from './runs/runner.js'
 import { createContents } from './transfer/contents.js'
@@ -86,13 +87,6 @@ async function openState(stateDir: string): Promise<{ runs: string; transfers: s
   await mkdir(folders.runs, { recursive: true, mode: 0o700 })
   await mkdir(folders.transfers, { recursive: true, mode: 0o700 })
   return folders
-}
-
-/** A step that could reach the journal could rewrite history. */
-async function refuseOverlap(stateDir: string, paths: Paths): Promise<void> {
-  const state = await realpath(stateDir)
-  const isAbove = paths.roots.some((root) => root.startsWith(state + sep))
-  if (paths.contains(state) || isAbove) throw new Error(`STATE_DIR ${state} and ROOTS must not lie within each other`)
 }
 
 /** Folders of runs whose results are in the journal: left if the agent died between the two. */

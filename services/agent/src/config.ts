@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { delimiter, isAbsolute, resolve } from 'node:path'
 import { AppError, compile, oneOf, type Role, roles, type Static, Type } from '@fleetgate/contracts/fleet'
+import { oddWindowsRoot } from './platform/windowsPaths.js'
 
 const PathList = Type.Array(Type.String({ minLength: 1 }))
 
@@ -19,6 +20,11 @@ const Config = Type.Object({
   PROGRAM_TIMEOUT: Type.Number({ default: 3600, exclusiveMinimum: 0 }),
   CONCURRENCY: Type.Integer({ default: 1, minimum: 1, maximum: 64 }),
   ATTRIBUTES: Type.Record(Type.String(), Type.String()),
+  FLEET_URL: Type.Optional(Type.String({ pattern: '^https?://' })),
+  FLEET_CA_FILE: Type.Optional(Type.String()),
+  LOG_FILE: Type.Optional(Type.String()),
+  LOG_MAX_BYTES: Type.Integer({ default: 10 * 1024 * 1024, minimum: 4096 }),
+  LOG_KEEP: Type.Integer({ default: 5, minimum: 0, maximum: 1000 }),
   LOG_LEVEL: oneOf(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], { default: 'info' })
 })
 
@@ -37,6 +43,11 @@ export interface AgentConfig {
   /** The operator's own attributes of this machine, for query groups. */
   attributes: Record<string, string>
   logLevel: string
+  /** Where the log goes; standard output where it is absent. */
+  logFile?: { path: string; maxBytes: number; keep: number } | undefined
+  /** The fleet's gateway, for the self-test, and its certificate authority. */
+  fleetUrl?: string | undefined
+  fleetCa?: Buffer | undefined
 }
 
 const check = compile(Config, { coerce: true })
@@ -73,7 +84,12 @@ function toConfig(config: Static<typeof Config>): AgentConfig {
     programTimeoutMs: config.PROGRAM_TIMEOUT * 1000,
     concurrency: config.CONCURRENCY,
     attributes: config.ATTRIBUTES,
-    logLevel: config.LOG_LEVEL
+    logLevel: config.LOG_LEVEL,
+    logFile: config.LOG_FILE
+      ? { path: resolve(config.LOG_FILE), maxBytes: config.LOG_MAX_BYTES, keep: config.LOG_KEEP }
+      : undefined,
+    fleetUrl: config.FLEET_URL,
+    fleetCa: config.FLEET_CA_FILE ? readFileSync(config.FLEET_CA_FILE) : undefined
   }
 }
 
@@ -86,6 +102,8 @@ function toList(name: string, value: unknown): unknown {
 
 function absolute(name: string, path: string): string {
   if (!isAbsolute(path)) throw new AppError('invalid_input', `${name} must hold absolute paths, not ${path}`)
+  const reason = process.platform === 'win32' ? oddWindowsRoot(path) : undefined
+  if (reason) throw new AppError('invalid_input', `${name}: ${path} ${reason}`)
   return resolve(path)
 }
 

@@ -1,8 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { downFilter } from '@fleetgate/contracts/fleet'
-import { connect, type IPublishPacket, type MqttClient } from 'mqtt'
+import { connect, type IClientOptions, type IPublishPacket, type ISubscriptionGrant, type MqttClient } from 'mqtt'
+import { writeToStream } from 'mqtt-packet'
 import type { AgentConfig } from './config.js'
 import type { Log } from './log.js'
+import { createTidy } from './tidy.js'
 
 /** What the agent needs of MQTT. */
 export interface Connection {
@@ -28,6 +30,31 @@ export interface ConnectionOptions {
 
 const ackTimeoutMs = 60_000
 
+// A buffer made ahead for each number from 0 to 65535 is 6 MB of memory: much for one client that says little.
+Object.assign(writeToStream, { cacheNumbers: false })
+
+/** How this machine connects. */
+export function connectOptions(mqtt: AgentConfig['mqtt'], clientId: string): IClientOptions {
+  return {
+    clientId,
+    username: mqtt.username,
+    password: mqtt.password,
+    ca: mqtt.ca,
+    clean: true,
+    keepalive: 30,
+    connectTimeout: 15_000,
+    reconnectPeriod: 0,
+    protocolVersion: 4,
+    queueQoSZero: false,
+    resubscribe: false
+  } as IClientOptions
+}
+
+/** Whether the broker has refused a subscription. */
+export function isRefused(grants: ISubscriptionGrant[]): boolean {
+  return grants.some((grant) => grant.qos === 128)
+}
+
 /**
  * A chain of single connections, each with a client of its own: nothing is queued or sent again behind the agent's
  * back, the journal alone says what is still to be sent.
@@ -36,6 +63,7 @@ export function createConnection({ mqtt, clientId, log }: ConnectionOptions): Co
   const onConnect: (() => void)[] = []
   const onMessage: ((topic: string, payload: Buffer) => Promise<void>)[] = []
   const waiting = new Set<(error: Error) => void>()
+  const moved = createTidy()
   let client: MqttClient | undefined
   let isUp = false
   let isClosed = false
@@ -43,19 +71,7 @@ export function createConnection({ mqtt, clientId, log }: ConnectionOptions): Co
   let timer: NodeJS.Timeout | undefined
 
   function open(): void {
-    const current = connect(mqtt.url, {
-      clientId,
-      username: mqtt.username,
-      password: mqtt.password,
-      ca: mqtt.ca,
-      clean: true,
-      keepalive: 30,
-      connectTimeout: 15_000,
-      reconnectPeriod: 0,
-      protocolVersion: 4,
-      queueQoSZero: false,
-      resubscribe: false
-    } as Parameters<typeof connect>[1])
+    const current = connect(mqtt.url, connectOptions(mqtt, clientId))
     client = current
     current.handleMessage = (packet, done) => void handle(packet).then(() => done())
     current.on('connect', () => void welcome(current))
@@ -65,6 +81,7 @@ export function createConnection({ mqtt, clientId, log }: ConnectionOptions): Co
 
   async function handle(packet: IPublishPacket): Promise<void> {
     const payload = typeof packet.payload === 'string' ? Buffer.from(packet.payload) : packet.payload
+    moved(payload.length)
     try {
       for (const listener of onMessage) await listener(packet.topic, payload)
     } catch (error) {
@@ -75,7 +92,7 @@ export function createConnection({ mqtt, clientId, log }: ConnectionOptions): Co
   async function welcome(current: MqttClient): Promise<void> {
     try {
       const grants = await current.subscribeAsync(downFilter(clientId), { qos: 1 })
-      if (grants.some((grant) => grant.qos === 128)) throw new Error('the broker refused the subscription')
+      if (isRefused(grants)) throw new Error('the broker refused the subscription')
     } catch (error) {
       log.warn({ err: error, clientId }, 'subscription failed')
       return retire(current)
@@ -104,6 +121,7 @@ export function createConnection({ mqtt, clientId, log }: ConnectionOptions): Co
   function publish(topic: string, payload: string | Buffer): Promise<void> {
     const current = client
     if (!current || !isUp) return Promise.reject(new Error('not connected'))
+    moved(payload.length)
     return new Promise((resolve, reject) => {
       const silent = setTimeout(() => {
         log.warn({ topic }, 'the broker does not acknowledge; connecting anew')

@@ -1,6 +1,6 @@
 import { readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { isRunning, markOf, type ProcessMark } from './runs/processes.js'
+import { isRunning, markOf, type ProcessMark } from './platform/processes.js'
 
 /** Two agents on one state folder would run everything twice. Answers the release. */
 export async function lockFolder(folder: string): Promise<() => Promise<void>> {
@@ -12,10 +12,16 @@ export async function lockFolder(folder: string): Promise<() => Promise<void>> {
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
     }
-    const holder = await readHolder(path)
-    if (holder && (await isRunning(holder))) throw new Error(`${folder} is in use by the agent with pid ${holder.pid}`)
+    const holder = await holderOf(folder)
+    if (holder) throw new Error(`${folder} is in use by the agent with pid ${holder.pid}`)
     await rm(path, { force: true })
   }
+}
+
+/** The agent that runs on this state folder now. */
+export async function holderOf(folder: string): Promise<ProcessMark | undefined> {
+  const holder = await readHolder(join(folder, 'agent.lock'))
+  return holder && (await isRunning(holder)) ? holder : undefined
 }
 
 async function readHolder(path: string): Promise<ProcessMark | undefined> {

@@ -4,10 +4,5 @@ import { setFlagsFromString } from 'node:v8'
 // optimizing compiler) 10 more: its work is disk, network and native hashing, which are as fast without.
 for (const flag of ['--max-semi-space-size=1', '--optimize-for-size', '--no-opt']) setFlagsFromString(flag)
 
-try {
-  const { start } = await import('./start.js')
-  await start()
-} catch (error) {
-  console.error(`The agent cannot start: ${error instanceof Error ? error.message : String(error)}`)
-  process.exit(1)
-}
+const { runCommand } = await import('./cli.js')
+await runCommand(process.argv.slice(2))

@@ -1,6 +1,8 @@
-import { constants, type Stats } from 'node:fs'
+import type { Stats } from 'node:fs'
 import { type FileHandle, lstat, mkdir, open, realpath } from 'node:fs/promises'
 import { isAbsolute, join, normalize, sep } from 'node:path'
+import { asFile, hasExactFolders, type OpenFolder, openFolder, refuseOther } from './platform/folders.js'
+import { isWithinOnWindows, oddWindowsPath } from './platform/windowsPaths.js'
 
 /** A path that a step may not use, with the reason to report. */
 export class PathError extends Error {
@@ -50,12 +52,12 @@ export interface OpenOptions {
 }
 
 const maxLinks = 20
-const asFolder = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW
-/** O_NONBLOCK: opening a FIFO must not hang. */
-const asFile = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
 
-/** `roots` must be existing folders; relative paths are below the first. */
-export async function createPaths(roots: string[]): Promise<Paths> {
+/**
+ * `roots` must be existing folders; relative paths are below the first. `isExact`: folders are walked from one opened folder to
+ * the next, and not by their paths.
+ */
+export async function createPaths(roots: string[], isExact = hasExactFolders): Promise<Paths> {
   const trueRoots = await Promise.all(roots.map((root) => realpath(root)))
   const first = trueRoots[0]
   if (first === undefined) throw new Error('at least one root is needed')
@@ -75,7 +77,7 @@ export async function createPaths(roots: string[]): Promise<Paths> {
   async function openPlace(path: string, options: OpenOptions): Promise<Place> {
     let target = strip(locate(path))
     for (let links = 0; links < maxLinks; links += 1) {
-      const found = await walk(rootOf(target), target, options)
+      const found = await walk(rootOf(target), target, { ...options, isExact })
       if (typeof found !== 'string') return found
       target = await follow(found, path)
     }
@@ -107,9 +109,14 @@ export async function createPaths(roots: string[]): Promise<Paths> {
       if (!facts) throw new PathError(`${place.path} does not exist`, true)
       if (!facts.isFile()) throw new PathError(`${place.path} is not a regular file`)
       const handle = await open(place.at(place.name), asFile)
-      if ((await handle.stat()).isFile()) return handle
-      await handle.close()
-      throw new PathError(`${place.path} is not a regular file`)
+      try {
+        if (!isExact) await refuseOther(place.path)
+        if ((await handle.stat()).isFile()) return handle
+        throw new PathError(`${place.path} is not a regular file`)
+      } catch (error) {
+        await handle.close()
+        throw error
+      }
     }
   }
 }
@@ -121,25 +128,25 @@ export async function createPaths(roots: string[]): Promise<Paths> {
 async function walk(
   root: string,
   target: string,
-  { create = false, ofLink = false }: OpenOptions
+  { create = false, ofLink = false, isExact }: OpenOptions & { isExact: boolean }
 ): Promise<Place | string> {
   const segments = target === root ? [] : target.slice(root === sep ? 1 : root.length + 1).split(sep)
   const name = segments.pop() ?? '.'
   let folderPath = root
-  let folder = await open(root, asFolder)
+  let folder = await openFolder(root, root, isExact)
   try {
     for (const [index, segment] of segments.entries()) {
       const path = join(folderPath, segment)
-      const facts = await factsOf(at(folder, folderPath, segment))
+      const facts = await factsOf(folder.at(segment))
       if (facts?.isSymbolicLink()) return finish(folder, `${path}\0${[...segments.slice(index + 1), name].join(sep)}`)
       if (facts && !facts.isDirectory()) throw new PathError(`${path} is not a folder`)
-      if (!facts) await makeFolder(at(folder, folderPath, segment), path, create)
-      const next = await open(at(folder, folderPath, segment), asFolder)
+      if (!facts) await makeFolder(folder.at(segment), path, create)
+      const next = await openFolder(folder.at(segment), path, isExact)
       await folder.close()
       folder = next
       folderPath = path
     }
-    const last = await factsOf(at(folder, folderPath, name))
+    const last = await factsOf(folder.at(name))
     if (last?.isSymbolicLink() && !ofLink) return finish(folder, `${join(folderPath, name)}\0`)
   } catch (error) {
     await folder.close()
@@ -148,7 +155,7 @@ async function walk(
   return toPlace(folder, folderPath, name)
 }
 
-async function finish(folder: FileHandle, link: string): Promise<string> {
+async function finish(folder: OpenFolder, link: string): Promise<string> {
   await folder.close()
   return link
 }
@@ -160,25 +167,20 @@ async function makeFolder(at: string, path: string, create: boolean): Promise<vo
   })
 }
 
-function toPlace(folder: FileHandle, folderPath: string, name: string): Place {
+function toPlace(folder: OpenFolder, folderPath: string, name: string): Place {
   return {
     path: name === '.' ? folderPath : join(folderPath, name),
     name,
     folderPath,
-    at: (other) => at(folder, folderPath, other),
+    at: folder.at,
     stat: async () => {
-      const facts = await factsOf(at(folder, folderPath, name))
+      const facts = await factsOf(folder.at(name))
       if (facts?.isSymbolicLink()) throw new PathError(`${join(folderPath, name)} has become a symbolic link`)
       return facts
     },
-    syncFolder: () => folder.sync(),
-    close: () => folder.close()
+    syncFolder: folder.sync,
+    close: folder.close
   }
-}
-
-/** What openat() would do: on Linux a name relative to an opened folder, whatever happens to its path meanwhile. */
-function at(folder: FileHandle, folderPath: string, name: string): string {
-  return process.platform === 'linux' ? `/proc/self/fd/${folder.fd}/${name}` : join(folderPath, name)
 }
 
 async function factsOf(path: string): Promise<Stats | undefined> {
@@ -190,6 +192,7 @@ async function factsOf(path: string): Promise<Stats | undefined> {
 }
 
 function isWithin(root: string, path: string): boolean {
+  if (process.platform === 'win32') return isWithinOnWindows(root, path)
   return path === root || path.startsWith(root.endsWith(sep) ? root : root + sep)
 }
 
@@ -202,7 +205,10 @@ export function refuseOddPath(path: string): void {
   if (Buffer.byteLength(path) > 4096) throw new PathError('the path is longer than 4096 bytes')
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
   if (/[\u0000-\u001f\u007f]/.test(path)) throw new PathError('the path holds control characters')
-  if (/^[A-Za-z]:/.test(path) || path.includes('\\')) {
+  if (process.platform === 'win32') {
+    const reason = oddWindowsPath(path)
+    if (reason) throw new PathError(`${path} ${reason}`)
+  } else if (/^[A-Za-z]:/.test(path) || path.includes('\\')) {
     throw new PathError(`${path} is a Windows path, but this machine runs ${process.platform}`)
   }
   if (path.split('/').includes('..')) throw new PathError(`${path} holds '..'`)

@@ -2,11 +2,13 @@ import { pino } from 'pino'
 import { startAgent } from './agent.js'
 import { loadConfig } from './config.js'
 import { createConnection } from './connection.js'
+import { openLogFile } from './logFile.js'
 
 /** Reads the configuration and runs the agent until a signal ends it. */
-export async function start(): Promise<void> {
-  const config = loadConfig(process.env, process.argv[2] ?? process.env.CONFIG_FILE)
-  const log = pino({ name: 'agent', level: config.logLevel })
+export async function start(file: string | undefined): Promise<void> {
+  const config = loadConfig(process.env, file)
+  const destination = config.logFile ? openLogFile(config.logFile) : process.stdout
+  const log = pino({ name: 'agent', level: config.logLevel }, destination)
   const connection = createConnection({ mqtt: config.mqtt, clientId: config.clientId, log })
   const agent = await startAgent({ config, connection, now: Date.now, log })
   const { clientId, role, roots, programs } = config

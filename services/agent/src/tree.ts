@@ -1,7 +1,7 @@
-import { constants } from 'node:fs'
-import { type FileHandle, open, readdir } from 'node:fs/promises'
+import { readdir } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { PathError, type Paths, type Place, refuseOddPath } from './paths.js'
+import { type OpenFolder, openFolder } from './platform/folders.js'
 
 /** What a step's path names: one file, a folder with all below it, or the files of a folder that fit a pattern. */
 export interface Found {
@@ -21,7 +21,6 @@ export interface Found {
 /** What a manifest may hold; more is better packed into an archive. */
 export const maxFiles = 10_000
 const maxDepth = 64
-const asFolder = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW
 
 /** Finds what is there now. Throws PathError, with `isMissing` where nothing is. */
 export async function findFiles(paths: Paths, path: string, ignoreHidden: boolean): Promise<Found> {
@@ -78,13 +77,12 @@ interface Walk {
 /** Opens each folder relative to the one before, so that none can be swapped for a link on the way. */
 async function readTree(place: Place, { kind, ignoreHidden, depth }: Walk): Promise<Found> {
   const found = nothingAt(kind, place.path)
-  await visit(await openFolder(place.at(place.name), place.path), '', 1)
+  await visit(await openForReading(place.at(place.name), place.path), '', 1)
   return found
 
-  async function visit(folder: FileHandle, below: string, level: number): Promise<void> {
+  async function visit(folder: OpenFolder, below: string, level: number): Promise<void> {
     try {
-      const at = process.platform === 'linux' ? `/proc/self/fd/${folder.fd}` : join(place.path, below)
-      const entries = await readdir(at, { withFileTypes: true })
+      const entries = await readdir(folder.at('.'), { withFileTypes: true })
       entries.sort((a, b) => (a.name < b.name ? -1 : 1))
       for (const entry of entries) {
         const name = below === '' ? entry.name : `${below}/${entry.name}`
@@ -94,7 +92,7 @@ async function readTree(place: Place, { kind, ignoreHidden, depth }: Walk): Prom
         else if (!entry.isDirectory()) found.odd.push(name)
         else if (level < depth) {
           found.folders.push(name)
-          await visit(await openFolder(join(at, entry.name), name), name, level + 1)
+          await visit(await openForReading(folder.at(entry.name), join(place.path, name)), name, level + 1)
         } else if (kind === 'folder') throw new PathError(`${place.path} is nested deeper than ${maxDepth} folders`)
         if (found.files.length > maxFiles) throw new PathError(`${place.path} holds more than ${maxFiles} files`)
       }
@@ -104,8 +102,8 @@ async function readTree(place: Place, { kind, ignoreHidden, depth }: Walk): Prom
   }
 }
 
-async function openFolder(at: string, path: string): Promise<FileHandle> {
-  return open(at, asFolder).catch((error: NodeJS.ErrnoException) => {
+async function openForReading(at: string, path: string): Promise<OpenFolder> {
+  return openFolder(at, path).catch((error: NodeJS.ErrnoException) => {
     throw new PathError(`folder ${path} cannot be read: ${error.code}`)
   })
 }

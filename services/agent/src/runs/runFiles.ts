@@ -1,6 +1,6 @@
 import { link, open, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { markOf, type ProcessMark } from './processes.js'
+import { markOf, type ProcessMark } from '../platform/processes.js'
 
 /** What the runner is told to start. */
 export interface RunOrder {
@@ -64,7 +64,9 @@ export async function claim(folder: string, isVoid: boolean): Promise<boolean> {
   }
 }
 
+/** Makes durable what was made or renamed in a folder; Windows knows no such thing. */
 export async function syncPath(path: string): Promise<void> {
+  if (process.platform === 'win32') return
   const handle = await open(path, 'r')
   try {
     await handle.sync()

@@ -2,8 +2,8 @@ import { spawn } from 'node:child_process'
 import { mkdir, open, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { fileURLToPath } from 'node:url'
-import { isRunning } from './processes.js'
+import { isRunning } from '../platform/processes.js'
+import { mainFile } from '../self.js'
 import {
   claim,
   outputFile,
@@ -36,7 +36,6 @@ export interface Runner {
 }
 
 const pollMs = 100
-const runnerMain = fileURLToPath(new URL('./runnerMain.js', import.meta.url))
 
 /** What a program gets to see of the agent's environment: nothing that could hold a secret. */
 const passedVariables = ['PATH', 'HOME', 'USER', 'LOGNAME', 'SHELL', 'LANG', 'LC_ALL', 'TZ', 'TMPDIR']
@@ -50,10 +49,10 @@ export function createRunner(root: string): Runner {
     await mkdir(path, { recursive: true, mode: 0o700 })
     await syncPath(root)
     await writeOrder(path, order)
-    const runner = spawn(process.execPath, ['--max-old-space-size=32', runnerMain, path], {
+    const runner = spawn(process.execPath, ['--max-old-space-size=32', mainFile, 'runner', path], {
       detached: true,
       stdio: 'ignore',
-      cwd: dirname(runnerMain),
+      cwd: dirname(mainFile),
       env: environment()
     })
     const life = { isAlive: true }

@@ -39,7 +39,8 @@ export function nameOf(path: string): string {
 
 /** join() would resolve `..` before anybody could refuse it. */
 function refuseDots(path: string): string {
-  if (path === '' || path.split('/').includes('..')) throw new PathError(`'${path}' is no file name for this machine`)
+  if (path === '' || path.split(/[\\/]/).includes('..'))
+    throw new PathError(`'${path}' is no file name for this machine`)
   return path
 }
 

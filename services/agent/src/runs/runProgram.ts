@@ -1,9 +1,7 @@
-// Runs one program and writes down what became of it. It is a process of its own, in its own session, so that the
-// program and its result outlive the agent. Arguments: the run folder.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { type FileHandle, open } from 'node:fs/promises'
 import { join } from 'node:path'
-import { markOf } from './processes.js'
+import { markOf } from '../platform/processes.js'
 import { claim, outputFile, type RunExit, type RunOrder, readOrder, writeExit, writeProgram } from './runFiles.js'
 
 /** Between asking a program to end and ending it. */
@@ -11,7 +9,11 @@ const graceMs = 5000
 /** Only the end of the output is ever reported; a program that writes for ever must not fill the disk. */
 const outputLimit = 16 * 1024 * 1024
 
-async function main(folder: string): Promise<void> {
+/**
+ * Runs the one program of a run folder and writes down what became of it. Called in a process of its own, in its own
+ * session, so that the program and its result outlive the agent.
+ */
+export async function runProgram(folder: string): Promise<void> {
   const wish = listenForCancel()
   const order = await readOrder(folder)
   if (!order || !(await claim(folder, false))) return
@@ -61,7 +63,9 @@ function endGroup(child: ChildProcess): void {
 
 function signalGroup(child: ChildProcess, signal: NodeJS.Signals): void {
   try {
-    if (child.pid !== undefined) process.kill(-child.pid, signal)
+    // Windows knows neither process groups nor signals: there the program itself is ended at once.
+    if (process.platform === 'win32') child.kill(signal)
+    else if (child.pid !== undefined) process.kill(-child.pid, signal)
   } catch {
     // It has ended by itself meanwhile.
   }
@@ -71,6 +75,3 @@ async function cutOutput(output: FileHandle): Promise<void> {
   const { size } = await output.stat()
   if (size > outputLimit) await output.truncate(0)
 }
-
-await main(process.argv[2] ?? '')
-process.exit(0)

@@ -1,0 +1,289 @@
+import { execFile, execFileSync } from 'node:child_process'
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync
+} from 'node:fs'
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { until } from '@fleetgate/testkit'
+import t, { type Test } from 'tap'
+import { openLogFile } from '../src/logFile.js'
+import { createTidy } from '../src/tidy.js'
+
+t.setTimeout(240_000)
+
+const main = fileURLToPath(new URL('../src/main.js', import.meta.url))
+const deploy = fileURLToPath(new URL('../../../../deploy/agent', import.meta.url))
+
+function folderFor(t: Test): string {
+  const folder = mkdtempSync(join(tmpdir(), 'product-'))
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  return folder
+}
+
+interface Ended {
+  code: number
+  out: string
+  err: string
+}
+
+function call(args: string[], env: NodeJS.ProcessEnv = {}): Promise<Ended> {
+  return new Promise((resolve) => {
+    const options = { env: { PATH: process.env.PATH, ...env } }
+    execFile(process.execPath, [main, ...args], options, (error, out, err) => {
+      resolve({ code: error ? Number(error.code ?? 1) : 0, out, err })
+    })
+  })
+}
+
+t.test('commands and options are told from each other', async (t) => {
+  t.match(await call(['version']), { code: 0, out: /^\d+\.\d+\.\d+\n$/ })
+  t.match(await call(['--help']), { code: 0, out: /enrol --url/ })
+  t.match(await call(['dance']), { code: 2, err: /there is no command dance/ })
+  t.match(await call(['check', '--loud']), { code: 2, err: /--loud/ })
+  t.match(await call(['enrol', '--url', 'ftp://x', '--token', 'x', '--config', '/nowhere/x']), {
+    code: 1,
+    err: /--url/
+  })
+  t.match(await call(['run'], { ROOTS: '/tmp' }), { code: 1, err: /STATE_DIR is required/ })
+  t.match(await call([]), { code: 1, err: /STATE_DIR is required/ }, 'to run is what is done where nothing is said')
+  const file = join(folderFor(t), 'agent.json')
+  writeFileSync(file, '{"STATE_DIR": "/x", "ROOTS": ["relative"]}')
+  t.match(await call([file]), { code: 1, err: /ROOTS must hold absolute paths/ }, 'a file is the configuration')
+})
+
+t.test('the self-test names what is wrong', async (t) => {
+  const base = folderFor(t)
+  const [root, program] = [join(base, 'root'), join(base, 'root/tool')]
+  mkdirSync(root)
+  writeFileSync(program, '#!/bin/sh\n', { mode: 0o644 })
+  const env = { MQTT_URL: 'mqtts://127.0.0.1:9', STATE_DIR: join(base, 'state'), ROOTS: root, PROGRAMS: program }
+  const look = async (more: NodeJS.ProcessEnv) => {
+    const { out, code } = await call(['check', '--json'], { ...env, ...more })
+    const { ok, checks } = JSON.parse(out)
+    t.equal(code, ok ? 0 : 1)
+    return Object.fromEntries(checks.map(({ name, ...rest }: { name: string }) => [name, rest]))
+  }
+  const first = await look({})
+  t.match(first, {
+    config: { status: 'ok' },
+    state: { status: 'ok', detail: /will be made/ },
+    root: { status: 'ok' },
+    program: { status: 'failed', detail: /not executable/ },
+    dns: { status: 'ok' },
+    tcp: { status: 'failed', detail: /ECONNREFUSED/ },
+    tls: { status: 'failed' },
+    mqtt: { status: 'failed' },
+    clock: { status: 'skipped' }
+  })
+  t.notOk(existsSync(join(base, 'state')), 'a look makes nothing')
+  t.strictSame(readdirSync(root), ['tool'], 'and leaves nothing')
+  chmodSync(program, 0o755)
+  t.match(await look({ STATE_DIR: join(root, 'state') }), {
+    program: { status: 'ok' },
+    nesting: { status: 'failed', detail: /must not lie within each other/ }
+  })
+  t.match(await look({ ROOTS: join(base, 'none'), PROGRAMS: join(base, 'no') }), {
+    root: { status: 'failed', detail: /does not exist/ },
+    program: { status: 'failed', detail: /does not exist/ }
+  })
+  t.match(await look({ CLIENT_ID: 'a/b' }), { config: { status: 'failed', detail: /CLIENT_ID/ } })
+})
+
+interface Fleet {
+  url: string
+  asked: unknown[]
+  answers: [status: number, body: object, headers?: Record<string, string>][]
+}
+
+/** Answers as the fleet does, whatever is next in `answers`, the last one for ever. */
+async function startFleet(t: Test): Promise<Fleet> {
+  const fleet: Fleet = { url: '', asked: [], answers: [] }
+  const answer = async (request: IncomingMessage, response: ServerResponse) => {
+    const parts: Buffer[] = []
+    for await (const part of request) parts.push(part)
+    fleet.asked.push([request.method, request.url, JSON.parse(Buffer.concat(parts).toString())])
+    const next = fleet.answers.length > 1 ? fleet.answers.shift() : fleet.answers[0]
+    const [status, body, headers = {}] = next ?? [500, {}]
+    response.writeHead(status, headers).end(JSON.stringify(body))
+  }
+  const server = createServer((request, response) => void answer(request, response))
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  t.teardown(() => server.close())
+  fleet.url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  return fleet
+}
+
+const admission = {
+  mqttUrl: 'mqtts://broker:8883',
+  username: 'm-till',
+  password: 'secret',
+  clientId: 'till',
+  role: 'SERVER',
+  caPem: 'PEM'
+}
+
+t.test('to enrol is safe to repeat and keeps what its operator wrote', async (t) => {
+  const base = folderFor(t)
+  const config = join(base, 'etc/agent.json')
+  const fleet = await startFleet(t)
+  fleet.answers = [
+    [429, { message: 'too many' }, { 'retry-after': '1' }],
+    [503, {}],
+    [200, admission]
+  ]
+  const args = ['enrol', '--url', `${fleet.url}/some/path`, '--token', 'T', '--config', config, '--client-id', 'till']
+  const first = await call([...args, '--root', '/srv/a', '--root', '/srv/b'])
+  t.match(first, { code: 0, out: /till is enrolled as SERVER/, err: /too many.*asking again/ })
+  t.equal(fleet.asked.length, 3)
+  t.strictSame(fleet.asked[0], ['POST', '/v1/clients/enrol', { token: 'T', clientId: 'till' }])
+  const written = JSON.parse(readFileSync(config, 'utf8'))
+  t.strictSame(written, {
+    FLEET_URL: fleet.url,
+    MQTT_URL: 'mqtts://broker:8883',
+    MQTT_USERNAME: 'm-till',
+    MQTT_PASSWORD: 'secret',
+    CLIENT_ID: 'till',
+    ROLE: 'SERVER',
+    MQTT_CA_FILE: join(base, 'etc/broker-ca.pem'),
+    STATE_DIR: '/var/lib/fleetgate',
+    ROOTS: ['/srv/a', '/srv/b']
+  })
+  t.equal(statSync(config).mode & 0o777, 0o600)
+  t.equal(readFileSync(join(base, 'etc/broker-ca.pem'), 'utf8'), 'PEM')
+  writeFileSync(config, JSON.stringify({ ...written, CONCURRENCY: 4, STATE_DIR: '/data' }))
+  const tokenFile = join(base, 'token')
+  writeFileSync(tokenFile, 'T2\n')
+  t.match(await call(['enrol', '--config', config, '--token-file', tokenFile]), { code: 0 })
+  t.match(fleet.asked.at(-1), ['POST', '/v1/clients/enrol', { token: 'T2', clientId: 'till' }])
+  t.match(JSON.parse(readFileSync(config, 'utf8')), { CONCURRENCY: 4, STATE_DIR: '/data', ROOTS: ['/srv/a', '/srv/b'] })
+})
+
+t.test('where the fleet refuses nothing is written', async (t) => {
+  const base = folderFor(t)
+  const fleet = await startFleet(t)
+  const config = join(base, 'agent.json')
+  const enrol = (more: string[] = []) =>
+    call(['enrol', '--url', fleet.url, '--token', 'T', '--config', config, ...more])
+  fleet.answers = [[403, { code: 'FORBIDDEN', message: 'this token does not let a machine in' }]]
+  t.match(await enrol(), { code: 1, err: /HTTP 403\): this token does not let a machine in/ })
+  fleet.answers = [[200, { ...admission, role: 'KING' }]]
+  t.match(await enrol(), { code: 1, err: /role must be one of/ })
+  fleet.answers = [[503, {}]]
+  t.match(await enrol(['--wait', '0']), { code: 1, err: /HTTP 503/ })
+  t.strictSame(readdirSync(base), [])
+  writeFileSync(config, 'no json')
+  t.match(await enrol(), { code: 1, err: /holds no JSON object/ })
+  t.equal(readFileSync(config, 'utf8'), 'no json')
+})
+
+t.test('a log file turns over by itself and loses nothing', (t) => {
+  const base = folderFor(t)
+  const path = join(base, 'agent.log')
+  const log = openLogFile({ path, maxBytes: 1000, keep: 3 })
+  const lines = Array.from({ length: 60 }, (_, i) => `${String(i).padStart(3, '0')} ${'x'.repeat(40)}\n`)
+  for (const line of lines) log.write(line)
+  t.strictSame(readdirSync(base).sort(), ['agent.log', 'agent.log.1', 'agent.log.2'])
+  const all = ['agent.log.2', 'agent.log.1', 'agent.log'].map((name) => readFileSync(join(base, name), 'utf8'))
+  t.equal(all.join(''), lines.join(''), 'each line once, in order')
+  for (const text of all) t.ok(text.length <= 1000)
+  log.close()
+  const again = openLogFile({ path, maxBytes: 1000, keep: 3 })
+  for (const line of lines) again.write(line)
+  again.close()
+  t.strictSame(readdirSync(base).sort(), ['agent.log', 'agent.log.1', 'agent.log.2', 'agent.log.3'], 'three are kept')
+  t.match(readFileSync(path, 'utf8'), /\n059 x+\n$/)
+  t.equal(statSync(path).mode & 0o777, 0o600)
+  const none = openLogFile({ path: join(base, 'none'), maxBytes: 1000, keep: 0 })
+  for (const line of lines) none.write(line)
+  none.close()
+  t.notOk(existsSync(join(base, 'none.1')))
+  t.end()
+})
+
+t.test('a full disk costs log lines, not the agent', { skip: !existsSync('/dev/full') && 'no /dev/full here' }, (t) => {
+  const path = join(folderFor(t), 'agent.log')
+  symlinkSync('/dev/full', path)
+  const log = openLogFile({ path, maxBytes: 1000, keep: 1 })
+  log.write('a line\n')
+  log.write('a line\n')
+  log.close()
+  t.pass('nothing was thrown')
+  t.end()
+})
+
+t.test('garbage is collected once when a transfer is over', async (t) => {
+  let collected = 0
+  const moved = createTidy(() => {
+    collected += 1
+  })
+  moved(1000)
+  for (let i = 0; i < 40; i += 1) moved(256 * 1024)
+  await until(() => collected > 0 || pause(), { what: 'a collection' })
+  await pause()
+  t.equal(collected, 1)
+  t.doesNotThrow(() => createTidy()(1), 'the real collector is to be had')
+})
+
+const pause = () => new Promise<false>((resolve) => setTimeout(() => resolve(false), 100))
+
+t.test('the unit is one that systemd understands', (t) => {
+  const unit = join(deploy, 'fleetgate-agent.service')
+  const text = readFileSync(unit, 'utf8')
+  for (const line of ['KillMode=process', 'Restart=always', 'User=fleetgate']) t.ok(text.includes(`\n${line}\n`), line)
+  if (hasProgram('systemd-analyze'))
+    t.equal(execFileSync('systemd-analyze', ['verify', unit], { encoding: 'utf8' }), '')
+  t.end()
+})
+
+t.test('the installer says what it would do, and does it', (t) => {
+  const base = folderFor(t)
+  const bundle = join(base, 'bundle.mjs')
+  writeFileSync(bundle, '// the agent\n')
+  const script = join(deploy, 'install.sh')
+  const run = (...args: string[]) => execFileSync('sh', [script, '--bundle', bundle, ...args], { encoding: 'utf8' })
+  const destdir = join(base, 'image')
+  const said = run(
+    '--dry-run',
+    '--destdir',
+    destdir,
+    '--url',
+    'https://fleet',
+    '--token',
+    'SECRET',
+    '--root',
+    '/srv/a b'
+  )
+  t.match(said, /\+ mkdir -p .*srv\/a b/)
+  t.notMatch(said, /SECRET/, 'the token is shown to nobody')
+  t.notOk(existsSync(destdir), 'and nothing is done')
+  for (const round of ['first', 'again']) {
+    run('--destdir', destdir, '--user', 'tills', '--root', '/srv/a b')
+    t.equal(readFileSync(join(destdir, 'usr/local/lib/fleetgate/fleetgate-agent.mjs'), 'utf8'), '// the agent\n', round)
+    t.match(
+      readFileSync(join(destdir, 'etc/systemd/system/fleetgate-agent.service'), 'utf8'),
+      /\nUser=tills\nGroup=tills\n/
+    )
+    t.ok(statSync(join(destdir, 'srv/a b')).isDirectory())
+  }
+  for (const args of [['--nonsense', 'x'], ['--url'], ['--user', '-x; rm'], ['--bundle', join(base, 'none')]]) {
+    t.throws(() => execFileSync('sh', [script, '--destdir', destdir, ...args], { stdio: 'pipe' }), args.join(' '))
+  }
+  if (hasProgram('shellcheck')) t.equal(execFileSync('shellcheck', [script], { encoding: 'utf8' }), '')
+  t.end()
+})
+
+function hasProgram(name: string): boolean {
+  return (process.env.PATH ?? '').split(':').some((folder) => existsSync(join(folder, name)))
+}

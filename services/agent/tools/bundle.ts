@@ -1,0 +1,3 @@
+import { buildBundle } from './buildBundle.js'
+
+console.log(await buildBundle(process.argv[2]))
