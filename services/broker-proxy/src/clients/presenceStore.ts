@@ -20,7 +20,10 @@ export interface Presence {
 }
 
 export interface PresenceStore {
-  /** Answers the client ids whose rows belong to another tenant; these are not written. */
+  /**
+   * Answers the client ids whose rows belong to another tenant; these are not written. A row of an older connection than the
+   * one that stands is left out: `connectedAt` decides, and of one connection its end.
+   */
   write(rows: Presence[]): Promise<string[]>
   owners(clientIds: string[]): Promise<Map<string, Owner>>
   find(tenantId: string, clientId: string, node?: string): Promise<Presence | undefined>
@@ -117,27 +120,52 @@ export function createPresenceStore(store: Store): PresenceStore {
   }
 }
 
-/** The filter names the tenant, so an id of another tenant becomes an insert that its unique index refuses. */
-async function write(model: Model<Presence>, rows: Presence[]): Promise<string[]> {
+/**
+ * With several replicas rows of one client may arrive late: one of an older connection changes nothing, nor does the
+ * beginning of a connection whose end is known. The filter names the tenant too. What it does not match becomes an insert
+ * that the unique index refuses, and the row that stands tells why.
+ */
+async function write(model: Model<Presence>, rows: Presence[], isAgain = false): Promise<string[]> {
   const operations = rows.map((row) => {
     const { tenantId, clientId, disconnectedAt, reason, ...rest } = row
     const gone = disconnectedAt === undefined ? { $unset: { disconnectedAt: 1, reason: 1 } } : {}
     const set = disconnectedAt === undefined ? rest : { ...rest, disconnectedAt, reason }
-    return { updateOne: { filter: { clientId, tenantId }, update: { $set: set, ...gone }, upsert: true } }
+    return {
+      updateOne: { filter: { clientId, tenantId, $or: olderThan(row) }, update: { $set: set, ...gone }, upsert: true }
+    }
   })
   try {
     // The driver's own: casting ten thousand rows that we have made ourselves takes longer than writing them.
     await model.collection.bulkWrite(operations as never, { ordered: false })
     return []
   } catch (error) {
-    return refusedIds(error, rows)
+    return settleRefused(model, refusedRows(error, rows), isAgain)
   }
 }
 
-function refusedIds(error: unknown, rows: Presence[]): string[] {
+function olderThan({ connectedAt, online }: Presence): Record<string, unknown>[] {
+  const older = { connectedAt: { $lt: connectedAt } }
+  return [older, online ? { connectedAt, online: true } : { connectedAt }]
+}
+
+/** Ids of other tenants. A row that lost to a newer one of its own tenant is done; one that lost to the first is tried again. */
+async function settleRefused(model: Model<Presence>, refused: Presence[], isAgain: boolean): Promise<string[]> {
+  const clientIds = refused.map(({ clientId }) => clientId)
+  const found = await model
+    .find({ clientId: { $in: clientIds } })
+    .select('-_id clientId tenantId')
+    .lean<Presence[]>()
+  const owner = new Map(found.map(({ clientId, tenantId }) => [clientId, tenantId]))
+  const isOwn = ({ clientId, tenantId }: Presence) => owner.get(clientId) === tenantId
+  const own = refused.filter(isOwn)
+  const foreign = refused.filter((row) => !isOwn(row)).map(({ clientId }) => clientId)
+  return own.length === 0 || isAgain ? foreign : [...foreign, ...(await write(model, own, true))]
+}
+
+function refusedRows(error: unknown, rows: Presence[]): Presence[] {
   if (!(error instanceof mongo.MongoBulkWriteError)) throw error
   const errors = Array.isArray(error.writeErrors) ? error.writeErrors : [error.writeErrors]
   // A lost connection comes as such an error too, with no write to blame.
   if (errors.length === 0 || !errors.every(isDuplicateKey)) throw error
-  return errors.flatMap(({ index }) => rows[index]?.clientId ?? [])
+  return errors.flatMap(({ index }) => rows[index] ?? [])
 }
