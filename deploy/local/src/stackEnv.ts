@@ -85,7 +85,7 @@ function gatewayTargets(ports: Ports): NodeJS.ProcessEnv {
   return Object.fromEntries(behind.map((name) => [variableOf(name, 'URL'), urlOf(ports, name)]))
 }
 
-/** A folder of each service's own, for caches: what must last is in the documents and streams. */
+/** A folder of each service's own: caches, and the embedded broker's sessions, which must last. */
 function serviceFolder(dataDir: string, service: string): string {
   const folder = join(dataDir, 'services', service)
   mkdirSync(folder, { recursive: true, mode: 0o700 })

@@ -20,7 +20,11 @@ export const Config = Type.Object({
   MQTT_WHITELIST_AS_ROCKETMQ: Type.Boolean({ default: false }),
   /** Seconds after which the session of an absent client (clean = false) is forgotten. */
   MQTT_SESSION_EXPIRY_S: Type.Integer({ minimum: 1, default: 7200 }),
-  /** The local file cache lives here. */
+  /** Messages that wait for one session (clean = false), those on their way to it included; newer ones are dropped then. */
+  MQTT_SESSION_QUEUE: Type.Integer({ minimum: 1, maximum: 60_000, default: 1000 }),
+  /** Bytes of all waiting messages, each counted once; they are in memory too. */
+  MQTT_QUEUED_BYTES: Type.Integer({ minimum: 1_000_000, default: 512_000_000 }),
+  /** The local file cache lives here, and the embedded broker's sessions. */
   DATA_DIR: Type.String({ default: '.data/broker-proxy', minLength: 1 }),
   CACHE_BYTES: Type.Integer({ minimum: 1, default: 2_000_000_000 }),
   MAX_FILE_BYTES: Type.Integer({ minimum: 1, default: 10_000_000_000 }),

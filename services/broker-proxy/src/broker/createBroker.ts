@@ -1,3 +1,4 @@
+import { join } from 'node:path'
 import type { Log } from '@fleetgate/contracts'
 import type { Config } from '../config.js'
 import type { BrokerDriver } from './brokerDriver.js'
@@ -14,7 +15,12 @@ export function createBroker(config: Config, log: Log): BrokerDriver {
     host: config.MQTT_HOST,
     port: config.MQTT_PORT,
     maxPacketBytes: config.MQTT_MAX_PACKET_BYTES,
-    sessionExpiryMs: config.MQTT_SESSION_EXPIRY_S * 1000,
+    dir: join(config.DATA_DIR, 'sessions'),
+    sessions: {
+      queueLength: config.MQTT_SESSION_QUEUE,
+      queuedBytes: config.MQTT_QUEUED_BYTES,
+      expiryMs: config.MQTT_SESSION_EXPIRY_S * 1000
+    },
     log
   })
 }

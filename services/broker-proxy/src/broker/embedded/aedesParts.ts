@@ -27,6 +27,22 @@ export interface AedesClient extends Client {
   subscriptions: Record<string, { qos: number }>
   /** Packet ids of QoS 2 messages received and not released. */
   _inboundInflight: Set<number>
+  will: unknown
+  /** To a subscription of QoS 0, and of 1 or 2. */
+  deliver0: DeliverPacket
+  deliverQoS: DeliverPacket
+  /** Ours: QoS 2 packet ids that were stored with their message and not yet passed on. */
+  fresh?: Set<number>
+}
+
+export type DeliverPacket = (packet: QueuedPacket, done: () => void) => void
+
+/** A packet as aedes hands it round; broker id and counter are its identity there. */
+export interface QueuedPacket extends StoredPacket {
+  cmd: 'publish' | 'pubrel'
+  brokerId: string | undefined
+  brokerCounter: number
+  dup: boolean
 }
 
 export interface StoredPacket {
@@ -34,19 +50,42 @@ export interface StoredPacket {
   payload: Buffer
   qos: 0 | 1 | 2
   retain: boolean
-  messageId?: number
+  messageId?: number | undefined
+}
+
+interface ById {
+  id: string
 }
 
 export interface Persistence {
+  setup(broker: unknown): Promise<void>
   storeRetained(packet: StoredPacket): Promise<void>
+  createRetainedStream(filter: string): Readable
   createRetainedStreamCombi(filters: string[]): Readable
+  addSubscriptions(client: ById, subscriptions: { topic: string; qos: number; refused?: boolean }[]): Promise<void>
+  removeSubscriptions(client: ById, filters: string[]): Promise<void>
+  subscriptionsByClient(client: ById): Promise<{ topic: string; qos: number }[]>
+  subscriptionsByTopic(topic: string): Promise<never[]>
+  cleanSubscriptions(client: ById): Promise<void>
+  countOffline(): Promise<{ clientsCount: number; subsCount: number }>
   outgoingEnqueue(target: { clientId: string }, packet: StoredPacket): Promise<void>
   outgoingEnqueueCombi(targets: { clientId: string }[], packet: StoredPacket): Promise<void>
-  outgoingClearMessageId(client: { id: string }, packet: StoredPacket): Promise<StoredPacket | undefined>
-  outgoingStream(client: { id: string }): Readable
-  addSubscriptions(client: { id: string }, subscriptions: { topic: string; qos: number }[]): Promise<void>
-  removeSubscriptions(client: { id: string }, filters: string[]): Promise<void>
-  cleanSubscriptions(client: { id: string }): Promise<void>
+  outgoingUpdate(client: ById, packet: QueuedPacket): Promise<void>
+  outgoingClearMessageId(client: ById, packet: QueuedPacket): Promise<StoredPacket | undefined>
+  outgoingStream(client: ById): Readable
+  incomingStorePacket(client: ById, packet: StoredPacket): Promise<void>
+  incomingGetPacket(client: ById & { fresh?: Set<number> }, packet: StoredPacket): Promise<StoredPacket>
+  incomingDelPacket(client: ById, packet: StoredPacket): Promise<void>
+  cleanIncoming(client: ById): Promise<void>
+  putWill(
+    client: ById,
+    will: { topic: string; payload: Buffer | string; qos: 0 | 1 | 2; retain?: boolean }
+  ): Promise<void>
+  delWill(client: ById): Promise<void>
+  getWill(client: ById): Promise<undefined>
+  streamWill(): Readable
+  getClientList(topic: string): Readable
+  destroy(): Promise<void>
 }
 
 export interface Emitter {
@@ -55,7 +94,6 @@ export interface Emitter {
 }
 
 export interface AedesInside {
-  persistence: Persistence
   mq: Emitter
   clients: Record<string, Client>
   connectedClients: number

@@ -4,23 +4,38 @@ import type { Persistence } from './aedesParts.js'
 import type { Connection, Connections } from './connections.js'
 import { unmounted } from './hooks.js'
 import type { SessionBook } from './sessionBook.js'
+import { type KeptSessions, sessionOf } from './sessions/keptSessions.js'
 import type { SharedGroups } from './sharedGroups.js'
 
 const refused = 128
 
 /** Rules that also write down who comes and goes. */
-export function withBook(rules: BrokerRules, book: SessionBook, groups: () => SharedGroups): BrokerRules {
+export function withBook(
+  rules: BrokerRules,
+  { book, groups, kept }: { book: SessionBook; groups: () => SharedGroups; kept: () => KeptSessions }
+): BrokerRules {
   return {
     ...rules,
     onConnected(session) {
+      kept().connected(session)
       book.connected(session)
       rules.onConnected(session)
     },
     onDisconnected(session, reason) {
+      kept().disconnected(session)
       groups().leaveAll(session)
       book.disconnected(session, reason)
       rules.onDisconnected(session, reason)
     }
+  }
+}
+
+/** Enters the sessions of an earlier process. */
+export function restoreBook(book: SessionBook, kept: KeptSessions): void {
+  for (const { facts, filters } of kept.all()) {
+    const session = sessionOf(facts)
+    const own = [...filters].map(([mounted, qos]): [string, number] => [unmounted(session, mounted) ?? mounted, qos])
+    book.restored(session, facts.createdAt, own)
   }
 }
 

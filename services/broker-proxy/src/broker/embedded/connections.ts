@@ -1,12 +1,13 @@
 import type { BrokerRules, Session } from '../brokerDriver.js'
 import { matches } from '../topics.js'
-import type { AedesClient, AedesInside } from './aedesParts.js'
+import type { AedesClient, AedesInside, DeliverPacket } from './aedesParts.js'
 import type { WireMeter } from './wireMeter.js'
 
 export interface Connection {
   readonly client: AedesClient
   readonly session: Session
   readonly meter: WireMeter
+  readonly deliver: DeliverPacket
   /** Known to aedes under its id. */
   registered: boolean
   reason: string

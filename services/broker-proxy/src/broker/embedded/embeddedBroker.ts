@@ -1,17 +1,21 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import type { Log } from '@fleetgate/contracts'
 import { Aedes, type PublishPacket } from 'aedes'
-import type { BrokerDriver, BrokerRules, Message, Session } from '../brokerDriver.js'
+import type { BrokerDriver, BrokerRules, InboundMessage, Message, Session } from '../brokerDriver.js'
 import type { MaybeExtras } from '../brokerFacts.js'
-import { type AedesClient, insideOf } from './aedesParts.js'
-import { withBook } from './bookkeeping.js'
+import { type AedesClient, insideOf, type QueuedPacket } from './aedesParts.js'
+import { restoreBook, withBook } from './bookkeeping.js'
 import { createCaster } from './caster.js'
 import { type Connection, type Connections, createConnections, isReady, releaseHeld } from './connections.js'
+import { directId, shapeDeliveries } from './deliveries.js'
 import { type ConnectFacts, createHooks, mountPoint } from './hooks.js'
-import { type BrokerInside, openInside } from './openInside.js'
+import { publishLeftWills } from './leftWills.js'
+import { type BrokerInside, countQueued, openInside } from './openInside.js'
 import { guardPackets } from './packetGuard.js'
+import { createRetained } from './retained.js'
 import { createSessionBook } from './sessionBook.js'
-import type { SessionLimits } from './sessionLimits.js'
+import { createPersistence } from './sessions/aedesPersistence.js'
+import { type KeptLimits, type KeptSessions, openKeptSessions } from './sessions/keptSessions.js'
 import { meterWire } from './wireMeter.js'
 
 export interface EmbeddedBrokerOptions {
@@ -19,7 +23,9 @@ export interface EmbeddedBrokerOptions {
   /** 0 takes a free one. */
   port: number
   maxPacketBytes: number
-  sessionExpiryMs: number
+  /** Where kept sessions and retained messages lie. */
+  dir: string
+  sessions: KeptLimits
   log: Log
 }
 
@@ -44,6 +50,7 @@ export function createEmbeddedBroker(options: EmbeddedBrokerOptions): EmbeddedBr
   const sockets = new Set<Socket>()
   let connections: Connections | undefined
   let inner: BrokerInside | undefined
+  let kept: KeptSessions | undefined
   let broker: Aedes | undefined
   let server: Server | undefined
   let sent = 0
@@ -65,23 +72,47 @@ export function createEmbeddedBroker(options: EmbeddedBrokerOptions): EmbeddedBr
     socket.once('close', () => sockets.delete(socket))
     const client = broker.handle(socket) as AedesClient
     const guard = guardPackets(client, options.maxPacketBytes)
-    facts.set(client, { clientId: '', keepalive: 0, clean: true, guard, meter: meterWire(client) })
+    const deliver = shapeDeliveries(client)
+    facts.set(client, { clientId: '', keepalive: 0, clean: true, guard, meter: meterWire(client), deliver })
   }
 
   function publish(connection: Connection, message: Message): Promise<boolean> {
-    // A sender id of our own: aedes drops, as a duplicate, what overtakes a message of the same sender.
-    const packet = {
+    // Past the kept session's queue: who sends to one connection asks again when there is another.
+    const packet: QueuedPacket = {
       cmd: 'publish',
       ...message,
       topic: mountPoint(connection.session) + message.topic,
       dup: false,
       retain: false,
-      brokerId: 'direct',
+      brokerId: directId,
       brokerCounter: ++sent
-    } as PublishPacket
+    }
+    const { client } = connection
     return new Promise((resolve) => {
-      connection.client.publish(packet, (error) => resolve(!error && !connection.ended))
+      const done = () => resolve(!connection.ended)
+      if (packet.qos === 0) client.deliver0(packet, done)
+      else client.deliverQoS(packet, done)
     })
+  }
+
+  /** Kept for absent clients first, as what clients publish. */
+  async function publishMounted(message: InboundMessage): Promise<void> {
+    await keptOf().accept(message)
+    await new Promise<void>((resolve, reject) => {
+      if (!broker) return reject(new Error('the broker is not open'))
+      const packet = { cmd: 'publish', ...message, dup: false } as PublishPacket
+      broker.publish(packet, (error) => (error ? reject(error) : resolve()))
+    })
+  }
+
+  function keptOf(): KeptSessions {
+    if (!kept) throw new Error('the broker is not open')
+    return kept
+  }
+
+  function openConnection(clientId: string): Session | undefined {
+    const connection = connections?.current(clientId)
+    return connection && !connection.client.closed ? connection.session : undefined
   }
 
   return {
@@ -96,10 +127,29 @@ export function createEmbeddedBroker(options: EmbeddedBrokerOptions): EmbeddedBr
     },
 
     async open(given: BrokerRules) {
-      const rules = withBook(given, book, () => opened().groups)
+      const rules = withBook(given, { book, groups: () => opened().groups, kept: keptOf })
+      const retained = createRetained()
+      const waiting = new WeakSet<Buffer>()
+      kept = await openKeptSessions({
+        dir: options.dir,
+        limits: options.sessions,
+        now: Date.now,
+        log,
+        retained,
+        ...countQueued(book, waiting)
+      })
+      restoreBook(book, kept)
+      const persistence = createPersistence({
+        kept: keptOf,
+        createRetainedStream: retained.stream,
+        sessionOf: (client) => connections?.of(client)?.session,
+        current: openConnection
+      })
       const trafficOf = (tenantId: string) => book.of(tenantId).traffic
-      const hooks = createHooks({ rules, connections: known, facts, trafficOf })
-      broker = await Aedes.createBroker({ ...hooks, drainTimeout: drainTimeoutMs, connectTimeout: connectTimeoutMs })
+      const { hasReceived } = persistence
+      const hooks = createHooks({ rules, connections: known, facts, trafficOf, kept: keptOf, hasReceived })
+      const timeouts = { drainTimeout: drainTimeoutMs, connectTimeout: connectTimeoutMs }
+      broker = await Aedes.createBroker({ ...hooks, ...timeouts, persistence })
       const inside = insideOf(broker)
       inside.on('error', (err) => log.error({ err }, 'broker failed'))
       connections = createConnections(rules, inside)
@@ -109,8 +159,26 @@ export function createEmbeddedBroker(options: EmbeddedBrokerOptions): EmbeddedBr
         acceptors: 1,
         maxClients: maxConnections
       })
-      inner = openInside({ broker, rules, connections, book, publish, listener, options })
-      watch(broker, connections, inner.limits, log)
+      inner = openInside({
+        broker,
+        rules,
+        connections,
+        book,
+        publish,
+        listener,
+        kept,
+        retained,
+        persistence,
+        waiting,
+        log
+      })
+      watch(broker, connections, kept, log)
+      void publishLeftWills(kept.wills(), {
+        kept,
+        rules,
+        publish: publishMounted,
+        onFailed: (err) => log.warn({ err }, 'will of an earlier connection not published')
+      })
       server = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: keepAliveMs }, accept)
       server.maxConnections = maxConnections
       boundPort = await listen(server, options)
@@ -132,13 +200,7 @@ export function createEmbeddedBroker(options: EmbeddedBrokerOptions): EmbeddedBr
 
     cast: createCaster({ connections: known, publish }),
 
-    publish(tenantId, message) {
-      const packet = { cmd: 'publish', ...message, topic: mountPoint({ tenantId }) + message.topic, dup: false }
-      return new Promise((resolve, reject) => {
-        if (!broker) return reject(new Error('the broker is not open'))
-        broker.publish(packet as PublishPacket, (error) => (error ? reject(error) : resolve()))
-      })
-    },
+    publish: (tenantId, message) => publishMounted({ ...message, topic: mountPoint({ tenantId }) + message.topic }),
 
     disconnect(session, reason) {
       const connection = connections?.current(session.clientId)
@@ -153,31 +215,35 @@ export function createEmbeddedBroker(options: EmbeddedBrokerOptions): EmbeddedBr
     async close() {
       if (!server || !broker) return
       const closed = new Promise<void>((resolve) => server?.close(() => resolve()))
-      for (const connection of known().all()) connection.reason = 'broker stopped'
+      for (const connection of known().all()) {
+        connection.reason = 'broker stopped'
+        // Wills stay where they are kept: the next start publishes them, to those who will be there then.
+        connection.client.will = null
+      }
       await new Promise<void>((resolve) => broker?.close(() => resolve()))
       for (const socket of sockets) socket.destroy()
       await closed
-      inner?.limits.stop()
+      await kept?.close()
     }
   }
 }
 
-function watch(broker: Aedes, connections: Connections, limits: SessionLimits, log: Log): void {
+function watch(broker: Aedes, connections: Connections, kept: KeptSessions, log: Log): void {
   broker.on('client', (client) => {
     const connection = connections.of(client)
     if (!connection) return
     connection.registered = true
-    limits.present(client.id)
   })
-  broker.on('clientDisconnect', (client) => {
-    connections.repair(client.id, client)
-    if (!client.clean) limits.absent(client.id, Date.now())
-  })
+  broker.on('clientDisconnect', (client) => connections.repair(client.id, client))
   const release = (client: object) => {
     const connection = connections.of(client)
     if (connection && connection.held.length > 0) releaseHeld(connection)
   }
-  broker.on('clientReady', release)
+  broker.on('clientReady', (client) => {
+    release(client)
+    const connection = connections.of(client)
+    if (connection && !connection.ended) kept.attach(connection.session, connection.deliver)
+  })
   broker.on('subscribe', (_subscriptions, client) => release(client))
   broker.on('keepaliveTimeout', (client) => setReason(connections.of(client), 'keepalive timeout'))
   broker.on('clientError', (client, error) => setReason(connections.of(client), error.message))

@@ -1,12 +1,12 @@
 import type { BrokerFacts, ListenerFacts, SessionFacts, SubscriptionFacts } from '../brokerFacts.js'
 import type { RetainedMessages } from './retained.js'
 import { type SessionBook, type SessionRecord, subscriptionKey } from './sessionBook.js'
-import type { SessionLimits } from './sessionLimits.js'
 import type { WireMeter } from './wireMeter.js'
 
 export interface FactParts {
   book: SessionBook
-  limits: Pick<SessionLimits, 'queued'>
+  /** Messages that wait for a client, those on their way to it included. */
+  queued(clientId: string): number
   retained: RetainedMessages
   meterOf(clientId: string): WireMeter | undefined
   /** QoS 2 messages of a client that wait for their release. */
@@ -16,7 +16,7 @@ export interface FactParts {
 
 /** Everything is kept as it changes, so no answer has to walk over the clients. */
 export function createEmbeddedFacts(parts: FactParts): BrokerFacts {
-  const { book, limits, retained } = parts
+  const { book, retained } = parts
 
   function find(tenantId: string, clientId: string): SessionRecord | undefined {
     const record = book.find(clientId)
@@ -37,7 +37,7 @@ export function createEmbeddedFacts(parts: FactParts): BrokerFacts {
       awaitingComp,
       awaitingRel: connected ? parts.awaitingRel(clientId) : 0,
       // What is on its way stays in the queue until it is acknowledged.
-      queued: Math.max(0, limits.queued(clientId) - awaitingAck - awaitingComp),
+      queued: Math.max(0, parts.queued(clientId) - awaitingAck - awaitingComp),
       dropped,
       delivered: meter?.delivered ?? 0,
       enqueued

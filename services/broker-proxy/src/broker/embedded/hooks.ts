@@ -2,9 +2,11 @@ import type { Socket } from 'node:net'
 import type { AedesOptions, AuthenticateError } from 'aedes'
 import { type BrokerRules, LogInRefused, type Refusal } from '../brokerDriver.js'
 import type { Traffic } from '../brokerFacts.js'
-import type { AedesClient } from './aedesParts.js'
-import type { Connections } from './connections.js'
+import type { AedesClient, DeliverPacket } from './aedesParts.js'
+import type { Connection, Connections } from './connections.js'
+import { grantedQoS } from './deliveries.js'
 import { empty, type PacketGuard } from './packetGuard.js'
+import type { KeptSessions } from './sessions/keptSessions.js'
 import type { WireMeter } from './wireMeter.js'
 
 /** CONNACK return codes of MQTT 3.1.1. */
@@ -16,6 +18,8 @@ export interface ConnectFacts {
   clean: boolean
   guard: PacketGuard
   meter: WireMeter
+  /** How a kept session's queue is sent to this connection. */
+  deliver: DeliverPacket
 }
 
 /** Before a client's place in the tenants is known there is none: every hook refuses. */
@@ -27,8 +31,11 @@ export function createHooks(parts: {
   facts: WeakMap<object, ConnectFacts>
   /** Where what a client sends and gets is counted. */
   trafficOf(tenantId: string): Traffic
+  kept: () => KeptSessions
+  hasReceived(clientId: string, id: number): boolean
 }): Pick<AedesOptions, 'preConnect' | 'authenticate' | 'authorizePublish' | 'authorizeSubscribe' | 'authorizeForward'> {
   const { rules, connections, facts, trafficOf } = parts
+  const takeIn = createTakeIn(parts)
 
   return {
     preConnect(client, packet, callback) {
@@ -52,13 +59,7 @@ export function createHooks(parts: {
     authorizePublish(client, packet, callback) {
       const connection = client ? connections().of(client) : undefined
       if (!connection) return callback(notLoggedIn)
-      const { topic, payload, qos, retain } = packet
-      const bytes = typeof payload === 'string' ? Buffer.from(payload) : payload
-      rules.onMessage(connection.session, { topic, payload: bytes, qos, retain: retain ?? false }).then((verdict) => {
-        if (verdict === 'forward') packet.topic = mountPoint(connection.session) + topic
-        else empty(packet as Parameters<typeof empty>[0])
-        callback(null)
-      }, callback)
+      takeIn(connection, packet as Incoming).then(() => callback(null), callback)
     },
 
     /** The filter stands below the mount point already: see guardPackets. A kept session's filters come here again. */
@@ -66,7 +67,10 @@ export function createHooks(parts: {
       const connection = connections().of(client)
       if (!connection) return callback(notLoggedIn)
       const filter = unmounted(connection.session, subscription.topic)
-      callback(null, filter !== undefined && rules.maySubscribe(connection.session, filter) ? subscription : null)
+      const isAllowed = filter !== undefined && rules.maySubscribe(connection.session, filter)
+      // aedes stores all filters of a SUBSCRIBE together, with those that it was just told to refuse.
+      if (!isAllowed) Object.assign(subscription, { refused: true })
+      callback(null, isAllowed ? subscription : null)
     },
 
     authorizeForward(client, packet) {
@@ -74,13 +78,66 @@ export function createHooks(parts: {
       if (!connection) return null
       const topic = unmounted(connection.session, packet.topic)
       if (topic === undefined || !rules.mayReceive(connection.session, topic)) return null
-      // aedes looks the granted QoS up by topic, which no longer finds it once the mount point is off.
-      const granted = connection.client.subscriptions[packet.topic]?.qos
-      if (granted !== undefined && granted < packet.qos) packet.qos = granted as 0 | 1 | 2
+      // aedes looks the granted QoS up by topic, which finds no wildcard and nothing once the mount point is off.
+      const granted = grantedQoS(connection.client, packet.topic)
+      if (granted >= 0 && granted < packet.qos) packet.qos = granted as 0 | 1 | 2
       packet.topic = topic
       connection.session.packetsOut += 1
       return packet
     }
+  }
+}
+
+interface Incoming {
+  topic: string
+  payload: Buffer | string
+  qos: 0 | 1 | 2
+  retain?: boolean
+  messageId?: number
+}
+
+interface TakeInParts {
+  rules: Pick<BrokerRules, 'onMessage'>
+  kept: () => KeptSessions
+  hasReceived(clientId: string, id: number): boolean
+}
+
+/**
+ * Resolves when a message may be acknowledged: when the rules have dealt with it and every kept session's copy is on
+ * the disk. aedes would queue it behind the PUBACK. A QoS 2 message that comes again is only acknowledged again.
+ */
+function createTakeIn({ rules, kept, hasReceived }: TakeInParts) {
+  const underWay = new WeakMap<Connection, Map<number, Promise<void>>>()
+
+  async function take({ session, client }: Connection, packet: Incoming): Promise<void> {
+    const { topic, qos, retain = false, messageId } = packet
+    const payload = typeof packet.payload === 'string' ? Buffer.from(packet.payload) : packet.payload
+    const verdict = await rules.onMessage(session, { topic, payload, qos, retain })
+    const from = qos === 2 && messageId !== undefined ? { clientId: session.clientId, id: messageId } : undefined
+    if (verdict === 'forward') {
+      packet.topic = mountPoint(session) + topic
+      const stored = kept().accept({ topic: packet.topic, payload, qos, retain }, from)
+      // Nothing is promised for QoS 0.
+      if (qos === 0) stored.catch(() => undefined)
+      else await stored
+    } else {
+      empty(packet as Parameters<typeof empty>[0])
+      const sender = from && kept().find(from.clientId)
+      if (sender) await kept().step('received', sender, { id: from.id })
+    }
+    if (from) client.fresh = (client.fresh ?? new Set()).add(from.id)
+  }
+
+  return async (connection: Connection, packet: Incoming): Promise<void> => {
+    const { messageId } = packet
+    if (packet.qos !== 2 || messageId === undefined) return take(connection, packet)
+    const others = underWay.get(connection) ?? new Map<number, Promise<void>>()
+    const first = others.get(messageId)
+    if (first) return first
+    if (hasReceived(connection.session.clientId, messageId)) return
+    const work = take(connection, packet).finally(() => others.delete(messageId))
+    underWay.set(connection, others.set(messageId, work))
+    return work
   }
 }
 
@@ -111,6 +168,7 @@ async function logIn(arrival: Arrival, username: string | undefined, password: B
     client,
     session,
     meter: known.meter,
+    deliver: known.deliver,
     registered: false,
     reason: 'closed',
     ended: false,

@@ -2,21 +2,20 @@ import type { Log } from '@fleetgate/contracts'
 import type { Aedes } from 'aedes'
 import type { BrokerRules, Message } from '../brokerDriver.js'
 import type { BrokerExtras } from '../brokerFacts.js'
-import { insideOf, type StoredPacket } from './aedesParts.js'
+import { insideOf, type Persistence } from './aedesParts.js'
 import { keepBook } from './bookkeeping.js'
 import type { Connection, Connections } from './connections.js'
 import { createEmbeddedControl } from './embeddedControl.js'
 import { createEmbeddedFacts, type FactParts } from './embeddedFacts.js'
-import { keepRetainedByTenant } from './retained.js'
+import type { RetainedMessages } from './retained.js'
 import type { SessionBook, SessionRecord } from './sessionBook.js'
-import { limitSessions, type SessionLimits } from './sessionLimits.js'
+import type { KeptSessions } from './sessions/keptSessions.js'
 import { createSharedGroups, type SharedGroups } from './sharedGroups.js'
 import { watchUnheard } from './unheard.js'
 
 /** What we keep beside aedes, as long as it runs. */
 export interface BrokerInside extends BrokerExtras {
   groups: SharedGroups
-  limits: SessionLimits
 }
 
 export interface InsideParts {
@@ -26,15 +25,17 @@ export interface InsideParts {
   book: SessionBook
   publish(connection: Connection, message: Message): Promise<boolean>
   listener: FactParts['listener']
-  options: { sessionExpiryMs: number; log: Log }
+  kept: KeptSessions
+  retained: RetainedMessages
+  persistence: Pick<Persistence, 'addSubscriptions' | 'removeSubscriptions'>
+  /** Payloads that wait in a queue, which so are not lost where nobody is connected. */
+  waiting: WeakSet<Buffer>
+  log: Log
 }
 
 export function openInside(parts: InsideParts): BrokerInside {
-  const { broker, rules, connections, book, publish, listener, options } = parts
-  const inside = insideOf(broker)
-  const { persistence } = inside
-  const retained = keepRetainedByTenant(persistence)
-  const limits = limitSessions(persistence, options.sessionExpiryMs, countQueued(book, inside))
+  const { broker, rules, connections, book, publish, listener, kept, retained, persistence } = parts
+  countUnheard(parts)
   const groups = createSharedGroups({
     broker,
     mayReceive: rules.mayReceive,
@@ -44,7 +45,7 @@ export function openInside(parts: InsideParts): BrokerInside {
       if (connection?.session === session) await publish(connection, message)
     }
   })
-  const onFailed = (err: unknown) => options.log.error({ err }, 'subscription of a kept session not ended')
+  const onFailed = (err: unknown) => parts.log.error({ err }, 'subscription of a kept session not ended')
   keepBook({ broker, connections, book, groups, persistence, onFailed })
 
   function connectionOf({ clientId, session }: SessionRecord): Connection | undefined {
@@ -54,10 +55,9 @@ export function openInside(parts: InsideParts): BrokerInside {
 
   return {
     groups,
-    limits,
     facts: createEmbeddedFacts({
       book,
-      limits,
+      queued: (clientId) => kept.find(clientId)?.queue.size ?? 0,
       retained,
       meterOf: (clientId) => connections.current(clientId)?.meter,
       awaitingRel: (clientId) => connections.current(clientId)?.client._inboundInflight.size ?? 0,
@@ -67,23 +67,24 @@ export function openInside(parts: InsideParts): BrokerInside {
   }
 }
 
-/** Counts what waits for absent clients, and what is lost: for want of a receiver or of room. */
-function countQueued(book: SessionBook, inside: ReturnType<typeof insideOf>): Parameters<typeof limitSessions>[2] {
-  const waiting = new WeakSet<StoredPacket>()
-
-  watchUnheard(inside, (packet) => {
+/** Counts what is lost for want of a receiver. */
+function countUnheard({ broker, book, waiting }: InsideParts): void {
+  watchUnheard(insideOf(broker), (packet) => {
     const tenantId = packet.topic.slice(0, packet.topic.indexOf('/'))
-    const tenant = waiting.has(packet) ? undefined : book.known(tenantId)
+    const tenant = waiting.has(packet.payload) ? undefined : book.known(tenantId)
     if (tenant) tenant.traffic.dropped += 1
   })
+}
 
+/** Counts what waits for absent clients, and what finds no room there. */
+export function countQueued(book: SessionBook, waiting: WeakSet<Buffer>) {
   return {
-    onQueued(clientId, packet) {
-      waiting.add(packet)
+    onQueued(clientId: string, payload: Buffer): void {
+      waiting.add(payload)
       const record = book.find(clientId)
       if (record) record.enqueued += 1
     },
-    onDropped(clientId) {
+    onDropped(clientId: string): void {
       const record = book.find(clientId)
       if (!record) return
       record.dropped += 1

@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream'
 import { createGauge, type Gauge } from '../brokerFacts.js'
 import { matches } from '../topics.js'
-import type { Persistence, StoredPacket } from './aedesParts.js'
+import type { MessageRecord } from './sessions/messageRecord.js'
 
 const maxPerTenant = 10_000
 
@@ -10,14 +10,20 @@ export interface RetainedMessages {
   gauge(tenantId: string): Gauge
   /** Off: what is kept stays but is not sent, and nothing is added. */
   setOn(tenantId: string, isOn: boolean): void
+  /** Whether a message with this topic and payload changes what is kept. Topics stand below the tenant's mount point. */
+  takes(topic: string, payload: Buffer): boolean
+  store(message: MessageRecord): void
+  all(): Iterable<MessageRecord>
+  /** What matches, as aedes reads it. */
+  stream(filters: string[]): Readable
 }
 
 /**
  * Retained messages by tenant, bounded. The memory store of aedes looks through every retained topic of all tenants at
- * each SUBSCRIBE; a fleet that connects at once would wait for that.
+ * each SUBSCRIBE; a fleet that connects at once would wait for that. They are kept on the disk by keptSessions.ts.
  */
-export function keepRetainedByTenant(persistence: Persistence): RetainedMessages {
-  const tenants = new Map<string, Map<string, StoredPacket>>()
+export function createRetained(): RetainedMessages {
+  const tenants = new Map<string, Map<string, MessageRecord>>()
   const gauges = new Map<string, ReturnType<typeof createGauge>>()
   const off = new Set<string>()
 
@@ -27,32 +33,45 @@ export function keepRetainedByTenant(persistence: Persistence): RetainedMessages
     return found
   }
 
-  function* find(filter: string): Iterable<StoredPacket> {
+  function* find(filter: string): Iterable<MessageRecord> {
     const tenant = tenantOf(filter)
     const ofTenant = tenants.get(tenant)
     if (!ofTenant || off.has(tenant)) return
     const exact = ofTenant.get(filter)
     if (exact) yield exact
     if (!/[+#]/.test(filter)) return
-    for (const [topic, packet] of ofTenant) if (matches(filter, topic)) yield packet
+    for (const [topic, message] of ofTenant) if (matches(filter, topic)) yield message
   }
 
-  persistence.storeRetained = async (packet) => {
-    const tenant = tenantOf(packet.topic)
-    if (off.has(tenant)) return
-    const ofTenant = tenants.get(tenant) ?? new Map<string, StoredPacket>()
-    tenants.set(tenant, ofTenant)
-    if (packet.payload.length === 0) ofTenant.delete(packet.topic)
-    else if (ofTenant.size < maxPerTenant || ofTenant.has(packet.topic)) ofTenant.set(packet.topic, { ...packet })
-    gauge(tenant).set(ofTenant.size)
-  }
-
-  persistence.createRetainedStreamCombi = (filters) => Readable.from(filters.flatMap((filter) => [...find(filter)]))
   return {
     gauge,
     setOn(tenantId, isOn) {
       if (isOn) off.delete(tenantId)
       else off.add(tenantId)
+    },
+    takes(topic, payload) {
+      const tenant = tenantOf(topic)
+      if (off.has(tenant)) return false
+      const ofTenant = tenants.get(tenant)
+      if (ofTenant?.has(topic)) return true
+      return payload.length > 0 && (ofTenant?.size ?? 0) < maxPerTenant
+    },
+    store(message) {
+      const tenant = tenantOf(message.topic)
+      const ofTenant = tenants.get(tenant) ?? new Map<string, MessageRecord>()
+      tenants.set(tenant, ofTenant)
+      if (message.payload.length === 0) ofTenant.delete(message.topic)
+      else ofTenant.set(message.topic, { ...message, targets: [] })
+      gauge(tenant).set(ofTenant.size)
+    },
+    *all() {
+      for (const ofTenant of tenants.values()) yield* ofTenant.values()
+    },
+    stream(filters) {
+      const found = filters.flatMap((filter) => [...find(filter)])
+      return Readable.from(
+        found.map(({ topic, payload, qos }) => ({ cmd: 'publish', topic, payload, qos, retain: true }))
+      )
     }
   }
 }

@@ -34,6 +34,8 @@ export interface SessionBook {
   all(): Iterable<SessionRecord>
   connected(session: Session): void
   disconnected(session: Session, reason: string): void
+  /** A session of an earlier process that waits for its client. */
+  restored(session: Session, createdAt: number, filters: Iterable<[filter: string, qos: number]>): void
   /** Ignored where the client has another connection by now. */
   subscribed(session: Session, filter: string, qos: number): void
   unsubscribed(session: Session, filter: string): void
@@ -78,19 +80,10 @@ export function createSessionBook(): SessionBook {
     all: () => records.values(),
 
     connected(session) {
-      const { clientId, tenantId, connectedAt } = session
+      const { clientId, tenantId } = session
       const kept = records.get(clientId)
       if (kept && (session.clean || kept.tenantId !== tenantId)) drop(kept)
-      const record = records.get(clientId) ?? {
-        clientId,
-        tenantId,
-        session,
-        connected: true,
-        createdAt: connectedAt,
-        subscriptions: new Map(),
-        enqueued: 0,
-        dropped: 0
-      }
+      const record = records.get(clientId) ?? newRecord(session)
       record.session = session
       record.connected = true
       records.set(clientId, record)
@@ -103,6 +96,14 @@ export function createSessionBook(): SessionBook {
       record.connected = false
       of(session.tenantId).part(reason)
       if (session.clean) drop(record)
+    },
+
+    restored(session, createdAt, filters) {
+      const record = { ...newRecord(session), connected: false, createdAt }
+      records.set(session.clientId, record)
+      const book = of(session.tenantId)
+      book.keep(record)
+      for (const [filter, qos] of filters) book.subscribe(record, filter, qos)
     },
 
     subscribed(session, filter, qos) {
@@ -122,7 +123,14 @@ export function createSessionBook(): SessionBook {
   }
 }
 
+function newRecord(session: Session): SessionRecord {
+  const { clientId, tenantId, connectedAt } = session
+  const counts = { enqueued: 0, dropped: 0 }
+  return { clientId, tenantId, session, connected: true, createdAt: connectedAt, subscriptions: new Map(), ...counts }
+}
+
 interface OpenBook extends TenantBook {
+  keep(record: SessionRecord): void
   enter(record: SessionRecord): void
   part(reason: string): void
   leave(record: SessionRecord): void
@@ -153,6 +161,11 @@ function createTenantBook(): OpenBook {
     gauges.subscriptions.set(subscriptions.size)
   }
 
+  function keep(record: SessionRecord): void {
+    sessions.add(record.clientId)
+    gauges.sessions.set(sessions.size)
+  }
+
   return {
     sessions,
     subscriptions,
@@ -160,10 +173,10 @@ function createTenantBook(): OpenBook {
     traffic: createTraffic(),
     ended,
     gauges,
+    keep,
     enter(record) {
-      sessions.add(record.clientId)
       gauges.clients.set(gauges.clients.count + 1)
-      gauges.sessions.set(sessions.size)
+      keep(record)
     },
     part(reason) {
       const word = endings[reason] ?? 'error'
