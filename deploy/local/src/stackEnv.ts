@@ -2,6 +2,7 @@ import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { freePort, isPortFree } from './ports.js'
 import { secretsKeyFile } from './secretsKey.js'
+import { selfSignedFiles } from './selfSigned.js'
 import { type StackService, stackServices, variableOf } from './services.js'
 
 /** Where everything of a stack listens. */
@@ -40,6 +41,9 @@ export async function checkPorts(ports: Ports, env: NodeJS.ProcessEnv): Promise<
     name === 'gateway' ? ['PORT', ports.of[name], ports.host] : [variableOf(name, 'PORT'), ports.of[name], '127.0.0.1']
   )
   if (env.BROKER !== 'emqx') wanted.push(['MQTT_PORT', ports.mqtt, mqttHost])
+  for (const variable of ['MQTTS_PORT', 'MQTT_WS_PORT', 'MQTT_WSS_PORT']) {
+    if (env.BROKER !== 'emqx' && env[variable]) wanted.push([variable, Number(env[variable]), mqttHost])
+  }
   for (const [variable, port, host] of wanted) {
     if (await isPortFree(port, host)) continue
     throw new Error(
@@ -68,6 +72,7 @@ export function serviceEnv(service: StackService, places: Places, env: NodeJS.Pr
     MQTT_HOST: '127.0.0.1',
     // A key that the environment brings comes first.
     ...(!env.SECRETS_KEY && !env.SECRETS_KEY_FILE && { SECRETS_KEY_FILE: secretsKeyFile(dataDir) }),
+    ...(service === 'broker-proxy' && tlsFiles(dataDir, env)),
     ...inherited,
     HOST: isGateway ? ports.host : '127.0.0.1',
     PORT: String(ports.of[service]),
@@ -78,6 +83,13 @@ export function serviceEnv(service: StackService, places: Places, env: NodeJS.Pr
     ...(isGateway && gatewayTargets(ports)),
     ...(service === 'scheduler' && !env.MACHINE_MQTT_URL && { MACHINE_MQTT_URL: mqttUrlOf(ports, env) })
   }
+}
+
+/** Only where it is asked for: a certificate that nobody has signed is for trying things out. */
+function tlsFiles(dataDir: string, env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  if (env.MQTT_TLS_SELF_SIGNED !== 'true') return {}
+  const { certFile, keyFile } = selfSignedFiles(dataDir)
+  return { MQTT_TLS_CERT_FILE: certFile, MQTT_TLS_KEY_FILE: keyFile }
 }
 
 function gatewayTargets(ports: Ports): NodeJS.ProcessEnv {

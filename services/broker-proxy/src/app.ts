@@ -47,7 +47,7 @@ export interface BrokerProxyParts {
 export interface BrokerProxy {
   http: App
   /** Takes MQTT clients, commands and questions; the models' indexes must be there. */
-  open(): Promise<{ mqttPort: number }>
+  open(): Promise<{ mqttPort: number; mqttPorts: ReadonlyMap<string, number> }>
   close(): Promise<void>
 }
 
@@ -70,7 +70,11 @@ export function createBrokerProxy(parts: BrokerProxyParts): BrokerProxy {
   const accounts = createAccounts({ users, onChange: createRevocation({ driver, whitelistAsRocketMq, log }), log })
   const authority = createAuthority(accounts)
   const metrics = createMetrics('broker-proxy')
-  const counters = createBrokerMetrics(metrics, () => [...driver.sessions()].length)
+  const counters = createBrokerMetrics(
+    metrics,
+    () => [...driver.sessions()].length,
+    () => driver.counts
+  )
   const fileCounts = { onServed: counters.blockServed, onCast: counters.blockCast }
   const files = createFiles({ store, driver, config, now, log, ...fileCounts, ...parts.fileParts })
   const uplink = createUplink({
@@ -145,7 +149,7 @@ export function createBrokerProxy(parts: BrokerProxyParts): BrokerProxy {
       stops.push(() => accounts.stop())
       if (!driver.isRemote) await presence.clearLeftBehind()
       stops.push(() => presence.stop())
-      const { port } = await driver.open({
+      const { port, ports = new Map() } = await driver.open({
         logIn: (attempt) => logIn(attempt),
         onMessage: (session, message) => uplink.receive(session, message),
         maySubscribe: authority.maySubscribe,
@@ -167,7 +171,7 @@ export function createBrokerProxy(parts: BrokerProxyParts): BrokerProxy {
       stops.push(() => serving.stop())
       const providing = await serveMachineUsers({ bus, users, owners: presenceStore.owners })
       stops.push(() => providing.stop())
-      return { mqttPort: port }
+      return { mqttPort: port, mqttPorts: ports }
     },
 
     async close() {

@@ -10,6 +10,27 @@ export const Config = Type.Object({
   MQTT_HOST: Type.String({ default: '127.0.0.1' }),
   /** 0 takes a free one. */
   MQTT_PORT: Type.Integer({ minimum: 0, maximum: 65535, default: 1883 }),
+  /** Listeners beside it, each only where its port is set; 0 takes a free one. */
+  MQTTS_PORT: Type.Optional(Type.Integer({ minimum: 0, maximum: 65535 })),
+  MQTT_WS_PORT: Type.Optional(Type.Integer({ minimum: 0, maximum: 65535 })),
+  MQTT_WSS_PORT: Type.Optional(Type.Integer({ minimum: 0, maximum: 65535 })),
+  /** PEM files of the TLS listeners. With a client CA only clients with a certificate of it may connect. */
+  MQTT_TLS_CERT_FILE: Type.Optional(Type.String({ minLength: 1 })),
+  MQTT_TLS_KEY_FILE: Type.Optional(Type.String({ minLength: 1 })),
+  MQTT_TLS_CLIENT_CA_FILE: Type.Optional(Type.String({ minLength: 1 })),
+  /** Connections at once; EMQ's listener takes as many by default. 0: no limit, here and in those below. */
+  MQTT_MAX_CONNECTIONS: Type.Integer({ minimum: 0, default: 102_400 }),
+  MQTT_MAX_CONNECTIONS_PER_ADDRESS: Type.Integer({ minimum: 0, default: 0 }),
+  MQTT_CONNECTIONS_PER_SECOND: Type.Integer({ minimum: 0, default: 0 }),
+  /** What one client may publish in a second; what is more waits in its socket. */
+  MQTT_MESSAGES_PER_SECOND: Type.Integer({ minimum: 0, default: 0 }),
+  MQTT_BYTES_PER_SECOND: Type.Integer({ minimum: 0, default: 0 }),
+  MQTT_MAX_SUBSCRIPTIONS: Type.Integer({ minimum: 1, default: 1000 }),
+  /** Until the CONNECT has come; TLS and WebSocket handshakes have as long. */
+  MQTT_CONNECT_TIMEOUT_S: Type.Integer({ minimum: 1, maximum: 600, default: 10 }),
+  /** A receiver whose socket takes nothing for so long is closed; with more than so many bytes before it, QoS 0 is left out. */
+  MQTT_SLOW_TIMEOUT_S: Type.Integer({ minimum: 1, maximum: 3600, default: 20 }),
+  MQTT_SLOW_BUFFER_BYTES: Type.Integer({ minimum: 10_000, default: 8_000_000 }),
   /** Largest MQTT packet taken; it has to fit into one NATS message (1 MB) with its headers. */
   MQTT_MAX_PACKET_BYTES: Type.Integer({ minimum: 300_000, maximum: 1_000_000, default: 1_000_000 }),
   /** Wrong passwords an address may send in a minute before it has to wait. */

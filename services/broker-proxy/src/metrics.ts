@@ -1,4 +1,5 @@
 import { Counter, Gauge, type Metrics } from '@fleetgate/kit'
+import type { BrokerDriver, LossName } from './broker/brokerDriver.js'
 
 export interface BrokerMetrics {
   uplinkStored(): void
@@ -8,8 +9,29 @@ export interface BrokerMetrics {
   commandsDelivered(count: number): void
 }
 
-export function createBrokerMetrics({ registry }: Metrics, connected: () => number): BrokerMetrics {
+const lossHelp = {
+  connectionsRefused: ['mqtt_connections_refused_total', 'Connections over a limit, closed before a byte was read'],
+  slowDropped: ['mqtt_slow_dropped_total', 'QoS 0 messages left out for receivers that take nothing'],
+  slowClosed: ['mqtt_slow_closed_total', 'Receivers closed because too much waited for them']
+} as const satisfies Record<LossName, readonly [name: string, help: string]>
+
+export function createBrokerMetrics(
+  { registry }: Metrics,
+  connected: () => number,
+  counts: () => BrokerDriver['counts']
+): BrokerMetrics {
   const registers = [registry]
+  for (const [loss, [name, help]] of Object.entries(lossHelp) as [LossName, readonly [string, string]][]) {
+    new Counter({
+      name,
+      help,
+      registers,
+      collect() {
+        this.reset()
+        this.inc(counts()?.[loss] ?? 0)
+      }
+    })
+  }
   new Gauge({
     name: 'mqtt_connected_clients',
     help: 'MQTT clients connected to this process',

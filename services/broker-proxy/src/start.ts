@@ -20,7 +20,7 @@ export async function startBrokerProxy({
   log,
   add,
   keys
-}: StartOptions): Promise<{ port: number; mqttPort: number }> {
+}: StartOptions): Promise<{ port: number; mqttPort: number; mqttPorts: ReadonlyMap<string, number> }> {
   // First: settings that are not whole stop us before anything is connected.
   const driver = createBroker(config, log)
   const secrets = createSecrets({ keys: loadKeyRing({ file: config.SECRETS_KEY_FILE, value: config.SECRETS_KEY }) })
@@ -34,8 +34,8 @@ export async function startBrokerProxy({
   const service = createBrokerProxy({ config, store, bus, guard, secrets, driver, fileParts, log })
   await store.sync()
   add('mqtt', () => service.close())
-  const { mqttPort } = await service.open()
+  const { mqttPort, mqttPorts } = await service.open()
   const { port } = await service.http.listen(config.PORT, config.HOST)
   add('http', () => service.http.close())
-  return { port, mqttPort }
+  return { port, mqttPort, mqttPorts }
 }

@@ -19,6 +19,8 @@ export const secret = 'Abcd1234!'
 export interface Running {
   url: string
   mqttUrl: string
+  /** Of further listeners, by protocol. */
+  mqttPorts: ReadonlyMap<string, number>
   stop(): Promise<void>
 }
 
@@ -26,7 +28,7 @@ export interface Running {
 export async function startProxy(t: Teardown, parts: Parts, keys: Keys, env: NodeJS.ProcessEnv = {}): Promise<Running> {
   const config = loadConfig(Config, { ...serviceEnv(parts), ...env })
   const closing: (() => unknown)[] = []
-  const { port, mqttPort } = await startBrokerProxy({
+  const { port, mqttPort, mqttPorts } = await startBrokerProxy({
     config,
     log: createLog('broker-proxy', config.LOG_LEVEL),
     add: (_name, close) => void closing.push(close),
@@ -36,7 +38,7 @@ export async function startProxy(t: Teardown, parts: Parts, keys: Keys, env: Nod
     for (let close = closing.pop(); close; close = closing.pop()) await close()
   }
   t.teardown(stop)
-  return { url: `http://127.0.0.1:${port}`, mqttUrl: `mqtt://127.0.0.1:${mqttPort}`, stop }
+  return { url: `http://127.0.0.1:${port}`, mqttUrl: `mqtt://127.0.0.1:${mqttPort}`, mqttPorts, stop }
 }
 
 function serviceEnv(parts: Parts): NodeJS.ProcessEnv {

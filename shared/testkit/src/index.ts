@@ -1,4 +1,4 @@
-export { freePort, type Stack, type StackOptions } from '@fleetgate/local'
+export { freePort, type Stack, type StackOptions, selfSignedFiles } from '@fleetgate/local'
 export * from './api.js'
 export * from './mailServer.js'
 export * from './mqttClient.js'

@@ -81,6 +81,8 @@ export interface Account {
   denied: readonly string[]
 }
 
+export type LossName = 'connectionsRefused' | 'slowDropped' | 'slowClosed'
+
 /** A broker. `embedded` is the one in this process; `emqx` is managed over its own API. */
 export interface BrokerDriver {
   readonly name: string
@@ -89,7 +91,9 @@ export interface BrokerDriver {
   /** What the broker asks us over HTTP. */
   readonly routes: readonly Route[]
   /** Takes clients from now on. */
-  open(rules: BrokerRules): Promise<{ port: number }>
+  open(rules: BrokerRules): Promise<{ port: number; ports?: ReadonlyMap<string, number> }>
+  /** What was turned away or left out to keep the rest going, since the start. */
+  readonly counts?: Readonly<Record<LossName, number>>
   /** The live connection of a client, if there is one. */
   session(clientId: string): Session | undefined
   sessions(): Iterable<Session>

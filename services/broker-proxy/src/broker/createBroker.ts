@@ -3,6 +3,7 @@ import type { Log } from '@fleetgate/contracts'
 import type { Config } from '../config.js'
 import type { BrokerDriver } from './brokerDriver.js'
 import { createEmbeddedBroker } from './embedded/embeddedBroker.js'
+import type { ListenerOptions } from './embedded/listeners.js'
 import { createEmqxBroker } from './emqx/emqxBroker.js'
 import { emqxSettings } from './emqx/settings.js'
 
@@ -12,8 +13,18 @@ export function createBroker(config: Config, log: Log): BrokerDriver {
     return createEmqxBroker({ settings: emqxSettings(config), maxPayloadBytes: config.MQTT_MAX_PACKET_BYTES, log })
   }
   return createEmbeddedBroker({
-    host: config.MQTT_HOST,
-    port: config.MQTT_PORT,
+    listeners: listenersOf(config),
+    limits: {
+      connections: config.MQTT_MAX_CONNECTIONS,
+      connectionsPerAddress: config.MQTT_MAX_CONNECTIONS_PER_ADDRESS,
+      connectionsPerSecond: config.MQTT_CONNECTIONS_PER_SECOND,
+      messagesPerSecond: config.MQTT_MESSAGES_PER_SECOND,
+      bytesPerSecond: config.MQTT_BYTES_PER_SECOND,
+      bufferBytes: config.MQTT_SLOW_BUFFER_BYTES,
+      drainMs: config.MQTT_SLOW_TIMEOUT_S * 1000,
+      connectMs: config.MQTT_CONNECT_TIMEOUT_S * 1000,
+      subscriptionsPerClient: config.MQTT_MAX_SUBSCRIPTIONS
+    },
     maxPacketBytes: config.MQTT_MAX_PACKET_BYTES,
     dir: join(config.DATA_DIR, 'sessions'),
     sessions: {
@@ -23,4 +34,18 @@ export function createBroker(config: Config, log: Log): BrokerDriver {
     },
     log
   })
+}
+
+function listenersOf(config: Config): ListenerOptions {
+  const { MQTT_TLS_CERT_FILE: certFile, MQTT_TLS_KEY_FILE: keyFile, MQTT_TLS_CLIENT_CA_FILE: clientCaFile } = config
+  if ((config.MQTTS_PORT !== undefined || config.MQTT_WSS_PORT !== undefined) && !(certFile && keyFile)) {
+    throw new Error('MQTTS_PORT and MQTT_WSS_PORT need MQTT_TLS_CERT_FILE and MQTT_TLS_KEY_FILE')
+  }
+  const ports = {
+    'mqtt:tcp': config.MQTT_PORT,
+    'mqtt:ssl': config.MQTTS_PORT,
+    'mqtt:ws': config.MQTT_WS_PORT,
+    'mqtt:wss': config.MQTT_WSS_PORT
+  }
+  return { host: config.MQTT_HOST, ports, tls: certFile && keyFile ? { certFile, keyFile, clientCaFile } : undefined }
 }

@@ -80,9 +80,10 @@ export function keepBook({ broker, connections, book, groups, persistence, onFai
     }
   })
   broker.on('unsubscribe', (filters, client) => {
-    const session = connections.of(client)?.session
+    const { session, granted } = connections.of(client) ?? {}
     if (!session || client.closed) return
     for (const mounted of filters) {
+      granted?.delete(mounted)
       const filter = unmounted(session, mounted)
       if (filter === undefined) continue
       groups.leave(session, filter)

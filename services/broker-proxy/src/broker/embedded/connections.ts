@@ -1,6 +1,7 @@
 import type { BrokerRules, Session } from '../brokerDriver.js'
 import { matches } from '../topics.js'
 import type { AedesClient, AedesInside, DeliverPacket } from './aedesParts.js'
+import type { Pace } from './pace.js'
 import type { WireMeter } from './wireMeter.js'
 
 export interface Connection {
@@ -8,6 +9,9 @@ export interface Connection {
   readonly session: Session
   readonly meter: WireMeter
   readonly deliver: DeliverPacket
+  readonly pace: Pace
+  /** Filters that it may have, below the mount point. */
+  readonly granted: Set<string>
   /** Known to aedes under its id. */
   registered: boolean
   reason: string

@@ -1,5 +1,6 @@
 import { matches } from '../topics.js'
 import type { AedesClient, DeliverPacket } from './aedesParts.js'
+import type { Slowness } from './slowConsumers.js'
 
 /**
  * What a connection gets, decided before aedes writes it. For each subscription that matches aedes calls one of two
@@ -9,7 +10,7 @@ import type { AedesClient, DeliverPacket } from './aedesParts.js'
  *
  * Answers how the queue is sent.
  */
-export function shapeDeliveries(client: AedesClient): DeliverPacket {
+export function shapeDeliveries(client: AedesClient, slowness: Slowness): DeliverPacket {
   const [deliver0, deliverQoS] = [client.deliver0.bind(client), client.deliverQoS.bind(client)]
   let last = ''
 
@@ -31,8 +32,9 @@ export function shapeDeliveries(client: AedesClient): DeliverPacket {
         if (packet.qos > 0 && isQoS0 && grantedQoS(client, packet.topic) > 0) return void setImmediate(done)
         if (isRepeated(packet)) return void setImmediate(done)
       }
+      if (slowness.isTooSlowFor(isQoS0 ? 0 : packet.qos)) return void setImmediate(done)
       packet.brokerId = undefined
-      deliver(packet, done)
+      deliver(packet, slowness.patient(done))
     }
 
   client.deliver0 = shaped(deliver0, true)

@@ -1,8 +1,10 @@
-import { createServer, type Server, type Socket } from 'node:net'
+import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import type { Log } from '@fleetgate/contracts'
 import { Aedes, type PublishPacket } from 'aedes'
 import type { BrokerDriver, BrokerRules, InboundMessage, Message, Session } from '../brokerDriver.js'
 import type { MaybeExtras } from '../brokerFacts.js'
+import { type AdmissionLimits, createAdmission } from './admission.js'
 import { type AedesClient, insideOf, type QueuedPacket } from './aedesParts.js'
 import { restoreBook, withBook } from './bookkeeping.js'
 import { createCaster } from './caster.js'
@@ -10,32 +12,35 @@ import { type Connection, type Connections, createConnections, isReady, releaseH
 import { directId, shapeDeliveries } from './deliveries.js'
 import { type ConnectFacts, createHooks, mountPoint } from './hooks.js'
 import { publishLeftWills } from './leftWills.js'
+import { type ListenerOptions, type Listeners, openListeners, type Protocol } from './listeners.js'
 import { type BrokerInside, countQueued, openInside } from './openInside.js'
+import { createPace, type PaceLimits } from './pace.js'
 import { guardPackets } from './packetGuard.js'
 import { createRetained } from './retained.js'
 import { createSessionBook } from './sessionBook.js'
 import { createPersistence } from './sessions/aedesPersistence.js'
 import { type KeptLimits, type KeptSessions, openKeptSessions } from './sessions/keptSessions.js'
+import { type SlowLimits, watchSlowness } from './slowConsumers.js'
 import { meterWire } from './wireMeter.js'
 
 export interface EmbeddedBrokerOptions {
-  host: string
-  /** 0 takes a free one. */
-  port: number
+  listeners: ListenerOptions
   maxPacketBytes: number
   /** Where kept sessions and retained messages lie. */
   dir: string
   sessions: KeptLimits
+  limits: BrokerLimits
   log: Log
 }
 
-/** A receiver whose socket takes nothing for this long is closed: it would hold up the others. */
-const drainTimeoutMs = 20_000
-const connectTimeoutMs = 10_000
-/** TCP's own question after a silence: a client with keepalive 0 that lost its power is found only so. */
-const keepAliveMs = 60_000
-/** As many as EMQ's listener takes by default. */
-const maxConnections = 102_400
+export interface BrokerLimits extends AdmissionLimits, PaceLimits, SlowLimits {
+  /** Until the CONNECT has come, and until a TLS or WebSocket handshake is over. */
+  connectMs: number
+  /** A receiver whose socket takes nothing for this long is closed. */
+  drainMs: number
+  subscriptionsPerClient: number
+}
+
 const holdMs = 5_000
 const maxHeld = 256
 
@@ -44,7 +49,9 @@ export type EmbeddedBroker = BrokerDriver & MaybeExtras
 
 /** aedes in this process. Topics of a tenant stand below its mount point inside the broker, so tenants never meet. */
 export function createEmbeddedBroker(options: EmbeddedBrokerOptions): EmbeddedBroker {
-  const { log } = options
+  const { log, limits } = options
+  const admission = createAdmission(limits)
+  const counts = { connectionsRefused: 0, slowDropped: 0, slowClosed: 0 }
   const book = createSessionBook()
   const facts = new WeakMap<object, ConnectFacts>()
   const sockets = new Set<Socket>()
@@ -52,9 +59,8 @@ export function createEmbeddedBroker(options: EmbeddedBrokerOptions): EmbeddedBr
   let inner: BrokerInside | undefined
   let kept: KeptSessions | undefined
   let broker: Aedes | undefined
-  let server: Server | undefined
+  let listeners: Listeners | undefined
   let sent = 0
-  let boundPort = options.port
 
   function known(): Connections {
     if (!connections) throw new Error('the broker is not open')
@@ -66,14 +72,41 @@ export function createEmbeddedBroker(options: EmbeddedBrokerOptions): EmbeddedBr
     return inner
   }
 
-  function accept(socket: Socket): void {
-    if (!broker) return void socket.destroy()
+  function admit(socket: Socket): boolean {
+    const address = socket.remoteAddress ?? ''
+    if (!broker || !admission.enter(address, Date.now())) {
+      counts.connectionsRefused += 1
+      return false
+    }
     sockets.add(socket)
-    socket.once('close', () => sockets.delete(socket))
-    const client = broker.handle(socket) as AedesClient
-    const guard = guardPackets(client, options.maxPacketBytes)
-    const deliver = shapeDeliveries(client)
-    facts.set(client, { clientId: '', keepalive: 0, clean: true, guard, meter: meterWire(client), deliver })
+    socket.once('close', () => {
+      sockets.delete(socket)
+      admission.left(address)
+    })
+    return true
+  }
+
+  function accept(stream: Duplex, protocol: Protocol): void {
+    if (!broker || stream.destroyed) return void stream.destroy()
+    const client = broker.handle(stream as Socket) as AedesClient
+    const slowness = watchSlowness(client, limits, {
+      onDropped: () => {
+        counts.slowDropped += 1
+      },
+      onClosed: () => {
+        counts.slowClosed += 1
+      }
+    })
+    facts.set(client, {
+      clientId: '',
+      keepalive: 0,
+      clean: true,
+      guard: guardPackets(client, options.maxPacketBytes),
+      deliver: shapeDeliveries(client, slowness),
+      meter: meterWire(client),
+      pace: createPace(limits, Date.now),
+      protocol
+    })
   }
 
   function publish(connection: Connection, message: Message): Promise<boolean> {
@@ -119,6 +152,7 @@ export function createEmbeddedBroker(options: EmbeddedBrokerOptions): EmbeddedBr
     name: 'embedded',
     isRemote: false,
     routes: [],
+    counts,
     get facts() {
       return inner?.facts
     },
@@ -147,25 +181,28 @@ export function createEmbeddedBroker(options: EmbeddedBrokerOptions): EmbeddedBr
       })
       const trafficOf = (tenantId: string) => book.of(tenantId).traffic
       const { hasReceived } = persistence
-      const hooks = createHooks({ rules, connections: known, facts, trafficOf, kept: keptOf, hasReceived })
-      const timeouts = { drainTimeout: drainTimeoutMs, connectTimeout: connectTimeoutMs }
+      const hooks = createHooks({
+        rules,
+        connections: known,
+        facts,
+        trafficOf,
+        onLoggedIn: book.cameBy,
+        subscriptionsPerClient: limits.subscriptionsPerClient,
+        kept: keptOf,
+        hasReceived
+      })
+      const timeouts = { drainTimeout: limits.drainMs, connectTimeout: limits.connectMs }
       broker = await Aedes.createBroker({ ...hooks, ...timeouts, persistence })
       const inside = insideOf(broker)
       inside.on('error', (err) => log.error({ err }, 'broker failed'))
       connections = createConnections(rules, inside)
-      const listener = () => ({
-        protocol: 'mqtt:tcp',
-        listen: `${options.host}:${boundPort}`,
-        acceptors: 1,
-        maxClients: maxConnections
-      })
       inner = openInside({
         broker,
         rules,
         connections,
         book,
         publish,
-        listener,
+        listeners: () => listenerFacts(listeners, options),
         kept,
         retained,
         persistence,
@@ -179,10 +216,8 @@ export function createEmbeddedBroker(options: EmbeddedBrokerOptions): EmbeddedBr
         publish: publishMounted,
         onFailed: (err) => log.warn({ err }, 'will of an earlier connection not published')
       })
-      server = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: keepAliveMs }, accept)
-      server.maxConnections = maxConnections
-      boundPort = await listen(server, options)
-      return { port: boundPort }
+      listeners = await openListeners({ options: options.listeners, handshakeMs: limits.connectMs, admit, accept })
+      return { port: listeners.ports.get('mqtt:tcp') ?? 0, ports: listeners.ports }
     },
 
     session: (clientId) => connections?.current(clientId)?.session,
@@ -213,8 +248,8 @@ export function createEmbeddedBroker(options: EmbeddedBrokerOptions): EmbeddedBr
     recheck() {},
 
     async close() {
-      if (!server || !broker) return
-      const closed = new Promise<void>((resolve) => server?.close(() => resolve()))
+      if (!listeners || !broker) return
+      const closed = listeners.close()
       for (const connection of known().all()) {
         connection.reason = 'broker stopped'
         // Wills stay where they are kept: the next start publishes them, to those who will be there then.
@@ -267,13 +302,11 @@ function held(connection: Connection, topic: string): Promise<boolean> {
   })
 }
 
-function listen(server: Server, { host, port }: { host: string; port: number }): Promise<number> {
-  return new Promise((resolve, reject) => {
-    server.once('error', reject)
-    server.listen({ host, port, backlog: 4096 }, () => {
-      server.off('error', reject)
-      const address = server.address()
-      resolve(typeof address === 'object' && address ? address.port : port)
-    })
-  })
+function listenerFacts(open: Listeners | undefined, { listeners: { host }, limits }: EmbeddedBrokerOptions) {
+  return [...(open?.ports ?? [])].map(([protocol, port]) => ({
+    protocol,
+    listen: `${host}:${port}`,
+    acceptors: 1,
+    maxClients: limits.connections
+  }))
 }

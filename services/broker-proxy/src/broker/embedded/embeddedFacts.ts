@@ -1,6 +1,6 @@
 import type { BrokerFacts, ListenerFacts, SessionFacts, SubscriptionFacts } from '../brokerFacts.js'
 import type { RetainedMessages } from './retained.js'
-import { type SessionBook, type SessionRecord, subscriptionKey } from './sessionBook.js'
+import { countsOf, type SessionBook, type SessionRecord, subscriptionKey } from './sessionBook.js'
 import type { WireMeter } from './wireMeter.js'
 
 export interface FactParts {
@@ -11,7 +11,7 @@ export interface FactParts {
   meterOf(clientId: string): WireMeter | undefined
   /** QoS 2 messages of a client that wait for their release. */
   awaitingRel(clientId: string): number
-  listener(): Omit<ListenerFacts, 'currentClients' | 'ended'>
+  listeners(): Omit<ListenerFacts, 'currentClients' | 'ended'>[]
 }
 
 /** Everything is kept as it changes, so no answer has to walk over the clients. */
@@ -83,8 +83,11 @@ export function createEmbeddedFacts(parts: FactParts): BrokerFacts {
     hasRoute: async (tenantId, filter) => book.of(tenantId).routes.has(filter),
 
     async listeners(tenantId) {
-      const { gauges, ended } = book.of(tenantId)
-      return [{ ...parts.listener(), currentClients: gauges.clients.count, ended: Object.fromEntries(ended) }]
+      const { listeners } = book.of(tenantId)
+      return parts.listeners().map((listener) => {
+        const { current, ended } = countsOf(listeners, listener.protocol)
+        return { ...listener, currentClients: current, ended: Object.fromEntries(ended) }
+      })
     },
 
     traffic: async (tenantId) => book.of(tenantId).traffic,

@@ -1,10 +1,11 @@
 import type { Socket } from 'node:net'
 import type { AedesOptions, AuthenticateError } from 'aedes'
-import { type BrokerRules, LogInRefused, type Refusal } from '../brokerDriver.js'
+import { type BrokerRules, LogInRefused, type Refusal, type Session } from '../brokerDriver.js'
 import type { Traffic } from '../brokerFacts.js'
 import type { AedesClient, DeliverPacket } from './aedesParts.js'
 import type { Connection, Connections } from './connections.js'
 import { grantedQoS } from './deliveries.js'
+import type { Pace } from './pace.js'
 import { empty, type PacketGuard } from './packetGuard.js'
 import type { KeptSessions } from './sessions/keptSessions.js'
 import type { WireMeter } from './wireMeter.js'
@@ -20,6 +21,8 @@ export interface ConnectFacts {
   meter: WireMeter
   /** How a kept session's queue is sent to this connection. */
   deliver: DeliverPacket
+  protocol: string
+  pace: Pace
 }
 
 /** Before a client's place in the tenants is known there is none: every hook refuses. */
@@ -31,10 +34,13 @@ export function createHooks(parts: {
   facts: WeakMap<object, ConnectFacts>
   /** Where what a client sends and gets is counted. */
   trafficOf(tenantId: string): Traffic
+  /** Before the connection counts as one. */
+  onLoggedIn(session: Session, protocol: string): void
+  subscriptionsPerClient: number
   kept: () => KeptSessions
   hasReceived(clientId: string, id: number): boolean
 }): Pick<AedesOptions, 'preConnect' | 'authenticate' | 'authorizePublish' | 'authorizeSubscribe' | 'authorizeForward'> {
-  const { rules, connections, facts, trafficOf } = parts
+  const { rules, connections, facts, trafficOf, onLoggedIn } = parts
   const takeIn = createTakeIn(parts)
 
   return {
@@ -48,7 +54,7 @@ export function createHooks(parts: {
     authenticate(client, username, password, done) {
       const known = facts.get(client)
       if (!known) return done(refused('forbidden'), false)
-      const arrival = { rules, connections: connections(), client: client as AedesClient, known, trafficOf }
+      const arrival = { rules, connections: connections(), client: client as AedesClient, known, trafficOf, onLoggedIn }
       logIn(arrival, username, password).then(
         (isIn) => isIn && done(null, true),
         (error) => done(refused(error instanceof LogInRefused ? error.refusal : 'unavailable'), false)
@@ -67,7 +73,10 @@ export function createHooks(parts: {
       const connection = connections().of(client)
       if (!connection) return callback(notLoggedIn)
       const filter = unmounted(connection.session, subscription.topic)
-      const isAllowed = filter !== undefined && rules.maySubscribe(connection.session, filter)
+      const isAllowed =
+        filter !== undefined &&
+        rules.maySubscribe(connection.session, filter) &&
+        hasRoom(connection, subscription.topic, parts.subscriptionsPerClient)
       // aedes stores all filters of a SUBSCRIBE together, with those that it was just told to refuse.
       if (!isAllowed) Object.assign(subscription, { refused: true })
       callback(null, isAllowed ? subscription : null)
@@ -86,6 +95,12 @@ export function createHooks(parts: {
       return packet
     }
   }
+}
+
+function hasRoom({ granted }: Connection, filter: string, most: number): boolean {
+  if (!granted.has(filter) && granted.size >= most) return false
+  granted.add(filter)
+  return true
 }
 
 interface Incoming {
@@ -109,9 +124,11 @@ interface TakeInParts {
 function createTakeIn({ rules, kept, hasReceived }: TakeInParts) {
   const underWay = new WeakMap<Connection, Map<number, Promise<void>>>()
 
-  async function take({ session, client }: Connection, packet: Incoming): Promise<void> {
+  async function take({ session, client, pace }: Connection, packet: Incoming): Promise<void> {
     const { topic, qos, retain = false, messageId } = packet
     const payload = typeof packet.payload === 'string' ? Buffer.from(packet.payload) : packet.payload
+    const turn = pace.pass(payload.length + topic.length)
+    if (turn) await turn
     const verdict = await rules.onMessage(session, { topic, payload, qos, retain })
     const from = qos === 2 && messageId !== undefined ? { clientId: session.clientId, id: messageId } : undefined
     if (verdict === 'forward') {
@@ -144,6 +161,7 @@ function createTakeIn({ rules, kept, hasReceived }: TakeInParts) {
 interface Arrival {
   rules: BrokerRules
   trafficOf(tenantId: string): Traffic
+  onLoggedIn(session: Session, protocol: string): void
   connections: Connections
   client: AedesClient
   known: ConnectFacts
@@ -151,7 +169,7 @@ interface Arrival {
 
 /** False when the client went away meanwhile. */
 async function logIn(arrival: Arrival, username: string | undefined, password: Buffer | undefined): Promise<boolean> {
-  const { rules, connections, client, known, trafficOf } = arrival
+  const { rules, connections, client, known, trafficOf, onLoggedIn } = arrival
   const session = await rules.logIn({
     clientId: known.clientId,
     username,
@@ -169,11 +187,14 @@ async function logIn(arrival: Arrival, username: string | undefined, password: B
     session,
     meter: known.meter,
     deliver: known.deliver,
+    pace: known.pace,
+    granted: new Set<string>(),
     registered: false,
     reason: 'closed',
     ended: false,
     held: []
   }
+  onLoggedIn(session, known.protocol)
   connections.add(connection)
   client.conn.once('close', () => connections.end(connection))
   return true

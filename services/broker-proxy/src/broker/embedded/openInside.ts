@@ -24,7 +24,7 @@ export interface InsideParts {
   connections: Connections
   book: SessionBook
   publish(connection: Connection, message: Message): Promise<boolean>
-  listener: FactParts['listener']
+  listeners: FactParts['listeners']
   kept: KeptSessions
   retained: RetainedMessages
   persistence: Pick<Persistence, 'addSubscriptions' | 'removeSubscriptions'>
@@ -34,7 +34,7 @@ export interface InsideParts {
 }
 
 export function openInside(parts: InsideParts): BrokerInside {
-  const { broker, rules, connections, book, publish, listener, kept, retained, persistence } = parts
+  const { broker, rules, connections, book, publish, listeners, kept, retained, persistence } = parts
   countUnheard(parts)
   const groups = createSharedGroups({
     broker,
@@ -61,7 +61,7 @@ export function openInside(parts: InsideParts): BrokerInside {
       retained,
       meterOf: (clientId) => connections.current(clientId)?.meter,
       awaitingRel: (clientId) => connections.current(clientId)?.client._inboundInflight.size ?? 0,
-      listener
+      listeners
     }),
     control: createEmbeddedControl({ book, rules, persistence, groups, retained, connectionOf })
   }

@@ -52,9 +52,10 @@ export function createRetained(): RetainedMessages {
     takes(topic, payload) {
       const tenant = tenantOf(topic)
       if (off.has(tenant)) return false
+      // Also where nothing is to be seen yet: what this takes away may still be on its way to the disk.
+      if (payload.length === 0) return true
       const ofTenant = tenants.get(tenant)
-      if (ofTenant?.has(topic)) return true
-      return payload.length > 0 && (ofTenant?.size ?? 0) < maxPerTenant
+      return ofTenant?.has(topic) || (ofTenant?.size ?? 0) < maxPerTenant
     },
     store(message) {
       const tenant = tenantOf(message.topic)

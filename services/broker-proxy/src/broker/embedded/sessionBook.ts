@@ -16,6 +16,12 @@ export interface SessionRecord {
   dropped: number
 }
 
+export interface ListenerCounts {
+  current: number
+  /** Ended connections by reason. */
+  readonly ended: Map<string, number>
+}
+
 /** What is known of one tenant's sessions, in the order in which it is listed. */
 export interface TenantBook {
   readonly sessions: OrderedKeys
@@ -23,7 +29,8 @@ export interface TenantBook {
   readonly subscriptions: OrderedKeys
   readonly routes: OrderedKeys
   readonly traffic: Traffic
-  readonly ended: Map<string, number>
+  /** By protocol. */
+  readonly listeners: Map<string, ListenerCounts>
   readonly gauges: Record<'clients' | 'sessions' | 'subscribers' | 'subscriptions' | 'routes', Gauge>
 }
 
@@ -32,6 +39,8 @@ export interface SessionBook {
   known(tenantId: string): TenantBook | undefined
   find(clientId: string): SessionRecord | undefined
   all(): Iterable<SessionRecord>
+  /** Which listener a connection comes from; before `connected`. */
+  cameBy(session: Session, protocol: string): void
   connected(session: Session): void
   disconnected(session: Session, reason: string): void
   /** A session of an earlier process that waits for its client. */
@@ -51,6 +60,8 @@ export function subscriptionKey(clientId: string, filter: string): string {
 export function createSessionBook(): SessionBook {
   const records = new Map<string, SessionRecord>()
   const tenants = new Map<string, OpenBook>()
+  const protocols = new WeakMap<Session, string>()
+  const protocolOf = (session: Session) => protocols.get(session) ?? 'mqtt:tcp'
 
   function of(tenantId: string): OpenBook {
     const found = tenants.get(tenantId)
@@ -79,6 +90,8 @@ export function createSessionBook(): SessionBook {
     find: (clientId) => records.get(clientId),
     all: () => records.values(),
 
+    cameBy: (session, protocol) => void protocols.set(session, protocol),
+
     connected(session) {
       const { clientId, tenantId } = session
       const kept = records.get(clientId)
@@ -87,14 +100,14 @@ export function createSessionBook(): SessionBook {
       record.session = session
       record.connected = true
       records.set(clientId, record)
-      of(tenantId).enter(record)
+      of(tenantId).enter(record, protocolOf(session))
     },
 
     disconnected(session, reason) {
       const record = current(session)
       if (!record) return
       record.connected = false
-      of(session.tenantId).part(reason)
+      of(session.tenantId).part(reason, protocolOf(session))
       if (session.clean) drop(record)
     },
 
@@ -131,8 +144,8 @@ function newRecord(session: Session): SessionRecord {
 
 interface OpenBook extends TenantBook {
   keep(record: SessionRecord): void
-  enter(record: SessionRecord): void
-  part(reason: string): void
+  enter(record: SessionRecord, protocol: string): void
+  part(reason: string, protocol: string): void
   leave(record: SessionRecord): void
   subscribe(record: SessionRecord, filter: string, qos: number): void
   unsubscribe(record: SessionRecord, filter: string): void
@@ -140,7 +153,7 @@ interface OpenBook extends TenantBook {
 
 function createTenantBook(): OpenBook {
   const [sessions, subscriptions, routes] = [createOrderedKeys(), createOrderedKeys(), createOrderedKeys()]
-  const ended = new Map<string, number>()
+  const listeners = new Map<string, ListenerCounts>()
   /** How many sessions have subscribed to a filter. */
   const holders = new Map<string, number>()
   const gauges = {
@@ -171,15 +184,19 @@ function createTenantBook(): OpenBook {
     subscriptions,
     routes,
     traffic: createTraffic(),
-    ended,
+    listeners,
     gauges,
     keep,
-    enter(record) {
+    enter(record, protocol) {
+      countsOf(listeners, protocol).current += 1
       gauges.clients.set(gauges.clients.count + 1)
       keep(record)
     },
-    part(reason) {
+    part(reason, protocol) {
       const word = endings[reason] ?? 'error'
+      const counts = countsOf(listeners, protocol)
+      counts.current -= 1
+      const { ended } = counts
       ended.set(word, (ended.get(word) ?? 0) + 1)
       gauges.clients.set(gauges.clients.count - 1)
     },
@@ -202,6 +219,12 @@ function createTenantBook(): OpenBook {
       hold(filter, -1)
     }
   }
+}
+
+export function countsOf(listeners: Map<string, ListenerCounts>, protocol: string): ListenerCounts {
+  const found = listeners.get(protocol) ?? { current: 0, ended: new Map() }
+  listeners.set(protocol, found)
+  return found
 }
 
 /** Reasons by the words of emqttd's `shutdown_count`; what is not named here is a failure of the connection. */

@@ -49,6 +49,8 @@ export interface KeptParts {
   log: Log
   limits: KeptLimits
   now: () => number
+  /** Bytes of journal after which the state is written anew. */
+  compactAfterBytes?: number
   retained: {
     /** Whether a retained message of this topic is kept. */
     takes(topic: string, payload: Buffer): boolean
@@ -62,7 +64,7 @@ export interface KeptParts {
 }
 
 const sweepMs = 30_000
-const compactAfterBytes = 64 * 1024 * 1024
+const defaultCompactAfterBytes = 64 * 1024 * 1024
 
 /** Opens the folder and rebuilds what an earlier process left there. */
 export async function openKeptSessions(parts: KeptParts): Promise<KeptSessions> {
@@ -81,7 +83,7 @@ export async function openKeptSessions(parts: KeptParts): Promise<KeptSessions> 
   const journal = await openJournal({
     dir: parts.dir,
     log: parts.log,
-    compactAfterBytes,
+    compactAfterBytes: parts.compactAfterBytes ?? defaultCompactAfterBytes,
     replay: (bytes) => decodeAll(bytes, state.apply),
     snapshot: () => snapshotOf(state, retained.all())
   })

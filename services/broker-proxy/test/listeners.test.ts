@@ -1,0 +1,283 @@
+import { readFileSync } from 'node:fs'
+import { selfSignedFiles, startParts, testGuardKeys, until } from '@fleetgate/testkit'
+import { connectAsync, type IClientOptions } from 'mqtt'
+import t from 'tap'
+import { WebSocket } from 'ws'
+import { acknowledge, message, type RawClient, rawClient, rawSocket } from './rawClient.js'
+import { addUser, callApi, record, secret, startProxy } from './support.js'
+
+/** The doors of the embedded broker, what they bear, and that nobody at one of them harms the others. */
+const keys = testGuardKeys()
+const parts = await startParts(t)
+const tls = selfSignedFiles(parts.dir)
+const proxy = await startProxy(t, parts, keys, {
+  MQTTS_PORT: '0',
+  MQTT_WS_PORT: '0',
+  MQTT_WSS_PORT: '0',
+  MQTT_TLS_CERT_FILE: tls.certFile,
+  MQTT_TLS_KEY_FILE: tls.keyFile,
+  MQTT_CONNECT_TIMEOUT_S: '1',
+  MQTT_MAX_CONNECTIONS: '200',
+  MQTT_MAX_SUBSCRIPTIONS: '5',
+  MQTT_SLOW_BUFFER_BYTES: '20000',
+  MQTT_SLOW_TIMEOUT_S: '3600',
+  MQTT_SESSION_QUEUE: '3'
+})
+const api = callApi(proxy, keys)
+const tcp = Number(new URL(proxy.mqttUrl).port)
+const portOf = (protocol: string) => proxy.mqttPorts.get(protocol) ?? 0
+await addUser(proxy, keys, { name: 'admin001', fields: { admin: true } })
+await addUser(proxy, keys, { name: 'machine1' })
+
+const join = (clientId: string, options: Partial<Parameters<typeof rawClient>[0]> = {}) =>
+  rawClient({
+    port: tcp,
+    clientId,
+    username: 'admin001',
+    password: secret,
+    answer: acknowledge,
+    connect: { clean: true },
+    ...options
+  })
+const ca = readFileSync(tls.certFile)
+const through = (url: string, clientId: string, options: IClientOptions = {}) =>
+  connectAsync(
+    url,
+    {
+      username: 'admin001',
+      password: secret,
+      clientId,
+      protocolVersion: 4,
+      reconnectPeriod: 0,
+      ca,
+      ...options
+    },
+    false
+  )
+async function subscribe(client: RawClient, topics: string[], qos: 0 | 1 | 2 = 1, messageId = 1): Promise<number[]> {
+  client.send({ cmd: 'subscribe', messageId, subscriptions: topics.map((topic) => ({ topic, qos })) })
+  return ((await client.next('suback', messageId)) as unknown as { granted: number[] }).granted
+}
+async function metric(name: string): Promise<number> {
+  const text = await (await fetch(`${proxy.url}/metrics`)).text()
+  return Number(new RegExp(`^${name}(?:\\{[^}]*\\})? (\\d+)`, 'm').exec(text)?.[1] ?? Number.NaN)
+}
+
+t.test('the same broker is behind every listener', async (t) => {
+  const doors: [protocol: string, url: string][] = [
+    ['mqtt:tcp', proxy.mqttUrl],
+    ['mqtt:ssl', `mqtts://localhost:${portOf('mqtt:ssl')}`],
+    ['mqtt:ws', `ws://127.0.0.1:${portOf('mqtt:ws')}/mqtt`],
+    ['mqtt:wss', `wss://localhost:${portOf('mqtt:wss')}/mqtt`]
+  ]
+  const clients = await Promise.all(doors.map(([, url], index) => through(url, `door-${index}`)))
+  t.teardown(() => Promise.all(clients.map((client) => client.endAsync(true))))
+  const seen = clients.map((client) => record(client))
+  for (const client of clients) await client.subscribeAsync('doors/#', { qos: 1 })
+  for (const [index, client] of clients.entries())
+    await client.publishAsync(`doors/${index}`, Buffer.alloc(100_000, index), { qos: 1 })
+  await until(() => seen.every(({ length }) => length === doors.length), { what: 'all messages everywhere' })
+  for (const messages of seen) t.ok(messages.every(({ payload }) => payload.length === 100_000))
+  const listed = async () => (await api.get('/api/v2/monitoring/listeners/fleetgate@127.0.0.1')).body.result
+  t.match(
+    await listed(),
+    doors.map(([protocol]) => ({ protocol, current_clients: 1, max_clients: 200 }))
+  )
+  t.match(
+    await listed(),
+    doors.map(([protocol]) => ({ listen: `127.0.0.1:${protocol === 'mqtt:tcp' ? tcp : portOf(protocol)}` }))
+  )
+  await clients[2]?.endAsync()
+  await until(async () => (await listed())[2].current_clients === 0, { what: 'the counter' })
+  t.match(await listed(), [
+    { current_clients: 1 },
+    { current_clients: 1 },
+    { shutdown_count: { closed: 1 } },
+    { current_clients: 1 }
+  ])
+})
+
+t.test('a web socket speaks MQTT in binary frames, or not at all', async (t) => {
+  const url = `http://127.0.0.1:${portOf('mqtt:ws')}`
+  t.equal((await fetch(`${url}/mqtt`)).status, 426)
+  const opened = (path: string, protocols: string[]) =>
+    new Promise<string>((resolve) => {
+      const socket = new WebSocket(`ws://127.0.0.1:${portOf('mqtt:ws')}${path}`, protocols)
+      socket.on('open', () => socket.send('text'))
+      socket.on('close', () => resolve('closed'))
+      socket.on('error', () => resolve('refused'))
+    })
+  t.equal(await opened('/mqtt', ['other']), 'refused')
+  t.equal(await opened('/elsewhere', ['mqtt']), 'refused')
+  t.equal(await opened('/mqtt', ['mqtt']), 'closed', 'a text frame')
+  await t.rejects(through(`ws://127.0.0.1:${portOf('mqtt:ws')}/elsewhere`, 'ws-1', { connectTimeout: 3000 }))
+})
+
+t.test('with a client CA only its certificates come in', async (t) => {
+  const strict = await startProxy(t, parts, keys, {
+    DATA_DIR: `${parts.dir}/strict`,
+    BROKER_NODE: 'strict@127.0.0.1',
+    MQTTS_PORT: '0',
+    MQTT_TLS_CERT_FILE: tls.certFile,
+    MQTT_TLS_KEY_FILE: tls.keyFile,
+    MQTT_TLS_CLIENT_CA_FILE: tls.certFile
+  })
+  const url = `mqtts://localhost:${strict.mqttPorts.get('mqtt:ssl')}`
+  await until(async () => (await callApi(strict, keys).get('/v2/t1/instances/default/users')).status === 200, {
+    what: 'the users'
+  })
+  await t.rejects(through(url, 'strict-1', { connectTimeout: 3000 }))
+  const key = readFileSync(tls.keyFile)
+  const client = await through(url, 'strict-2', { cert: ca, key })
+  t.ok(client.connected)
+  await client.endAsync(true)
+})
+
+t.test('TLS listeners without a certificate stop the start, with the names of the settings', async (t) => {
+  await t.rejects(startProxy(t, parts, keys, { DATA_DIR: `${parts.dir}/none`, MQTTS_PORT: '0' }), /MQTT_TLS_CERT_FILE/)
+})
+
+t.test('hostile packets end their own connection and nobody else’s', async (t) => {
+  const well = await join('well-1')
+  await subscribe(well, ['well'])
+  const connectBytes = (id: string) => {
+    const [user, password] = ['admin001', secret].map((text) =>
+      Buffer.concat([Buffer.from([0, text.length]), Buffer.from(text)])
+    )
+    const body = Buffer.concat([
+      Buffer.from([0, 4]),
+      Buffer.from('MQTT'),
+      Buffer.from([4, 0xc2, 0, 60, 0, id.length]),
+      Buffer.from(id),
+      user as Buffer,
+      password as Buffer
+    ])
+    return Buffer.concat([Buffer.from([0x10, body.length]), body])
+  }
+  const publish = (topic: Buffer, rest = Buffer.alloc(0)) =>
+    Buffer.concat([Buffer.from([0x30, 2 + topic.length + rest.length, 0, topic.length]), topic, rest])
+  const before: [what: string, bytes: Buffer][] = [
+    ['garbage', Buffer.from('GET / HTTP/1.1\r\nhost: x\r\n\r\n')],
+    ['zeros', Buffer.alloc(64)],
+    ['a truncated CONNECT', connectBytes('cut').subarray(0, 20)],
+    ['a remaining length that never ends', Buffer.from([0x10, 0xff, 0xff, 0xff, 0xff, 0xff])],
+    ['256 MB announced', Buffer.from([0x10, 0xff, 0xff, 0xff, 0x7f])],
+    ['a PUBLISH first', publish(Buffer.from('a'))],
+    ['an unknown protocol', Buffer.from([0x10, 12, 0, 4, 0x4d, 0x51, 0x54, 0x58, 4, 2, 0, 60, 0, 0])]
+  ]
+  const after: [what: string, bytes: Buffer][] = [
+    ['a second CONNECT', connectBytes('twice')],
+    ['an oversized packet', Buffer.from([0x30, 0xff, 0xff, 0xff, 0x7f])],
+    ['a PUBLISH to a wildcard', publish(Buffer.from('a/#'))],
+    ['a PUBLISH without a topic', publish(Buffer.alloc(0))],
+    ['QoS 3', Buffer.from([0x36, 5, 0, 1, 0x61, 0, 1])],
+    ['a SUBSCRIBE without filters', Buffer.from([0x82, 2, 0, 1])],
+    ['a reserved packet type', Buffer.from([0xf0, 0])],
+    ['a PUBLISH of more than 100 levels', publish(Buffer.from('a/'.repeat(110).slice(0, 120)))]
+  ]
+  for (const [what, bytes] of before) {
+    const socket = rawSocket(tcp)
+    socket.socket.write(bytes)
+    await until(() => socket.isClosed, { what: `the end of ${what}` })
+  }
+  for (const [index, [what, bytes]] of after.entries()) {
+    const client = await join(`hostile-${index}`)
+    client.socket.write(bytes)
+    // Not all of them are against the protocol to aedes: what matters is that nothing of it arrives, and what follows.
+    client.send({ cmd: 'disconnect' })
+    await until(() => client.isClosed, { what: `the end of ${what}` })
+  }
+  const filters = await join('deep-1')
+  t.same(
+    await subscribe(filters, [Array.from({ length: 65 }, () => '+').join('/'), 'fine/#']),
+    [128, 1],
+    'a filter of 65 levels'
+  )
+  const badUtf8 = await join('utf-1')
+  badUtf8.socket.write(publish(Buffer.from([0x61, 0xc3, 0x28])))
+  badUtf8.send({ cmd: 'disconnect' })
+  await until(() => badUtf8.isClosed, { what: 'the end of a bad topic' })
+  well.send(message('well', 'served', { qos: 1, messageId: 5 }))
+  t.match(await well.next('publish'), { payload: Buffer.from('served') })
+})
+
+t.test('who sends no CONNECT, or sends it byte by byte, has a second', async (t) => {
+  const half = Array.from({ length: 50 }, () => rawSocket(tcp))
+  const slow = rawSocket(tcp)
+  const drip = setInterval(() => slow.isClosed || slow.socket.write(Buffer.from([0x10])), 200)
+  t.teardown(() => clearInterval(drip))
+  const other = await join('prompt-1')
+  await until(() => half.every(({ isClosed }) => isClosed) && slow.isClosed, { what: 'the end of all of them' })
+  t.notOk(other.isClosed)
+})
+
+t.test('no more connections than allowed, and room again when some go', async (t) => {
+  const refusedBefore = await metric('mqtt_connections_refused_total')
+  const many: RawClient[] = []
+  for (let at = 0; at < 210; at++) many.push(rawSocket(tcp))
+  await until(async () => (await metric('mqtt_connections_refused_total')) > refusedBefore, {
+    what: 'a refused connection'
+  })
+  for (const socket of many) socket.socket.destroy()
+  const client = await until(() => join('room-1').catch(() => undefined), { what: 'room' })
+  t.equal(client.returnCode, 0)
+})
+
+t.test('a client has at most so many subscriptions', async (t) => {
+  const client = await join('subs-1', { connect: { clean: false } })
+  t.same(await subscribe(client, ['a', 'b', 'c', 'd', 'e', 'f', 'g']), [1, 1, 1, 1, 1, 128, 128])
+  client.send({ cmd: 'unsubscribe', messageId: 2, unsubscriptions: ['a'] })
+  await client.next('unsuback', 2)
+  t.same(
+    await subscribe(client, ['b', 'f', 'g'], 1, 3),
+    [1, 1, 128],
+    'one more for one less, and again for what it has'
+  )
+  const { body } = await api.get('/api/v2/subscriptions/subs-1')
+  t.same(
+    body.result.objects.map(({ topic }: { topic: string }) => topic),
+    ['b', 'c', 'd', 'e', 'f']
+  )
+})
+
+t.test('a full queue drops what comes and says so', async (t) => {
+  const absent = await join('full-1', { connect: { clean: false } })
+  await subscribe(absent, ['full'])
+  await absent.close()
+  const sender = await join('full-2')
+  for (const n of [1, 2, 3, 4, 5]) {
+    sender.send(message('full', String(n), { qos: 1, messageId: n }))
+    await sender.next('puback', n)
+  }
+  const { body } = await api.get('/api/v2/sessions/full-1')
+  t.match(body.result.objects, [{ message_queue: 3, message_dropped: 2 }])
+  const back = await join('full-1', { connect: { clean: false } })
+  back.send({ cmd: 'pingreq' })
+  await back.next('pingresp')
+  t.same(
+    back.packets.flatMap((packet) => (packet.cmd === 'publish' ? [packet.payload.toString()] : [])),
+    ['1', '2', '3']
+  )
+})
+
+t.test('a receiver that takes nothing holds nobody up, and loses its QoS 0 messages', async (t) => {
+  const [frozen, lively] = [await join('slow-1'), await join('slow-2')]
+  await subscribe(frozen, ['slow'], 0)
+  await subscribe(lively, ['slow'], 0)
+  frozen.socket.pause()
+  const sender = await join('slow-3')
+  let n = 0
+  await until(
+    async () => {
+      for (let burst = 0; burst < 20; burst++) {
+        sender.send(message('slow', 'x'.repeat(50_000), { qos: 1, messageId: (n++ % 60_000) + 1 }))
+        await sender.next('puback')
+      }
+      return (await metric('mqtt_slow_dropped_total')) > 0
+    },
+    { what: 'a message left out', deadlineMs: 60_000 }
+  )
+  const got = () => lively.packets.filter(({ cmd }) => cmd === 'publish').length
+  await until(() => got() === n, { what: 'all messages at the lively one' })
+  t.pass()
+})
