@@ -10,6 +10,7 @@ import { createPresence } from './clients/presence.js'
 import { createPresenceStore } from './clients/presenceStore.js'
 import { serveClients } from './clients/serveClients.js'
 import { onDeliver } from './commands/onDeliver.js'
+import { onPublish } from './commands/onPublish.js'
 import type { Config } from './config.js'
 import { createFiles, type FileParts } from './files/files.js'
 import { fileRoutes } from './files/sdes.js'
@@ -97,6 +98,7 @@ export function createBrokerProxy(parts: BrokerProxyParts): BrokerProxy {
   })
   const checks = { nats: bus.isReady, store: store.ready }
   const broker = createBrokerApi({ config, version, store, driver, clients, accounts, checks, now })
+  const publish = createPublish(driver)
   const stops: (() => unknown)[] = []
 
   function evict(clientId: string, tenantId: string): void {
@@ -131,7 +133,7 @@ export function createBrokerProxy(parts: BrokerProxyParts): BrokerProxy {
         { dialect: { ...emq }, routes: driver.routes },
         {
           dialect: emq,
-          routes: [...broker.routes, ...emqMessageRoutes(createPublish(driver)), ...emqPeopleRoutes(bus)]
+          routes: [...broker.routes, ...emqMessageRoutes(publish), ...emqPeopleRoutes(bus)]
         },
         {
           dialect: dms,
@@ -167,6 +169,8 @@ export function createBrokerProxy(parts: BrokerProxyParts): BrokerProxy {
       stops.push(() => broker.close())
       const delivering = await onDeliver({ bus, driver, onDelivered: counters.commandsDelivered, log })
       stops.push(() => delivering.stop())
+      const publishing = await onPublish({ bus, publish, log })
+      stops.push(() => publishing.stop())
       const serving = await serveClients({ bus, presence, store: presenceStore, now })
       stops.push(() => serving.stop())
       const providing = await serveMachineUsers({ bus, users, owners: presenceStore.owners })

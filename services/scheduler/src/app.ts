@@ -7,7 +7,8 @@ import {
   Gauge,
   type Guard,
   type Log,
-  type Route
+  type Route,
+  type Subscription
 } from '@fleetgate/kit'
 import { createOutbox, type Store } from '@fleetgate/store'
 import { createPresence } from './clients/presence.js'
@@ -18,6 +19,7 @@ import { repeatEvery } from './dashboard/repeatEvery.js'
 import { type Backlog, createBacklog } from './executions/backlog.js'
 import { createOnReport } from './executions/onReport.js'
 import { createRelease } from './executions/release.js'
+import { createTell, serveMachines, tellingClients, tellingPresence } from './machines/machines.js'
 import { createOffers } from './offers/offers.js'
 import { createAlertMailing, createDriver, createOperations, createStores } from './parts.js'
 import { restRoutes } from './routes.js'
@@ -70,13 +72,14 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
     onTimeZone: (tenantId) => timetable.reschedule(tenantId)
   })
   const { timeZone } = tenantSettings
+  const tell = createTell({ bus, log, now })
   const presenceStore = createPresenceStore({
     clients: stores.clients,
     autoEnable: async (tenantId) => (await tenantSettings.get(tenantId, 'clients')).autoEnableNewClient,
     now
   })
   const presence = createPresence({
-    store: presenceStore,
+    store: tellingPresence(presenceStore, tell),
     bus,
     log,
     connectGraceMs: settings.connectGraceMs,
@@ -134,12 +137,14 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
     sweepMs: settings.sweepMs
   })
 
+  let machines: Subscription | undefined
   const pruning = createPruneAlarm({ runs, executions, log, now, retentionDays: config.RETENTION_DAYS })
 
   return {
     app: createSchedulerApp({
       routes: restRoutes({
         ...operations,
+        clients: tellingClients(operations.clients, tell),
         settings: tenantSettings,
         jobLinks: stores.jobLinks,
         members: stores.members,
@@ -159,6 +164,7 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
       engine.start()
       timetable.start()
       pruning.start()
+      machines = await serveMachines(bus, stores.clients.model, now)
       await consumers.start()
       watch.start()
       alertOutbox.start()
@@ -168,6 +174,7 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
       await mailing.stop()
       await watch.stop()
       await consumers.stop()
+      await machines?.stop()
       await pruning.stop()
       await timetable.stop()
       await engine.stop()

@@ -1,5 +1,12 @@
 import type { JetStreamClient, JetStreamManager, NatsConnection } from 'nats'
-import type { CommandContract, EventContract, RpcContract, UplinkChannel, UplinkMessage } from './messages.js'
+import type {
+  CommandContract,
+  EventContract,
+  RpcContract,
+  SignalContract,
+  UplinkChannel,
+  UplinkMessage
+} from './messages.js'
 import type { Static, TSchema } from './schema.js'
 
 /** The little of a logger that this package needs; pino's fits. */
@@ -14,6 +21,8 @@ export interface Log {
 export interface Delivered<T> {
   data: T
   id: string
+  /** Place in the stream; grows. */
+  sequence: number
   /** 1 on the first delivery. */
   deliveries: number
   /** When the stream stored it, epoch ms. */
@@ -79,6 +88,18 @@ export interface Bus {
     contract: EventContract<S>,
     options: { sinceMs: number },
     handle: (data: Static<S>) => void
+  ): Promise<Subscription>
+
+  /** Tells every listener of this moment, in every process; dropped while NATS is away. */
+  signal<S extends TSchema>(contract: SignalContract<S>, tenantId: string, data: Static<S>): void
+  /**
+   * Hears the signals of one tenant from now on; `onGap` is called after an outage, in which some may have been missed. What
+   * breaks its schema is logged and passed over.
+   */
+  listen<S extends TSchema>(
+    contract: SignalContract<S>,
+    tenantId: string,
+    hear: { handle(data: Static<S>): void; onGap?(): void }
   ): Promise<Subscription>
 
   /** Asks; throws AppError (the peer's own, or `unavailable` / `timeout`). */

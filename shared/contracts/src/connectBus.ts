@@ -5,6 +5,7 @@ import { openLink } from './nats/link.js'
 import { createPublisher } from './nats/publisher.js'
 import type { Pulled } from './nats/pulled.js'
 import { request, serve } from './nats/rpc.js'
+import { listen, signal } from './nats/signals.js'
 import { openStreams, streamNames } from './nats/streams.js'
 import { startWatch } from './nats/watch.js'
 import {
@@ -89,6 +90,9 @@ export async function connectBus(options: BusOptions): Promise<Bus> {
       const place = { stream: streamNames.events, filter: eventSubject(contract), since: Date.now() - sinceMs }
       return run(startWatch(parts, { ...place, handle: show }))
     },
+
+    signal: (contract, tenantId, data) => signal(link, contract, tenantId, data),
+    listen: (contract, tenantId, hear) => run(listen({ link, log, contract, tenantId, ...hear })),
 
     request: (contract, data, settings) => request(link, contract, data, settings),
     serve: (contract, handle) => run(serve(link, options, contract, handle)),

@@ -34,9 +34,11 @@ import {
   events,
   type RpcContract,
   rpcs,
+  type SignalContract,
+  signals,
   uplinkChannels
 } from './messages.js'
-import { commandSubject, eventSubject, rpcSubject, uplinkFilter } from './nats/wire.js'
+import { commandSubject, eventSubject, rpcSubject, signalSubject, uplinkFilter } from './nats/wire.js'
 import type { TSchema } from './schema.js'
 import { describeFields } from './schemaFields.js'
 
@@ -71,6 +73,7 @@ export function loadContractList(): string {
     '# Contracts\n\nGenerated from `src` by `node dist/src/printContracts.js`; a test checks that it is current.',
     section('Events', 'Stream `EVENTS`, at least once, kept for 7 days.', events.map(eventEntry)),
     section('Commands', 'Stream `COMMANDS`, a work queue, kept for a day.', commands.map(commandEntry)),
+    section('Signals', 'Core NATS: heard by who listens at this moment, kept by nobody.', signals.map(signalEntry)),
     section('RPC', rpcText, rpcs.map(rpcEntry)),
     section('Uplink', 'Stream `UPLINK`, kept for 7 days. Payloads are what the machine sent.', [uplinkList()]),
     section('MQTT, down to a machine', 'QoS 1.', downChannels.map(downEntry)),
@@ -95,6 +98,10 @@ function eventEntry(contract: EventContract): string {
 
 function commandEntry(contract: CommandContract): string {
   return entry(commandSubject(contract), contract.summary, contract.data)
+}
+
+function signalEntry(contract: SignalContract): string {
+  return entry(signalSubject(contract, '{tenantId}'), contract.summary, contract.data)
 }
 
 function upEntry(channel: UpChannel): string {

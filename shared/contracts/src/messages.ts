@@ -16,6 +16,7 @@ import { createMachineUser } from './machineMessages.js'
 import { alertClosed, alertRaised, mailFailed, sendMail } from './noticeMessages.js'
 import { peopleRpcs } from './peopleMessages.js'
 import { oneOf, type Static, type TSchema, Type } from './schema.js'
+import { listMachines, machineChanged, publishMessage, valuesChanged } from './telemetryMessages.js'
 
 /** An event: something that happened. Stream EVENTS, at least once; consumers expect repeats. */
 export interface EventContract<S extends TSchema = TSchema> {
@@ -39,6 +40,14 @@ export interface RpcContract<Q extends TSchema = TSchema, R extends TSchema = TS
 /** A wish that something be sent to machines. Stream COMMANDS, a work queue consumed by broker-proxy. */
 export interface CommandContract<S extends TSchema = TSchema> {
   /** Below `fleetgate.command.` */
+  subject: string
+  summary: string
+  data: S
+}
+
+/** News for whoever listens at this moment; nothing keeps it, and a message that nobody hears is gone. */
+export interface SignalContract<S extends TSchema = TSchema> {
+  /** `<service>.<thing>.<past tense>`, below `fleetgate.signal.`; the tenant id follows. */
   subject: string
   summary: string
   data: S
@@ -216,7 +225,8 @@ export const events: readonly EventContract[] = [
   runFinished,
   alertRaised,
   alertClosed,
-  mailFailed
+  mailFailed,
+  machineChanged
 ]
 export const rpcs: readonly RpcContract[] = [
   verifyBasic,
@@ -230,6 +240,8 @@ export const rpcs: readonly RpcContract[] = [
   listNames,
   listConnectedClients,
   sendMail,
-  createMachineUser
+  createMachineUser,
+  listMachines
 ]
-export const commands: readonly CommandContract[] = [deliver]
+export const commands: readonly CommandContract[] = [deliver, publishMessage]
+export const signals: readonly SignalContract[] = [valuesChanged]

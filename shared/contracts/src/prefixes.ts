@@ -24,6 +24,7 @@ export const prefixRules: readonly PrefixRule[] = [
   { prefix: '/entity', service: 'devices', dialect: 'beaver' },
   { prefix: '/dashboard', service: 'devices', dialect: 'beaver' },
   { prefix: '/workflow', service: 'devices', dialect: 'beaver' },
+  { prefix: '/mqtt-device', service: 'devices', dialect: 'beaver' },
   { prefix: '/websocket', service: 'devices', dialect: 'beaver' },
   { prefix: '/v1/logs', service: 'cluster-manager', dialect: 'linker', exact: true },
   { prefix: '/v1/logs', service: 'scheduler', dialect: 'sdes' },

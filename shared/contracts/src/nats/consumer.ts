@@ -170,6 +170,7 @@ function toDelivered<T>(options: DurableOptions<T>, message: Pulled): Delivered<
   return {
     data: options.decode(message),
     id: message.headers?.get(headerNames.messageId) || `${options.stream}:${message.sequence}`,
+    sequence: message.sequence,
     deliveries: message.deliveries,
     storedAt: message.storedAt,
     ...(requestId ? { requestId } : {})

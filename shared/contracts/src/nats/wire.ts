@@ -4,6 +4,7 @@ import {
   type CommandContract,
   type EventContract,
   type RpcContract,
+  type SignalContract,
   type UplinkChannel,
   type UplinkMessage,
   uplinkChannels
@@ -15,7 +16,8 @@ export const subjectRoots = {
   event: 'fleetgate.event',
   command: 'fleetgate.command',
   uplink: 'fleetgate.uplink',
-  rpc: 'fleetgate.rpc'
+  rpc: 'fleetgate.rpc',
+  signal: 'fleetgate.signal'
 } as const
 
 export function eventSubject(contract: Pick<EventContract, 'subject'>): string {
@@ -28,6 +30,10 @@ export function commandSubject(contract: Pick<CommandContract, 'subject'>): stri
 
 export function rpcSubject(contract: Pick<RpcContract, 'operation'>): string {
   return `${subjectRoots.rpc}.${contract.operation}`
+}
+
+export function signalSubject(contract: Pick<SignalContract, 'subject'>, tenantId: string): string {
+  return `${subjectRoots.signal}.${contract.subject}.${tenantId}`
 }
 
 export function uplinkSubject(message: Pick<UplinkMessage, 'tenantId' | 'clientId' | 'channel'>): string {
