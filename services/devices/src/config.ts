@@ -6,6 +6,12 @@ export const Config = Type.Object({
   MAX_DASHBOARDS: Type.Integer({ minimum: 1, default: 1000 }),
   /** Days that values of entities are kept; 0 keeps them for ever. */
   HISTORY_DAYS: Type.Integer({ minimum: 0, maximum: 36_500, default: 365 }),
+  /** Open at a time in one process. */
+  MAX_WEBSOCKETS: Type.Integer({ minimum: 1, default: 10_000 }),
+  /** A websocket that gave no sign of life for two of these is ended. */
+  WEBSOCKET_PING_MS: Type.Integer({ minimum: 100, default: 20_000 }),
+  /** Milliseconds between two comparisons of the fleet's devices with the scheduler's machines. */
+  FLEET_RECONCILE_MS: Type.Integer({ minimum: 100, default: 60_000 }),
   /** Milliseconds between two looks for what is old or was left undone. */
   SWEEP_MS: Type.Integer({ minimum: 100, default: 15_000 })
 })

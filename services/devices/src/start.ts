@@ -1,14 +1,18 @@
-import { connectBus, createCreatorsOf, createGuard, type Log } from '@fleetgate/kit'
+import { connectBus, createCreatorsOf, createGuard, Gauge, type Log, machineChanged } from '@fleetgate/kit'
 import { openStore } from '@fleetgate/store'
 import { createDevicesApp } from './app.js'
 import type { Config } from './config.js'
 import { createDashboards } from './dashboards/dashboard.js'
 import { createDashboardStore } from './dashboards/dashboardStore.js'
+import { createReachOf } from './grants/reach.js'
 import { createGrantNow, watchGrants } from './grants/watchGrants.js'
+import { createLive } from './live/liveServer.js'
 import { serveNames } from './names/names.js'
 import { createSweep } from './sweep.js'
 import { createThings } from './things.js'
 
+/** One bulk write for so many messages; what a replica had at hand when it was killed goes to another after this time. */
+const telemetryWork = { maxBatch: 2000, ackWaitMs: 10_000 }
 const purgeEveryMs = 10 * 60_000
 
 export interface StartOptions {
@@ -61,5 +65,30 @@ export async function startDevices({ config, log, add }: StartOptions): Promise<
   })
   const listening = await app.listen(config.PORT, config.HOST)
   add('http', () => listening.close())
+  const reachOf = createReachOf({ grants, provision: things.provision })
+  const live = createLive({
+    ...{ server: app.server, guard, bus, entities: things.entities, reachOf, grants, log, now: Date.now },
+    maxSockets: config.MAX_WEBSOCKETS,
+    pingMs: config.WEBSOCKET_PING_MS
+  })
+  new Gauge({
+    name: 'devices_websockets_open',
+    help: 'Websockets that hear of new values',
+    registers: [app.metrics.registry],
+    collect() {
+      this.set(live.count())
+    }
+  })
+  add('live', () => live.close())
+  const telemetry = await bus.consumeUplink(['topic'], { durable: 'devices-topic', ...telemetryWork }, things.onTopic)
+  add('telemetry', () => telemetry.stop())
+  const machines = await bus.consume(
+    machineChanged,
+    { durable: 'devices-machines', maxBatch: 16 },
+    things.fleet.onChanged
+  )
+  add('machines', () => machines.stop())
+  const comparing = createSweep(things.fleet.reconcile, config.FLEET_RECONCILE_MS, log)
+  add('comparing', () => comparing.stop())
   return { port: listening.port }
 }

@@ -3,15 +3,17 @@ import type { Store } from '@fleetgate/store'
 import { deviceRoutes } from './devices/beaver.js'
 import { createDevices } from './devices/device.js'
 import { createDeviceStore } from './devices/deviceStore.js'
+import { createRegister } from './devices/register.js'
 import { createSettling } from './devices/settle.js'
 import { entityRoutes } from './entities/beaver.js'
 import { valueRoutes } from './entities/beaverValues.js'
 import { createCleaning } from './entities/clean.js'
 import { createEntities } from './entities/entities.js'
 import { createEntityStore } from './entities/entityStore.js'
-import { createIngest } from './entities/ingest.js'
+import { createIngest, type Measured, reportMeasured } from './entities/ingest.js'
 import { createRecorder } from './entities/recorder.js'
 import { createValues } from './entities/values.js'
+import { createFleet } from './fleet/fleet.js'
 import type { Grants } from './grants/grants.js'
 import { createReachOf } from './grants/reach.js'
 import { historyRoutes } from './history/beaver.js'
@@ -23,6 +25,12 @@ import { createIntegrations } from './integrations/integration.js'
 import { createProvision } from './integrations/provision.js'
 import { loadIntegrations } from './integrations/registry.js'
 import { createTools } from './integrations/tools.js'
+import { createTellValues } from './live/tellValues.js'
+import { createOnTopic } from './telemetry/onTopic.js'
+import { templateRoutes } from './templates/beaver.js'
+import { createTemplateStore } from './templates/templateStore.js'
+import { createTemplates } from './templates/templates.js'
+import { testTemplate } from './templates/testTemplate.js'
 
 export interface ThingsOptions {
   store: Store
@@ -37,22 +45,37 @@ export type Things = Awaited<ReturnType<typeof createThings>>
 
 /** Integrations, devices, entities and their history, wired. Models are made here: `store.sync()` comes after it. */
 export async function createThings({ historyDays, ...parts }: ThingsOptions) {
-  const { log, now } = parts
+  const { log, now, bus } = parts
   const devices = createDeviceStore(parts)
   const entities = createEntityStore(parts)
   const history = createHistoryStore(parts)
-  const recorder = createRecorder({ history, entities, now })
+  const templates = createTemplateStore(parts)
+  const recorder = createRecorder({ history, entities, tell: createTellValues(parts), now })
   const settling = createSettling({ devices, entities, log, now })
   const clean = createCleaning({ entities, history, log, now })
-  const tools = createTools({ devices, entities, recorder, log, now })
+  const register = createRegister({ store: devices, settle: settling.settle, now })
+  const tools = createTools({ devices, entities, templates, recorder, bus, log, now })
   const registry = await loadIntegrations(tools)
   const provision = createProvision({ registry, entities })
   const expire = createRetention({ history, days: historyDays, now })
+
+  const report = (tenantId: string, measured: Measured[]) =>
+    reportMeasured({ entities, recorder, now }, tenantId, measured)
+  const { settle: settleDevice } = settling
 
   return {
     devices,
     entities,
     registry,
+    provision,
+    onTopic: createOnTopic({
+      templates,
+      devices,
+      register,
+      settle: settleDevice,
+      report
+    }),
+    fleet: createFleet({ devices, entities, settle: settleDevice, report, bus, log, now }),
     outboxes: [devices.outbox, entities.outbox],
     /** Finishes what crashes left undone, and removes what is too old. */
     async sweep(): Promise<void> {
@@ -70,7 +93,11 @@ export async function createThings({ historyDays, ...parts }: ThingsOptions) {
       const integrationName = (id: string) => registry.find(id)?.manifest.name
       return [
         ...integrationRoutes(createIntegrations({ ...shared, devices })),
-        ...deviceRoutes(createDevices({ ...shared, store: devices, settle })),
+        ...deviceRoutes(createDevices({ ...shared, store: devices, settle, register })),
+        ...templateRoutes(
+          createTemplates({ store: templates, devices, settle: settling.settle, reachOf, now }),
+          testTemplate
+        ),
         ...historyRoutes({ history: createHistory({ ...shared, store: history }), integrationName, now }),
         ...valueRoutes(createValues({ ...shared, recorder }), createIngest({ ...shared, recorder })),
         ...entityRoutes(createEntities({ ...shared, store: entities, clean }))

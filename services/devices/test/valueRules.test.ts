@@ -1,6 +1,7 @@
+import fc from 'fast-check'
 import t from 'tap'
 import { checkAttribute } from '../src/entities/attributeRules.js'
-import { fromBson, toBson, toWire, type ValueType } from '../src/entities/storedValue.js'
+import { fromBson, toBson, toWire, type ValueType, valueTypes } from '../src/entities/storedValue.js'
 import { checkValue, round } from '../src/entities/valueRules.js'
 
 function valueFor(valueType: ValueType, given: unknown, attribute: Record<string, unknown> = {}) {
@@ -178,4 +179,42 @@ t.test('refuses attributes that no value could be held against', async (t) => {
     )
   }
   t.doesNotThrow(() => checkAttribute({ min: '1', max: 2, unit: '°C', enum: { a: 'A' }, important: 3, format: '' }))
+})
+
+t.test('whatever is given is refused with a reason or kept, and what is kept survives store and wire', async (t) => {
+  const given = fc.oneof(
+    fc.jsonValue(),
+    fc.bigInt().map(String),
+    fc.double(),
+    fc.base64String(),
+    fc.constant(undefined)
+  )
+  const attribute = fc.record(
+    {
+      min: fc.integer({ min: -1000, max: 0 }),
+      max: fc.integer({ min: 0, max: 1000 }),
+      min_length: fc.nat(3),
+      max_length: fc.integer({ min: 3, max: 50 }),
+      fraction_digits: fc.nat(6),
+      optional: fc.boolean(),
+      format: fc.constantFrom('HEX', 'IMAGE', 'REGEX:[a-z]*')
+    },
+    { requiredKeys: [] }
+  )
+  fc.assert(
+    fc.property(fc.constantFrom(...valueTypes), given, attribute, (valueType, value, attribute) => {
+      const checked = checkValue({ valueType, attribute }, value)
+      if ('reason' in checked) return checked.reason.length > 0
+      if (checked.value === undefined) return attribute.optional === true && (value ?? null) === null
+      const stored = fromBson(valueType, toBson(valueType, checked.value))
+      const again = checkValue({ valueType, attribute }, toWire(checked.value))
+      const isInRange =
+        (valueType !== 'LONG' && valueType !== 'DOUBLE') ||
+        (Number(checked.value) >= (attribute.min ?? Number.NEGATIVE_INFINITY) &&
+          Number(checked.value) <= (attribute.max ?? Number.POSITIVE_INFINITY))
+      return isInRange && Object.is(stored, checked.value) && 'value' in again && Object.is(again.value, checked.value)
+    }),
+    { numRuns: 3000 }
+  )
+  t.pass('held for 3,000 samples')
 })

@@ -27,6 +27,7 @@ const Listed = {
   created_at: Type.Integer(),
   updated_at: Type.Integer(),
   integration_name: Text,
+  template: Text,
   deletable: Type.Boolean(),
   identifier: Type.String()
 }
@@ -109,6 +110,7 @@ function toListed({ device, integrationName, isDeletable }: DeviceView) {
     created_at: device.createdAt,
     updated_at: device.updatedAt,
     integration_name: integrationName,
+    template: device.template,
     deletable: isDeletable,
     identifier: device.identifier
   }

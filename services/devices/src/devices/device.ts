@@ -1,6 +1,5 @@
-import { AppError, type Caller, newNumericId } from '@fleetgate/kit'
+import { AppError, type Caller } from '@fleetgate/kit'
 import type { Entity } from '../entities/entity.js'
-import { deviceKey } from '../entities/entityKeys.js'
 import type { EntityStore } from '../entities/entityStore.js'
 import type { Reach, ReachOf } from '../grants/reach.js'
 import { isReached } from '../integrations/integration.js'
@@ -9,6 +8,7 @@ import type { Registry } from '../integrations/registry.js'
 import type { DeviceWish } from './deviceFilter.js'
 import { paramsOf } from './deviceForm.js'
 import type { DeviceStore } from './deviceStore.js'
+import type { Register } from './register.js'
 import type { Settle } from './settle.js'
 
 export interface Device {
@@ -21,6 +21,8 @@ export interface Device {
   identifier: string
   name: string
   integration: string
+  /** Id of the template that it was made by. */
+  template?: string | undefined
   /** The integration's own. */
   additionalData: Record<string, unknown>
   /** Who made it. */
@@ -52,11 +54,11 @@ export interface DevicesOptions {
   reachOf: ReachOf
   /** Makes the entities of a device as the device says; what fails is done later. */
   settle: Settle
-  now: () => number
+  register: Register
 }
 
 /** Others than super admins see what a role grants, itself or with its integration, and what they made. */
-export function createDevices({ store, entities, registry, reachOf, settle, now }: DevicesOptions) {
+export function createDevices({ store, entities, registry, reachOf, settle, register }: DevicesOptions) {
   const view = (device: Device): DeviceView => {
     const manifest = registry.find(device.integration)?.manifest
     return { device, integrationName: manifest?.name, isDeletable: !manifest || manifest.deleteDevice !== undefined }
@@ -73,17 +75,13 @@ export function createDevices({ store, entities, registry, reachOf, settle, now 
   return {
     async add({ name, integration: id, params }: DeviceDraft, caller: Caller): Promise<Device> {
       const integration = findAddable(id, await reachOf(caller))
-      const blueprint = await integration.handlers.addDevice?.(name, paramsOf(integration.manifest, params))
+      const { tenantId, userId } = caller
+      const filled = paramsOf(integration.manifest, params)
+      const blueprint = await integration.handlers.addDevice?.(name, filled, { tenantId })
       if (!blueprint) {
         throw new AppError('invalid_input', 'this integration takes no devices', { field: 'integration' })
       }
-      const { identifier, additionalData = {} } = blueprint
-      const { tenantId, userId } = caller
-      const own = { id: newNumericId(now()), tenantId, userId, name, createdAt: now(), updatedAt: now() }
-      const device = { ...own, integration: id, identifier, key: deviceKey(id, identifier), additionalData }
-      await store.insert(device, blueprint.entities)
-      await settle(device.id)
-      return device
+      return register({ tenantId, userId, name, integration: id }, blueprint)
     },
 
     async search(wish: Omit<DeviceWish, 'reach'>, range: { offset: number; limit: number }, caller: Caller) {

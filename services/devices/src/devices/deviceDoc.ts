@@ -25,6 +25,7 @@ export const deviceSchema = new Schema<DeviceDoc>({
   identifier: { type: String, required: true },
   name: { type: String, required: true },
   integration: { type: String, required: true },
+  template: String,
   additionalData: { type: String, required: true },
   userId: { type: String, default: '' },
   createdAt: { type: Number, required: true },
@@ -40,6 +41,8 @@ deviceSchema.index({ tenantId: 1, key: 1 }, { unique: true })
 deviceSchema.index({ tenantId: 1, createdAt: -1, _id: -1 })
 deviceSchema.index({ tenantId: 1, integration: 1, createdAt: -1, _id: -1 })
 deviceSchema.index({ tenantId: 1, userId: 1, createdAt: -1, _id: -1 })
+deviceSchema.index({ tenantId: 1, template: 1 }, { sparse: true })
+deviceSchema.index({ integration: 1, _id: 1 })
 deviceSchema.index({ unsettledSince: 1 }, { sparse: true })
 
 export function toDevice(doc: DeviceDoc): Device {
@@ -50,6 +53,7 @@ export function toDevice(doc: DeviceDoc): Device {
     identifier: doc.identifier,
     name: doc.name,
     integration: doc.integration,
+    template: doc.template,
     additionalData: JSON.parse(doc.additionalData) as Record<string, unknown>,
     userId: doc.userId,
     createdAt: doc.createdAt,

@@ -1,6 +1,7 @@
 import { type Bus, type Log, resourceDeleted } from '@fleetgate/kit'
 import {
   createOutbox,
+  isDuplicateKey,
   type Page,
   type PageOf,
   pageOf,
@@ -8,6 +9,7 @@ import {
   type Store,
   toConflict
 } from '@fleetgate/store'
+import { defined } from '../entities/entityDoc.js'
 import type { EntityTemplate } from '../entities/entityKeys.js'
 import type { Reach } from '../grants/reach.js'
 import type { Device } from './device.js'
@@ -50,8 +52,28 @@ export function createDeviceStore({ store, bus, log, now }: DeviceStoreOptions) 
     async insert({ id, additionalData, ...rest }: Device, blueprint: EntityTemplate[]): Promise<void> {
       const waiting = { blueprint: JSON.stringify(blueprint), unsettledSince: now(), revision: 0 }
       await model
-        .create({ _id: id, ...rest, additionalData: JSON.stringify(additionalData), ...waiting })
+        .create({ _id: id, ...defined(rest), additionalData: JSON.stringify(additionalData), ...waiting })
         .catch((error) => toConflict(error, 'there is such a device already', { field: 'identifier' }))
+    },
+    /** Those that nobody else made meanwhile; each waits for its entities. */
+    async insertMany(devices: Device[], blueprint: EntityTemplate[]): Promise<void> {
+      const waiting = { blueprint: JSON.stringify(blueprint), unsettledSince: now(), revision: 0 }
+      const docs = devices.map(({ id, additionalData, ...rest }) => {
+        return { _id: id, ...defined(rest), additionalData: JSON.stringify(additionalData), ...waiting }
+      })
+      await model
+        .insertMany(docs, { ordered: false })
+        .catch((error) => (isDuplicateKey(error) ? undefined : Promise.reject(error)))
+    },
+    /** They have the entities that they were inserted with; those that changed meanwhile wait on. */
+    async settledMany(ids: string[]): Promise<void> {
+      const update = { $unset: { unsettledSince: 1, blueprint: 1 } as const }
+      await model.updateMany({ _id: { $in: ids }, revision: 0, tenantId: { $ne: '' } }, update)
+    },
+    /** Of one integration, in all tenants. */
+    async *eachOfAll(integration: string): AsyncGenerator<Device> {
+      const found = model.find({ integration, tenantId: { $ne: '' } }).sort({ _id: 1 })
+      for await (const doc of found.lean().cursor({ batchSize: 500 })) yield toDevice(doc)
     },
     async find(tenantId: string, id: string, reach: Reach): Promise<Device | undefined> {
       const doc = await model.findOne({ $and: [{ _id: id, tenantId }, reachFilter(reach)] }).lean()
@@ -60,6 +82,21 @@ export function createDeviceStore({ store, bus, log, now }: DeviceStoreOptions) 
     async findMany(tenantId: string, ids: string[], reach: Reach): Promise<Device[]> {
       const docs = await model.find({ $and: [{ _id: { $in: ids }, tenantId }, reachFilter(reach)] }).lean()
       return docs.map(toDevice)
+    },
+    /** Each with whether it waits for its entities. */
+    async findByKeys(tenantId: string, keys: string[]): Promise<{ device: Device; isUnsettled: boolean }[]> {
+      const docs = await model.find({ tenantId, key: { $in: keys } }).lean()
+      return docs.map((doc) => ({ device: toDevice(doc), isUnsettled: doc.unsettledSince !== undefined }))
+    },
+    countOfTemplate: (tenantId: string, template: string): Promise<number> =>
+      model.countDocuments({ tenantId, template }),
+    /** Devices of a template get these entities when they are settled. */
+    async reblueprint(tenantId: string, template: string, blueprint: EntityTemplate[]): Promise<void> {
+      const $set = { blueprint: JSON.stringify(blueprint), unsettledSince: now() }
+      await model.updateMany({ tenantId, template }, { $set, $inc: { revision: 1 } })
+    },
+    async *idsOfTemplate(tenantId: string, template: string): AsyncGenerator<string> {
+      for await (const { _id } of model.find({ tenantId, template }).select('_id').lean().cursor()) yield _id
     },
     /** Newest first. */
     search: (tenantId: string, wish: DeviceWish, of: Page) => page(wishFilter(tenantId, wish), of),

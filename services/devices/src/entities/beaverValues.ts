@@ -92,6 +92,6 @@ function toMeasured({ entity_id, entity_key, value, timestamp }: Static<typeof S
 
 function toStatus({ latest, valueType }: Entity): Static<typeof Status> {
   if (!latest) return {}
-  const at = String(latest.at)
+  const at = String(Math.floor(latest.at))
   return { value: toWire(latest.value), value_type: valueType, updated_at: at, timestamp: at }
 }

@@ -4,16 +4,17 @@ import { checkValue } from './valueRules.js'
 
 /** A checked value. Only properties have a latest one; events and calls are history. */
 export interface Measurement extends Sample {
+  key: string
   hasLatest: boolean
 }
 
-type Spec = Pick<Entity, 'id' | 'type' | 'valueType' | 'attribute'>
+type Spec = Pick<Entity, 'id' | 'key' | 'type' | 'valueType' | 'attribute'>
 
 /** Nothing for an optional value that is null; the reason where the entity does not take it. */
 export function measurementOf(entity: Spec, value: unknown, at: number): Measurement | { reason: string } | undefined {
   const checked = checkValue(entity, value)
   if ('reason' in checked) return checked
   if (checked.value === undefined) return undefined
-  const { id, valueType, type } = entity
-  return { entityId: id, valueType, value: checked.value, at, hasLatest: type === 'PROPERTY' }
+  const { id, key, valueType, type } = entity
+  return { entityId: id, key, valueType, value: checked.value, at, hasLatest: type === 'PROPERTY' }
 }

@@ -7,11 +7,13 @@ export type Recorder = ReturnType<typeof createRecorder>
 export interface RecorderOptions {
   history: Pick<HistoryStore, 'insert' | 'findAt'>
   entities: Pick<EntityStore, 'setLatest'>
+  /** Hears of what was kept; must not throw. */
+  tell: (tenantId: string, samples: readonly Measurement[]) => void
   now: () => number
 }
 
 /** Keeps checked values: all of them in the history, the newest of each entity as its latest. */
-export function createRecorder({ history, entities, now }: RecorderOptions) {
+export function createRecorder({ history, entities, tell, now }: RecorderOptions) {
   let last = 0
 
   return {
@@ -34,6 +36,8 @@ export function createRecorder({ history, entities, now }: RecorderOptions) {
         tenantId,
         latest.flatMap((one) => (one ? toLatest(one) : []))
       )
+      // Repeats too: whoever kept them may have died before telling.
+      tell(tenantId, samples)
       return repeats.size
     }
   }

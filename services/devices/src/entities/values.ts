@@ -1,6 +1,6 @@
 import { AppError, type Caller } from '@fleetgate/kit'
 import type { Reach, ReachOf } from '../grants/reach.js'
-import type { Call } from '../integrations/manifest.js'
+import type { Call, Write } from '../integrations/manifest.js'
 import type { Registry } from '../integrations/registry.js'
 import { type Entity, isWritable } from './entity.js'
 import type { EntityStore } from './entityStore.js'
@@ -48,6 +48,9 @@ export function createValues({ entities, recorder, registry, reachOf }: ValuesOp
       if (filled.length === 0) throw new AppError('invalid_input', 'exchange names no property that can be written')
       const at = recorder.stamp()
       const samples = filled.flatMap((one) => sampleOf(one, at) ?? [])
+      for (const { integration, ...write } of writesOf(tenantId, filled)) {
+        await registry.find(integration)?.handlers.write?.(write)
+      }
       await recorder.record(tenantId, samples)
     },
 
@@ -85,6 +88,20 @@ function sampleOf({ entity, value }: Filled, at: number): Measurement | undefine
 interface ServiceCall {
   service: Entity
   filled: Filled[]
+}
+
+/** One for each device, and one for each integration itself. */
+function writesOf(tenantId: string, filled: Filled[]): (Write & { integration: string })[] {
+  const writes = new Map<string, Write & { integration: string }>()
+  for (const { entity, value } of filled) {
+    const { integration, deviceId } = entity
+    const place = deviceId ?? integration
+    const write = writes.get(place) ?? { tenantId, integration, deviceId, values: {} }
+    const checked = checkValue(entity, value)
+    if (!('reason' in checked) && checked.value !== undefined) write.values[lastPart(entity.key)] = checked.value
+    writes.set(place, write)
+  }
+  return [...writes.values()]
 }
 
 /** Of a service that is called every child counts: one that is not named must be optional. */

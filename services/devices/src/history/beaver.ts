@@ -138,7 +138,7 @@ function entitiesOf({ entity_id, entity_ids }: Static<typeof Search>): { id: str
 }
 
 function toFound({ entityId, at, value, valueType }: Sample): Static<typeof Found> {
-  return { entity_id: entityId, timestamp: String(at), value: toWire(value), value_type: valueType }
+  return { entity_id: entityId, timestamp: String(Math.floor(at)), value: toWire(value), value_type: valueType }
 }
 
 /** Nothing at all where there are no values. */

@@ -6,7 +6,7 @@ export interface Sample {
   entityId: string
   valueType: ValueType
   value: StoredValue
-  /** Epoch ms. */
+  /** Epoch ms; fractions keep samples apart that came in the same one. */
   at: number
 }
 
@@ -69,17 +69,17 @@ export function createHistoryStore({ store }: { store: Store }) {
       { entityIds, from, to }: Span & { entityIds: string[] },
       page: { offset: number; limit: number }
     ): Promise<PageOf<Sample>> {
-      const filter = { ...filterOf(tenantId, entityIds), at: { $gte: from, $lte: to } }
+      const filter = { ...filterOf(tenantId, entityIds), at: within({ from, to }) }
       const { items, total } = await pageOf(model.find(filter).sort({ at: -1, entityId: 1 }), page)
       return { items: items.map(toSample), total }
     },
     /** Newest first, one by one. */
-    async *each(tenantId: string, entityId: string, { from, to }: Span): AsyncGenerator<Sample> {
-      const found = model.find({ tenantId, entityId, at: { $gte: from, $lte: to } }).sort({ at: -1 })
+    async *each(tenantId: string, entityId: string, span: Span): AsyncGenerator<Sample> {
+      const found = model.find({ tenantId, entityId, at: within(span) }).sort({ at: -1 })
       for await (const doc of found.lean().cursor({ batchSize: 1000 })) yield toSample(doc)
     },
     async aggregate<T>(tenantId: string, entityId: string, span: Span, stages: PipelineStage[]): Promise<T[]> {
-      const match = { tenantId, entityId, at: { $gte: span.from, $lte: span.to } }
+      const match = { tenantId, entityId, at: within(span) }
       return model.aggregate<T>([{ $match: match }, ...stages]).option({ allowDiskUse: true })
     },
     async removeOf(tenantId: string, entityId: string): Promise<void> {
@@ -98,6 +98,11 @@ export function createHistoryStore({ store }: { store: Store }) {
       return deletedCount
     }
   }
+}
+
+/** Samples that came within a millisecond stand apart by fractions of it: those of the last one belong to the span. */
+function within({ from, to }: Span) {
+  return { $gte: from, $lt: to + 1 }
 }
 
 function filterOf(tenantId: string, entityIds: string[]): QueryFilter<SampleDoc> {

@@ -2,6 +2,7 @@ import { compile, oneOf, type Static, Type } from '@fleetgate/kit'
 import { accessMods, entityTypes } from '../entities/entity.js'
 import { checkIdentifier, type EntityTemplate, identifierPattern } from '../entities/entityKeys.js'
 import { type StoredValue, valueTypes } from '../entities/storedValue.js'
+import type { Template } from '../templates/template.js'
 
 const Identifier = Type.String({ minLength: 1, maxLength: 127, pattern: identifierPattern })
 const Child = {
@@ -42,6 +43,8 @@ export interface DeviceBlueprint {
   /** Its part of the keys, unique within the integration. */
   identifier: string
   additionalData?: Record<string, unknown>
+  /** Id of the template that it was made by. */
+  template?: string
   entities: EntityTemplate[]
 }
 
@@ -60,13 +63,27 @@ export interface IntegrationTools {
   listDevices(tenantId: string): AsyncIterable<IntegrationDevice>
   /** Values that an entity does not take are logged and dropped. */
   report(tenantId: string, readings: Reading[]): Promise<void>
+  /** One of its devices. */
+  findDevice(tenantId: string, id: string): Promise<IntegrationDevice | undefined>
+  findTemplate(tenantId: string, id: string): Promise<Template | undefined>
+  /** To the MQTT subscribers of the tenant; resolves when the wish is on disk. */
+  publish(tenantId: string, topic: string, payload: string): Promise<void>
 }
 
 export interface IntegrationDevice {
   id: string
   identifier: string
   name: string
+  template?: string | undefined
   additionalData: Record<string, unknown>
+}
+
+/** New values of properties of one device, or of the integration itself, checked and not yet kept. */
+export interface Write {
+  tenantId: string
+  deviceId?: string | undefined
+  /** By the identifiers of the entities. */
+  values: Record<string, StoredValue>
 }
 
 export interface Call {
@@ -80,7 +97,9 @@ export interface Call {
 
 /** Each is asked for what its manifest promises; what it throws as AppError reaches the caller. */
 export interface Handlers {
-  addDevice?(name: string, params: DeviceParams): DeviceBlueprint | Promise<DeviceBlueprint>
+  addDevice?(name: string, params: DeviceParams, of: { tenantId: string }): DeviceBlueprint | Promise<DeviceBlueprint>
+  /** Before the values are kept: what is thrown keeps them from it. */
+  write?(write: Write): Promise<void>
   call?(call: Call): Promise<Record<string, unknown>>
 }
 

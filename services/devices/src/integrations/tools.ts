@@ -1,13 +1,17 @@
-import type { Log } from '@fleetgate/kit'
+import { type Bus, type Log, publishMessage } from '@fleetgate/kit'
 import type { DeviceStore } from '../devices/deviceStore.js'
 import { deviceKey } from '../entities/entityKeys.js'
 import type { EntityStore } from '../entities/entityStore.js'
 import { reportMeasured } from '../entities/ingest.js'
 import type { Recorder } from '../entities/recorder.js'
+import { wholeReach } from '../grants/reach.js'
+import type { TemplateStore } from '../templates/templateStore.js'
 import type { IntegrationTools } from './manifest.js'
 
 export interface ToolsOptions {
-  devices: Pick<DeviceStore, 'each'>
+  devices: Pick<DeviceStore, 'each' | 'find'>
+  templates: Pick<TemplateStore, 'find'>
+  bus: Pick<Bus, 'command'>
   entities: EntityStore
   recorder: Recorder
   log: Log
@@ -15,9 +19,24 @@ export interface ToolsOptions {
 }
 
 /** What an integration may do, within its own devices. */
-export function createTools({ devices, log, ...parts }: ToolsOptions): (integration: string) => IntegrationTools {
+export function createTools({
+  devices,
+  templates,
+  bus,
+  log,
+  ...parts
+}: ToolsOptions): (integration: string) => IntegrationTools {
   return (integration) => ({
     listDevices: (tenantId) => devices.each(tenantId, integration),
+
+    async findDevice(tenantId, id) {
+      const device = await devices.find(tenantId, id, wholeReach)
+      return device?.integration === integration ? device : undefined
+    },
+
+    findTemplate: (tenantId, id) => templates.find(tenantId, id),
+
+    publish: (tenantId, topic, payload) => bus.command(publishMessage, { tenantId, topic, payload, qos: 1 }),
 
     async report(tenantId, readings) {
       const measured = readings.map(({ device, entity, value }) => ({

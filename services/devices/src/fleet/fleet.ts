@@ -1,0 +1,133 @@
+import {
+  type Bus,
+  type Delivered,
+  type Log,
+  listMachines,
+  type Machine,
+  type machineChanged,
+  newNumericId,
+  type Static
+} from '@fleetgate/kit'
+import type { Device } from '../devices/device.js'
+import type { DeviceStore } from '../devices/deviceStore.js'
+import type { Settle } from '../devices/settle.js'
+import { draftsOf } from '../entities/entityKeys.js'
+import type { EntityStore } from '../entities/entityStore.js'
+import type { Measured, Refused } from '../entities/ingest.js'
+import { wholeReach } from '../grants/reach.js'
+import { entitiesOf, fleet, machineKey, valuesOf } from './machine.js'
+
+export interface FleetOptions {
+  devices: Pick<DeviceStore, 'findByKeys' | 'insertMany' | 'settledMany' | 'remove' | 'eachOfAll'>
+  entities: Pick<EntityStore, 'ensure' | 'findByKeys'>
+  settle: Settle
+  report: (tenantId: string, measured: Measured[]) => Promise<Refused[]>
+  bus: Pick<Bus, 'request'>
+  log: Log
+  now: () => number
+}
+
+export type Fleet = ReturnType<typeof createFleet>
+type Changed = Delivered<Static<typeof machineChanged.data>>
+
+/**
+ * The scheduler's machines as devices. Events only say whom to ask for, so late, lost and repeated ones do no harm:
+ * values are those of the answer, at the moment of the answer, and only what differs is kept.
+ */
+export function createFleet({ devices, entities, settle, report, bus, log, now }: FleetOptions) {
+  async function sync(tenantId: string, machines: Machine[], at: number): Promise<void> {
+    if (machines.length === 0) return
+    await makeDevices(tenantId, machines)
+    const values = new Map(machines.flatMap((machine) => [...valuesOf(machine)]))
+    const known = await findOrMake(tenantId, machines, [...values.keys()])
+    const measured = known.flatMap(({ key, latest }): Measured[] => {
+      const value = values.get(key)
+      return latest && String(latest.value) === String(value) ? [] : [{ key, value, at }]
+    })
+    const refused = await report(tenantId, measured)
+    if (refused.length > 0) log.warn({ tenantId, refused: refused.slice(0, 5) }, 'values of machines not taken')
+  }
+
+  async function makeDevices(tenantId: string, machines: Machine[]): Promise<void> {
+    const find = () => devices.findByKeys(tenantId, machines.map(machineKey))
+    const known = new Set((await find()).map(({ device }) => device.key))
+    const fresh = machines.filter((machine) => !known.has(machineKey(machine)))
+    if (fresh.length > 0) {
+      await devices.insertMany(
+        fresh.map((machine) => toDevice(tenantId, machine, now())),
+        []
+      )
+    }
+    const byKey = new Map(machines.map((machine) => [machineKey(machine), machine]))
+    const waiting = (await find()).filter(({ isUnsettled }) => isUnsettled).map(({ device }) => device)
+    if (waiting.length === 0) return
+    await entities.ensure(waiting.flatMap((device) => draftsFor(device, byKey.get(device.key))))
+    await devices.settledMany(waiting.map(({ id }) => id))
+  }
+
+  /** An attribute that a machine never had before becomes an entity. */
+  async function findOrMake(tenantId: string, machines: Machine[], keys: string[]) {
+    const found = await entities.findByKeys(tenantId, keys, wholeReach)
+    if (found.length === keys.length) return found
+    const there = new Set(found.map(({ key }) => key))
+    const byKey = new Map(machines.map((machine) => [machineKey(machine), machine]))
+    const owners = await devices.findByKeys(tenantId, [...byKey.keys()])
+    const drafts = owners.flatMap(({ device }) => draftsFor(device, byKey.get(device.key)))
+    await entities.ensure(drafts.filter(({ key }) => !there.has(key)))
+    return entities.findByKeys(tenantId, keys, wholeReach)
+  }
+
+  async function remove(device: Device): Promise<void> {
+    await devices.remove(device.tenantId, device.id)
+    await settle(device.id)
+  }
+
+  return {
+    async onChanged(batch: readonly Changed[]): Promise<void> {
+      for (const { data } of batch) {
+        const { tenantId, mqttClientIds, removed } = data
+        if (mqttClientIds.length > 0) {
+          const { machines, takenAt } = await bus.request(listMachines, {
+            among: { tenantId, mqttClientIds },
+            after: '',
+            limit: 500
+          })
+          await sync(tenantId, machines, takenAt)
+        }
+        const gone = removed.map((clientId) => machineKey({ clientId }))
+        const found = gone.length > 0 ? await devices.findByKeys(tenantId, gone) : []
+        for (const { device } of found) await remove(device)
+      }
+    },
+
+    /** Compares with the scheduler and repairs what differs. */
+    async reconcile(): Promise<void> {
+      const begun = now()
+      const seen = new Set<string>()
+      for (let after: string | undefined = ''; after !== undefined; ) {
+        const page: Static<typeof listMachines.reply> = await bus.request(listMachines, { after, limit: 500 })
+        for (const tenantId of new Set(page.machines.map((machine) => machine.tenantId))) {
+          const own = page.machines.filter((machine) => machine.tenantId === tenantId)
+          for (const machine of own) seen.add(`${tenantId}/${machineKey(machine)}`)
+          await sync(tenantId, own, page.takenAt)
+        }
+        after = page.cursor
+      }
+      for await (const device of devices.eachOfAll(fleet)) {
+        if (device.createdAt < begun && !seen.has(`${device.tenantId}/${device.key}`)) await remove(device)
+      }
+    }
+  }
+}
+
+function toDevice(tenantId: string, machine: Machine, now: number): Device {
+  const { clientId, mqttClientId } = machine
+  const own = { id: newNumericId(now), tenantId, userId: '', integration: fleet, createdAt: now, updatedAt: now }
+  const additionalData = { clientId, mqttClientId }
+  return { ...own, identifier: String(clientId), key: machineKey(machine), name: mqttClientId, additionalData }
+}
+
+function draftsFor({ tenantId, id, name, key }: Device, machine: Machine | undefined) {
+  if (!machine) return []
+  return draftsOf(key, entitiesOf(machine), { tenantId, integration: fleet, deviceId: id, deviceName: name })
+}
