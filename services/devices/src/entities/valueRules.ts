@@ -21,7 +21,8 @@ export function checkValue(spec: ValueSpec, given: unknown): Checked {
   }
   const value = convert(valueType, given)
   if (value === undefined) return { reason: `is no ${valueType}` }
-  const fitting = typeof value === 'number' ? round(value, attribute.fraction_digits) : value
+  // A zero with a sign is plain zero in JSON, so it is kept as that.
+  const fitting = typeof value === 'number' ? round(value, attribute.fraction_digits) + 0 : value
   const reason = rangeReason(fitting, attribute) ?? lengthReason(fitting, spec) ?? enumReason(fitting, spec)
   const refusal = reason ?? formatReason(fitting, valueType, attribute.format)
   return refusal === undefined ? { value: fitting } : { reason: refusal }
@@ -38,7 +39,8 @@ function convert(type: ValueType, given: unknown): StoredValue | undefined {
     case 'BOOLEAN':
       return toBoolean(given)
     case 'BINARY':
-      return typeof given === 'string' && isBase64(given) ? given : undefined
+      // The bytes are kept, so what is answered is their plain form: AB== and AA== are the same byte.
+      return typeof given === 'string' && isBase64(given) ? Buffer.from(given, 'base64').toString('base64') : undefined
     default:
       return undefined
   }
@@ -60,8 +62,10 @@ function toDouble(given: unknown): number | undefined {
 }
 
 function toBoolean(given: unknown): boolean | undefined {
+  // An object may have a `toString` that is no function.
+  if (typeof given === 'object') return undefined
   const text = String(given).toLowerCase()
-  if (typeof given === 'object' || (text !== 'true' && text !== 'false')) return undefined
+  if (text !== 'true' && text !== 'false') return undefined
   return text === 'true'
 }
 
