@@ -175,6 +175,7 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
       await watch.stop()
       await consumers.stop()
       await machines?.stop()
+      machines = undefined
       await pruning.stop()
       await timetable.stop()
       await engine.stop()
