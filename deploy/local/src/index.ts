@@ -1,5 +1,6 @@
 export * from './engine.js'
 export * from './nats.js'
+export { natsBinary } from './natsBinary.js'
 export type { Part } from './part.js'
 export * from './ports.js'
 export { type Child, launch, type Program } from './process/child.js'

@@ -1,0 +1,58 @@
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+
+/** A computer that is reached by SSH, for one test. */
+export interface SshHost {
+  readonly address: string
+  readonly port: number
+  readonly hostname: string
+  /** What the host has of /etc, /var and the like, seen from outside. */
+  readonly disk: string
+  /** Runs a shell line on the host as its super user and answers what it printed. `$FLEETGATE_ROOT` stands before every path. */
+  run(command: string): Promise<string>
+  /** Names of the programs that run on it. */
+  programs(): Promise<string[]>
+  /** Every file on it, relative to its disk. */
+  files(): string[]
+  /** As if the plug was pulled. */
+  kill(): Promise<void>
+  /** Starts again with the disk it had; nothing that ran is running. */
+  start(): Promise<void>
+  /** From the next start on it shows another host key. */
+  renewHostKey(): void
+}
+
+export interface SshHosts {
+  /** Whether these are real OpenSSH servers in namespaces of their own. */
+  readonly isReal: boolean
+  readonly hosts: SshHost[]
+  /** Opens `root` and `operator` on every host; `operator` has no sudo. */
+  readonly privateKey: string
+  readonly publicKey: string
+  /** Password of `root` and of `operator`. */
+  readonly password: string
+}
+
+export interface SshHostsOptions {
+  count: number
+  /** The disk of the host of this number holds so many megabytes below /var. */
+  smallDisk?: { host: number; megabytes: number }
+}
+
+/** What a host is made of, whichever kind it is. */
+export interface HostPlan {
+  index: number
+  dir: string
+  authorizedKey: string
+  password: string
+  /** Room below /var; 0 for what the machine has. */
+  varMegabytes: number
+}
+
+export function listFiles(disk: string): string[] {
+  const entries = readdirSync(disk, { recursive: true, withFileTypes: true })
+  return entries
+    .filter((entry) => !entry.isDirectory())
+    .map((entry) => join(entry.parentPath, entry.name).slice(disk.length))
+    .sort()
+}
