@@ -1,3 +1,4 @@
+import { createLeases as createStoreLeases } from '@fleetgate/store'
 import type { mongo } from 'mongoose'
 import type { Run, RunLimits } from './run.js'
 
@@ -26,10 +27,9 @@ export interface Leases {
   release(): Promise<void>
 }
 
-/** Time is the database server's own ($$NOW): the clocks of the replicas do not matter. */
+/** The leases of shared/store on runs, which answer what is held at each renewal. */
 export function createLeases(runs: mongo.Collection<Run>, owner: string, leaseMs: number): Leases {
-  const until = { $add: ['$$NOW', leaseMs] }
-  const isFree = { open: true as const, $expr: { $lt: ['$lease.until', '$$NOW'] } }
+  const leases = createStoreLeases(runs, owner, leaseMs)
   const projection = {
     tenantId: 1,
     jobId: 1,
@@ -41,26 +41,15 @@ export function createLeases(runs: mongo.Collection<Run>, owner: string, leaseMs
     recount: 1
   }
 
-  async function keep(): Promise<void> {
-    await runs.updateMany({ open: true, 'lease.owner': owner }, [{ $set: { 'lease.until': until } }])
-  }
-
   return {
-    keep,
-
+    keep: leases.keep,
     async renew() {
-      await keep()
-      const lease = { owner: { $literal: owner }, until, epoch: { $add: ['$lease.epoch', 1] } }
-      await runs.updateMany(isFree, [{ $set: { lease } }])
-      const held = await runs.find({ open: true, 'lease.owner': owner }, { projection }).toArray()
+      await leases.renew()
+      const held = await runs.find(leases.held(), { projection }).toArray()
       return held.map(toHeldRun).sort((a, b) => b.priority - a.priority)
     },
-
-    fence: ({ _id, epoch }) => ({ _id, open: true, 'lease.owner': owner, 'lease.epoch': epoch }),
-
-    async release() {
-      await runs.updateMany({ open: true, 'lease.owner': owner }, { $set: { 'lease.until': new Date(0) } })
-    }
+    fence: leases.fence,
+    release: leases.release
   }
 }
 
