@@ -40,6 +40,7 @@ export const prefixRules: readonly PrefixRule[] = [
   { prefix: '/v1/pubkey', service: 'cluster-manager', dialect: 'linker' },
   { prefix: '/v1/dockerregistries', service: 'cluster-manager', dialect: 'linker' },
   { prefix: '/v1/provider', service: 'cluster-manager', dialect: 'linker' },
+  { prefix: '/v1/operations', service: 'cluster-manager', dialect: 'linker' },
   { prefix: '/v1/smtp', service: 'cluster-manager', dialect: 'linker' },
   { prefix: '/api/v2', service: 'broker-proxy', dialect: 'emq' },
   { prefix: '/v2', service: 'broker-proxy', dialect: 'dms' }
