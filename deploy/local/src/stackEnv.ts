@@ -1,5 +1,6 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { natsBinary } from './natsBinary.js'
 import { freePort, isPortFree } from './ports.js'
 import { secretsKeyFile } from './secretsKey.js'
 import { selfSignedFiles } from './selfSigned.js'
@@ -73,6 +74,8 @@ export function serviceEnv(service: StackService, places: Places, env: NodeJS.Pr
     // A key that the environment brings comes first.
     ...(!env.SECRETS_KEY && !env.SECRETS_KEY_FILE && { SECRETS_KEY_FILE: secretsKeyFile(dataDir) }),
     ...(service === 'broker-proxy' && tlsFiles(dataDir, env)),
+    // What the cluster profile nats brings to its hosts: the same program that runs here.
+    ...(service === 'cluster-manager' && natsServer()),
     ...inherited,
     HOST: isGateway ? ports.host : '127.0.0.1',
     PORT: String(ports.of[service]),
@@ -90,6 +93,15 @@ function tlsFiles(dataDir: string, env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   if (env.MQTT_TLS_SELF_SIGNED !== 'true') return {}
   const { certFile, keyFile } = selfSignedFiles(dataDir)
   return { MQTT_TLS_CERT_FILE: certFile, MQTT_TLS_KEY_FILE: keyFile }
+}
+
+/** Absent where there is none: a stack on another NATS needs no program of its own. */
+function natsServer(): NodeJS.ProcessEnv {
+  try {
+    return { NATS_SERVER_BINARY: natsBinary() }
+  } catch {
+    return {}
+  }
 }
 
 function gatewayTargets(ports: Ports): NodeJS.ProcessEnv {
