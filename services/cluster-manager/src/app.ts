@@ -1,4 +1,4 @@
-import { type App, type CreatorsOf, createApp, dialects, type Guard, type Log } from '@fleetgate/kit'
+import { type App, type CreatorsOf, createApp, dialects, type Guard, type Log, type Route } from '@fleetgate/kit'
 import { mailRoutes } from './mail/linker.js'
 import type { Mails } from './mail/mail.js'
 import { pubkeyRoutes } from './pubkeys/linker.js'
@@ -13,12 +13,14 @@ export interface ClusterManagerAppDeps {
   smtp: Smtp
   mails: Mails
   creatorsOf: CreatorsOf
+  /** Clusters, hosts, registries, operations and the log. */
+  clusterRoutes: Route[]
   checks: Record<string, () => boolean | Promise<boolean>>
   checkReplies: boolean
 }
 
 export function createClusterManagerApp(deps: ClusterManagerAppDeps): App {
-  const { log, guard, pubkeys, smtp, mails, creatorsOf, checks, checkReplies } = deps
+  const { log, guard, pubkeys, smtp, mails, creatorsOf, clusterRoutes, checks, checkReplies } = deps
   return createApp({
     service: 'cluster-manager',
     log,
@@ -28,7 +30,7 @@ export function createClusterManagerApp(deps: ClusterManagerAppDeps): App {
     apis: [
       {
         dialect: dialects.linker,
-        routes: [...pubkeyRoutes(pubkeys, creatorsOf), ...mailRoutes(mails), ...smtpRoutes(smtp)]
+        routes: [...pubkeyRoutes(pubkeys, creatorsOf), ...mailRoutes(mails), ...smtpRoutes(smtp), ...clusterRoutes]
       }
     ]
   })

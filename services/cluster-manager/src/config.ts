@@ -13,6 +13,23 @@ export const Config = Type.Object({
   MAIL_GIVE_UP_HOURS: Type.Number({ exclusiveMinimum: 0, default: 168 }),
   /** Days for which a mail is listed, and its messageId known, after its end. */
   MAIL_KEEP_DAYS: Type.Number({ exclusiveMinimum: 0, maximum: 3650, default: 30 }),
-  MAIL_SWEEP_MS: Type.Integer({ minimum: 10, default: 1_000 })
+  MAIL_SWEEP_MS: Type.Integer({ minimum: 10, default: 1_000 }),
+  /** What is installed where a request names no profile. */
+  CLUSTER_PROFILE: Type.String({ default: 'k3s' }),
+  /** How long a replica may be silent before another drives its operations on. */
+  LEASE_MS: Type.Integer({ minimum: 400, default: 10_000 }),
+  SSH_CONNECT_MS: Type.Integer({ minimum: 100, default: 15_000 }),
+  /** How long a host may be away in the middle of its work, a restart for one, before it counts as lost. */
+  HOST_LOST_MS: Type.Integer({ minimum: 0, default: 180_000 }),
+  /** How often the hosts of running clusters are asked how they are. */
+  WATCH_MS: Type.Integer({ minimum: 100, default: 60_000 }),
+  /** The program that the profile nats brings to its hosts; by default the one on PATH. */
+  NATS_SERVER_BINARY: Type.Optional(Type.String()),
+  /** Room on each master for what JetStream keeps. */
+  NATS_STORE_MB: Type.Integer({ minimum: 16, default: 1_024 }),
+  /** A folder with `k3s`, `install.sh` and, if wished, `k3s-airgap-images-amd64.tar.zst`; without it hosts fetch k3s themselves. */
+  K3S_DIR: Type.Optional(Type.String()),
+  /** For hosts that fetch k3s themselves, such as v1.33.4+k3s1; by default the stable channel. */
+  K3S_VERSION: Type.Optional(Type.String({ pattern: '^v[0-9A-Za-z.+-]{1,40}$' }))
 })
 export type Config = Static<typeof Config>

@@ -1,10 +1,17 @@
 import { connectBus, createCreatorsOf, createGuard, type Log } from '@fleetgate/kit'
 import { createSecrets, loadKeyRing, openStore } from '@fleetgate/store'
 import { createClusterManagerApp } from './app.js'
+import { createClusterParts } from './clusterParts.js'
+import { allClusterRoutes } from './clusterRoutes.js'
+import { createClusterStore } from './clusters/clusterStore.js'
 import type { Config } from './config.js'
 import { createMailing } from './mail/mailing.js'
+import { createLogs } from './logs/log.js'
+import { createLogStore } from './logs/logStore.js'
 import { createPubkeys } from './pubkeys/pubkey.js'
 import { createPubkeyStore } from './pubkeys/pubkeyStore.js'
+import { createRegistries } from './registries/registry.js'
+import { createRegistryStore } from './registries/registryStore.js'
 
 export interface StartOptions {
   config: Config
@@ -20,20 +27,46 @@ export async function startClusterManager({ config, log, add }: StartOptions): P
   add('store', () => store.close())
   const bus = await connectBus({ name: 'cluster-manager', url: config.NATS_URL, log })
   add('bus', () => bus.close())
+  const now = Date.now
+  const logs = createLogs({ store: createLogStore(store), now })
   const pubkeyStore = createPubkeyStore(store)
-  const mailing = createMailing({ store, secrets, bus, log, config, now: Date.now })
+  const mailing = createMailing({ store, secrets, bus, log, config, now })
+  const registryStore = createRegistryStore(store)
+  const clusterStore = createClusterStore(store)
   await store.sync()
   add('mail', await mailing.start())
+  const parts = createClusterParts({
+    config,
+    log,
+    secrets,
+    store: clusterStore,
+    pubkeys: pubkeyStore,
+    registries: registryStore,
+    logs
+  })
   const guard = await createGuard({ bus, log })
   add('guard', () => guard.close())
+
+  parts.engine.start()
+  add('engine', () => parts.engine.stop())
+  parts.watch.start()
+  add('watch', () => parts.watch.stop())
 
   const app = createClusterManagerApp({
     log,
     guard,
-    pubkeys: createPubkeys({ store: pubkeyStore, secrets, keyBits: config.KEY_BITS, now: Date.now }),
+    pubkeys: createPubkeys({ store: pubkeyStore, secrets, logs, keyBits: config.KEY_BITS, now }),
     smtp: mailing.smtp,
     mails: mailing.mails,
     creatorsOf: createCreatorsOf(bus, log),
+    clusterRoutes: allClusterRoutes({
+      parts,
+      registries: createRegistries({ store: registryStore, secrets, logs, now }),
+      registryStore,
+      logs,
+      secrets,
+      defaultProfile: config.CLUSTER_PROFILE
+    }),
     checks: { mongodb: () => store.ready(), nats: () => bus.isReady() },
     checkReplies: config.CHECK_REPLIES
   })

@@ -11,13 +11,9 @@ import {
   toLinkerPage,
   type UserNames
 } from '@fleetgate/kit'
+import { ById, Name, sortOf, toTime, UserId } from '../linkerFields.js'
 import type { Pubkey, Pubkeys } from './pubkey.js'
 import type { PubkeyFilter } from './pubkeyStore.js'
-
-export const ById = Type.Object({ id: Type.String({ pattern: '^[0-9a-f]{24}$' }) })
-const UserId = Type.String({ minLength: 1, maxLength: 64, pattern: '^[A-Za-z0-9_-]+$' })
-/** No blanks at its ends and no control characters; Chinese is as good as English. */
-const Name = Type.String({ minLength: 1, maxLength: 64, pattern: '^[^\\s\\p{Cc}](?:[^\\p{Cc}]*[^\\s\\p{Cc}])?$' })
 
 const Upload = Type.Object({
   name: Name,
@@ -136,8 +132,7 @@ function readRoutes(pubkeys: Pubkeys, creatorsOf: CreatorsOf): Route[] {
 const sortField = { name: 'name', time_create: 'createdAt', time_update: 'updatedAt' } as const
 
 function toFilter({ name, user_id, sort = 'time_create' }: Static<typeof Search>): PubkeyFilter {
-  const field = sort.replace('-', '') as keyof typeof sortField
-  return { name, userId: user_id, sort: { field: sortField[field], direction: sort.startsWith('-') ? -1 : 1 } }
+  return { name, userId: user_id, sort: sortOf(sortField, sort) }
 }
 
 function toReply(key: Pubkey): Static<typeof Reply> {
@@ -159,11 +154,6 @@ function toShown(key: Pubkey, owners: UserNames | undefined): Static<typeof Repl
   const reply = toReply(key)
   const isDeleted = owners !== undefined && owners.get(key.userId)?.isDeleted !== false
   return isDeleted ? { ...reply, owner: `${key.owner} (deleted)`, owner_deleted: true } : reply
-}
-
-/** `2017-09-21T06:44:21Z`: no fraction. */
-export function toTime(epochMs: number): string {
-  return new Date(epochMs).toISOString().replace(/\.\d+/, '')
 }
 
 /** The bare PEM, as the document shows it; no cache may keep it. */

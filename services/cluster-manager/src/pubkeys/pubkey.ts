@@ -1,6 +1,7 @@
-import { randomBytes } from 'node:crypto'
 import { AppError, type Caller, type Found, type Range } from '@fleetgate/kit'
 import type { Secrets } from '@fleetgate/store'
+import { checkOwner, newHexId } from '../linkerFields.js'
+import type { Logs } from '../logs/log.js'
 import type { PubkeyFilter, PubkeyStore } from './pubkeyStore.js'
 import { generateRsaPair, readPublicKey } from './sshKeys.js'
 
@@ -24,13 +25,14 @@ export interface Pubkey {
 export interface PubkeysOptions {
   store: PubkeyStore
   secrets: Secrets
+  logs: Logs
   keyBits: number
   now: () => number
 }
 
 export type Pubkeys = ReturnType<typeof createPubkeys>
 
-export function createPubkeys({ store, secrets, keyBits, now }: PubkeysOptions) {
+export function createPubkeys({ store, secrets, logs, keyBits, now }: PubkeysOptions) {
   function draft(caller: Caller, name: string, value: string): Pubkey {
     const at = now()
     const { tenantId, userId, email } = caller
@@ -51,7 +53,7 @@ export function createPubkeys({ store, secrets, keyBits, now }: PubkeysOptions) 
     async upload(input: { name: string; value: string; userId?: string | undefined }, caller: Caller): Promise<Pubkey> {
       checkOwner(input.userId, caller)
       const pubkey = draft(caller, input.name, readPublicKey(input.value))
-      await store.insert(pubkey)
+      await logs.around(caller, 'save_pubkey', 'pubkey', input.name, () => store.insert(pubkey))
       return pubkey
     },
 
@@ -61,7 +63,8 @@ export function createPubkeys({ store, secrets, keyBits, now }: PubkeysOptions) 
       if (await store.isTaken(caller, input.name)) throw nameTaken()
       const pair = await generateRsaPair(keyBits, commentOf(input.name))
       const pubkey = draft(caller, input.name, pair.publicKey)
-      await store.insert(pubkey, secrets.seal(pair.privatePem, contextOf(pubkey.id)))
+      const sealed = secrets.seal(pair.privatePem, contextOf(pubkey.id))
+      await logs.around(caller, 'create_pubkey', 'pubkey', input.name, () => store.insert(pubkey, sealed))
       return pubkey
     },
 
@@ -94,20 +97,15 @@ export function createPubkeys({ store, secrets, keyBits, now }: PubkeysOptions) 
       if (found.userId !== caller.userId && !caller.isSuperAdmin) {
         throw new AppError('forbidden', 'this key belongs to another user')
       }
-      if (!(await store.removeUnused(caller.tenantId, id))) await explainKept(caller.tenantId, id)
+      await logs.around(caller, 'delete_pubkey', 'pubkey', found.name, async () => {
+        if (!(await store.removeUnused(caller.tenantId, id))) await explainKept(caller.tenantId, id)
+      })
     }
   }
 
   async function explainKept(tenantId: string, id: string): Promise<never> {
     if (await store.find(tenantId, id)) throw new AppError('invalid_state', 'this key is in use by a cluster')
     throw noSuchKey()
-  }
-}
-
-/** Linker let any valid token name any user; here a key is its owner's own business. */
-function checkOwner(userId: string | undefined, caller: Caller): void {
-  if (userId !== undefined && userId !== caller.userId) {
-    throw new AppError('forbidden', 'user_id must be your own: keys of others are out of reach', { field: 'user_id' })
   }
 }
 
@@ -126,13 +124,4 @@ function contextOf(id: string): string {
 /** The name is free text; a comment in authorized_keys is one word. */
 function commentOf(name: string): string {
   return name.replace(/[^\x21-\x7e]+/g, '_')
-}
-
-/** Seconds, then random: the shape of a Mongo ObjectId. */
-export function newHexId(now: number): string {
-  return (
-    Math.floor(now / 1000)
-      .toString(16)
-      .padStart(8, '0') + randomBytes(8).toString('hex')
-  )
 }

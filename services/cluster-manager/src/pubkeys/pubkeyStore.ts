@@ -1,13 +1,14 @@
 import type { Found, Range } from '@fleetgate/kit'
 import { containsPattern, isDuplicateKey, pageOf, type Store } from '@fleetgate/store'
 import { type QueryFilter, Schema } from 'mongoose'
+import { createUsage, type Usage, type Used } from '../usage.js'
 import { nameTaken, type Pubkey } from './pubkey.js'
 
-type PubkeyDoc = Omit<Pubkey, 'id'> & {
-  _id: string
-  /** The private key of a generated pair, until it is downloaded. Never part of a list. */
-  sealedPrivateKey?: string
-}
+type PubkeyDoc = Omit<Pubkey, 'id'> &
+  Used & {
+    /** The private key of a generated pair, until it is downloaded. Never part of a list. */
+    sealedPrivateKey?: string
+  }
 
 const schema = new Schema<PubkeyDoc>({
   _id: String,
@@ -17,6 +18,7 @@ const schema = new Schema<PubkeyDoc>({
   name: { type: String, required: true },
   value: { type: String, required: true },
   isUsed: { type: Boolean, required: true },
+  usedBy: { type: [String], default: undefined },
   createdAt: { type: Number, required: true },
   updatedAt: { type: Number, required: true },
   sealedPrivateKey: { type: String, select: false }
@@ -47,7 +49,13 @@ export type PubkeyStore = ReturnType<typeof createPubkeyStore>
 
 export function createPubkeyStore(store: Store) {
   const model = store.model<PubkeyDoc>('pubkeys', schema)
+  const usage: Usage = createUsage(model)
   return {
+    ...usage,
+    async findMany(tenantId: string, ids: readonly string[]): Promise<Pubkey[]> {
+      const docs = await model.find({ _id: { $in: [...ids] }, tenantId }).lean()
+      return docs.map(toPubkey).sort((a, b) => ids.indexOf(a.id) - ids.indexOf(b.id))
+    },
     async insert({ id, ...rest }: Pubkey, sealedPrivateKey?: string): Promise<void> {
       try {
         await model.create({ _id: id, ...rest, ...(sealedPrivateKey ? { sealedPrivateKey } : {}) })

@@ -9,7 +9,7 @@ import {
   Type,
   toLinkerPage
 } from '@fleetgate/kit'
-import { ById, toTime } from '../pubkeys/linker.js'
+import { ById, toTime } from '../linkerFields.js'
 import { type Smtp, type SmtpDraft, type SmtpServer, securities } from './smtp.js'
 import type { SmtpFilter } from './smtpStore.js'
 

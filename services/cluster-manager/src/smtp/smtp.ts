@@ -2,7 +2,7 @@ import { X509Certificate } from 'node:crypto'
 import { isIP } from 'node:net'
 import { AppError, type Caller, type Found, type Range } from '@fleetgate/kit'
 import type { Secrets } from '@fleetgate/store'
-import { newHexId } from '../pubkeys/pubkey.js'
+import { newHexId } from '../linkerFields.js'
 import type { SmtpFilter, SmtpStore } from './smtpStore.js'
 
 /** `tls` from the first byte, `starttls` required after the greeting, `none` for servers that know no encryption. */

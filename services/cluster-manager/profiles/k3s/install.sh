@@ -1,0 +1,70 @@
+#!/bin/sh
+# Configuration first: k3s' own installer never touches it, and run again without the same arguments would forget them.
+here=$1
+. "$here/lib.sh"
+. "$here/k3s.sh"
+changed=
+mkdir -p "$base" && value cluster >"$base/cluster" || fail 'cannot write to the host'
+command -v systemctl >/dev/null || fail 'k3s needs systemd'
+leader=$(value leader)
+{
+  echo "node-name: $(yaml "$(value host)")"
+  echo "node-ip: $(yaml "$address")"
+  echo 'node-label:'
+  if [ "$role" = shared ]; then
+    echo "  - 'linker.io/lb=enable'"
+    echo "  - 'linker.io/public_ip=true'"
+    echo "  - 'svccontroller.k3s.cattle.io/enablelb=true'"
+  fi
+  echo "  - $(yaml "fleetgate.io/role=$role")"
+  if [ "$role" = master ]; then
+    echo "token: $(yaml "$(value secret.serverToken)")"
+    echo "agent-token: $(yaml "$(value secret.agentToken)")"
+    echo 'tls-san:'
+    for master in $(value masters) $(value publicAddress); do echo "  - $(yaml "$master")"; done
+    echo 'secrets-encryption: true'
+    if [ "$(value isLeader)" = 1 ]; then echo 'cluster-init: true'; else echo "server: $(yaml "https://$leader:6443")"; fi
+    # In compact the one master works too.
+    if [ "$(value category)" = ha ]; then
+      echo 'node-taint:'
+      echo "  - 'node-role.kubernetes.io/control-plane=true:NoSchedule'"
+    fi
+  else
+    echo "server: $(yaml "https://$leader:6443")"
+    echo "token: $(yaml "$(value secret.agentToken)")"
+  fi
+} >"$here/config"
+put "$config" 600 <"$here/config"
+
+wanted=$(value file.k3s)
+if [ -n "$wanted" ]; then
+  if [ "$(cat "$base/k3s-sum" 2>/dev/null)" != "$wanted" ]; then
+    file=$(staged "$wanted") || fail 'the staged k3s is not whole'
+    mkdir -p "$(dirname "$k3s")" && cp "$file" "$k3s.new" && chmod 755 "$k3s.new" && mv "$k3s.new" "$k3s" || fail 'cannot copy k3s'
+    changed=1
+  fi
+  images=$(value file.images)
+  place=$root/var/lib/rancher/k3s/agent/images
+  if [ -n "$images" ] && [ ! -e "$place/k3s-airgap-images-amd64.tar.zst" ]; then
+    file=$(staged "$images") || fail 'the staged images are not whole'
+    mkdir -p "$place" && cp "$file" "$place/k3s-airgap-images-amd64.tar.zst" || fail 'cannot copy the images of k3s'
+  fi
+fi
+
+if [ -z "$changed" ] && [ "$(cat "$base/k3s-sum" 2>/dev/null)" = "${wanted:-network}" ] && isActive; then
+  say 'nothing to change'
+  exit 0
+fi
+if [ "$role" = master ]; then command=server; else command=agent; fi
+if [ -n "$wanted" ]; then
+  script=$(staged "$(value file.install.sh)") || fail 'install.sh of k3s is not staged: it must stand beside k3s'
+  INSTALL_K3S_SKIP_DOWNLOAD=true INSTALL_K3S_EXEC=$command sh "$script" || fail 'the installer of k3s failed'
+else
+  script=$here/install-k3s.sh
+  fetch https://get.k3s.io >"$script" && [ -s "$script" ] || fail 'the installer of k3s cannot be fetched from https://get.k3s.io'
+  INSTALL_K3S_VERSION=$(value version) INSTALL_K3S_EXEC=$command sh "$script" || fail 'the installer of k3s failed'
+fi
+[ -z "$changed" ] || systemctl restart "$service" || fail "$service does not start"
+echo "${wanted:-network}" >"$base/k3s-sum"
+say "$service started"
+exit 0

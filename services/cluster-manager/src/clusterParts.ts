@@ -1,0 +1,94 @@
+import { randomUUID } from 'node:crypto'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { Log } from '@fleetgate/kit'
+import type { Secrets } from '@fleetgate/store'
+import type { Cluster } from './clusters/cluster.js'
+import type { ClusterStore } from './clusters/clusterStore.js'
+import { createClusters, secretsContext } from './clusters/clusters.js'
+import { lookAt } from './components/look.js'
+import { createWatch } from './components/watch.js'
+import type { Config } from './config.js'
+import type { Shared } from './hosts/input.js'
+import type { Logs } from './logs/log.js'
+import { createEngine } from './operations/engine.js'
+import { createSettle, entryOf } from './operations/settle.js'
+import { findOnPath } from './profiles/findOnPath.js'
+import { loadProfiles } from './profiles/profile.js'
+import type { PubkeyStore } from './pubkeys/pubkeyStore.js'
+import { registryContext } from './registries/registry.js'
+import type { RegistryStore } from './registries/registryStore.js'
+
+export interface ClusterPartsOptions {
+  config: Config
+  log: Log
+  secrets: Secrets
+  store: ClusterStore
+  pubkeys: PubkeyStore
+  registries: RegistryStore
+  logs: Logs
+}
+
+const profilesDir = fileURLToPath(new URL('../../profiles', import.meta.url))
+
+/** Clusters with the engine that drives their operations and the watch over their hosts. */
+export function createClusterParts({ config, log, secrets, store, pubkeys, registries, logs }: ClusterPartsOptions) {
+  const now = Date.now
+  const k3s = (name: string) => () => (config.K3S_DIR ? join(config.K3S_DIR, name) : undefined)
+  const profiles = loadProfiles(profilesDir, {
+    'nats-server': () => config.NATS_SERVER_BINARY ?? findOnPath('nats-server', process.env.PATH),
+    'k3s/k3s': k3s('k3s'),
+    'k3s/install.sh': k3s('install.sh'),
+    'k3s/images': k3s('k3s-airgap-images-amd64.tar.zst')
+  })
+
+  /** All that the hosts of a cluster are told; secrets are opened here and live no longer than one operation. */
+  async function shared(cluster: Cluster): Promise<Shared> {
+    const profile = profiles.get(cluster.profile)
+    if (!profile) throw new Error(`the profile ${cluster.profile} is not there`)
+    const [found, keys] = await Promise.all([
+      registries.findMany(cluster.tenantId, cluster.registries),
+      pubkeys.findMany(cluster.tenantId, cluster.pubkeys)
+    ])
+    return {
+      cluster,
+      profile,
+      files: await profile.staged(),
+      secrets: JSON.parse(secrets.open(cluster.sealedSecrets, secretsContext(cluster.id))) as Record<string, string>,
+      registries: found.map(({ id, address, secure, ca, username, sealedPassword, isSystem }) => ({
+        address,
+        secure,
+        ca,
+        username,
+        password: sealedPassword === '' ? '' : secrets.open(sealedPassword, registryContext(id)),
+        isSystem
+      })),
+      keys: keys.map(({ value }) => value),
+      storeMegabytes: config.NATS_STORE_MB,
+      version: config.K3S_VERSION ?? ''
+    }
+  }
+
+  const runner = { secrets, settings: { connectMs: config.SSH_CONNECT_MS, lostMs: config.HOST_LOST_MS } }
+  const engine = createEngine({
+    store,
+    leases: store.leases(randomUUID(), config.LEASE_MS),
+    leaseMs: config.LEASE_MS,
+    shared,
+    runner,
+    settle: createSettle({ logs, keys: pubkeys, registries }),
+    begun: (cluster) => logs.put(entryOf(cluster)),
+    now,
+    log
+  })
+  const look = { shared, runner, now, log }
+  return {
+    profiles,
+    engine,
+    watch: createWatch({ ...look, store, everyMs: config.WATCH_MS }),
+    look: (cluster: Cluster) => lookAt(look, cluster),
+    clusters: createClusters({ store, secrets, profiles, keys: pubkeys, registries, wake: engine.wake, now })
+  }
+}
+
+export type ClusterParts = ReturnType<typeof createClusterParts>

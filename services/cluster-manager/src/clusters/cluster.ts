@@ -1,0 +1,77 @@
+import type { Operation } from '../operations/operation.js'
+import type { Category, Role } from '../profiles/profile.js'
+
+export const clusterStatuses = ['INSTALLING', 'RUNNING', 'MODIFYING', 'FAILED', 'TERMINATING', 'TERMINATED'] as const
+export type ClusterStatus = (typeof clusterStatuses)[number]
+export const hostStatuses = ['INSTALLING', 'RUNNING', 'FAILED', 'TERMINATING', 'TERMINATED', 'OFFLINE'] as const
+export type HostStatus = (typeof hostStatuses)[number]
+
+/** As the host itself counts: `used/all`. Empty until it was asked. */
+export interface Figures {
+  cpu: string
+  memory: string
+  gpu: string
+  task: number
+}
+
+export interface Host {
+  id: string
+  name: string
+  role: Role
+  status: HostStatus
+  ip: string
+  privateIp: string
+  port: number
+  user: string
+  nic: string
+  bastion?: { ip: string; port: number; user: string } | undefined
+  /** Key, password, passphrase and those of the bastion: sealed. */
+  sealedLogin: string
+  /** Pinned at the first connection. */
+  hostKey?: string | undefined
+  bastionKey?: string | undefined
+  /** Something of the cluster may be on it. */
+  isTouched: boolean
+  figures: Figures
+  /** Why it is FAILED or OFFLINE. */
+  message?: string | undefined
+  createdAt: number
+  updatedAt: number
+}
+
+/** A cluster with its hosts and the operation that changes it: one document, so that each step is one write. */
+export interface Cluster {
+  id: string
+  tenantId: string
+  userId: string
+  owner: string
+  name: string
+  profile: string
+  category: Category
+  status: ClusterStatus
+  hosts: Host[]
+  /** Ids. */
+  pubkeys: string[]
+  registries: string[]
+  sealedSecrets: string
+  /** The last operation, at work or ended. */
+  operation: Operation
+  createdAt: number
+  updatedAt: number
+}
+
+/** Hosts that are, or may be, something other than gone. */
+export function liveHosts(cluster: Cluster): Host[] {
+  return cluster.hosts.filter(({ status }) => status !== 'TERMINATED')
+}
+
+export function mastersOf(cluster: Cluster): Host[] {
+  return liveHosts(cluster).filter(({ role }) => role === 'master')
+}
+
+/** Where a cluster's hosts talk to each other. */
+export function innerAddress(host: Host): string {
+  return host.privateIp || host.ip
+}
+
+export const noFigures: Figures = { cpu: '', memory: '', gpu: '', task: 0 }

@@ -1,0 +1,256 @@
+import { AppError, type Found, type Range } from '@fleetgate/kit'
+import { createLeases, isDuplicateKey, type Leased, type Leases, pageOf, type Store } from '@fleetgate/store'
+import { type QueryFilter, Schema } from 'mongoose'
+import type { Operation } from '../operations/operation.js'
+import type { Cluster, ClusterStatus, Host } from './cluster.js'
+
+interface ClusterDoc extends Omit<Cluster, 'id'>, Leased {
+  /** False for what is TERMINATED: its name and addresses are free. */
+  live: boolean
+  /** Of the hosts that are not gone. */
+  addresses: string[]
+  /** Ended operations but the last, newest at the end. */
+  past: Operation[]
+  /** When the hosts were last asked how they are. */
+  lookedAt: Date
+}
+
+const mixed = { type: Schema.Types.Mixed, required: true }
+const schema = new Schema<ClusterDoc>(
+  {
+    _id: String,
+    tenantId: { type: String, required: true },
+    userId: { type: String, required: true },
+    owner: { type: String, required: true },
+    name: { type: String, required: true },
+    profile: { type: String, required: true },
+    category: { type: String, required: true },
+    status: { type: String, required: true },
+    hosts: { type: [Schema.Types.Mixed], required: true } as never,
+    pubkeys: { type: [String], required: true },
+    registries: { type: [String], required: true },
+    sealedSecrets: { type: String, required: true },
+    operation: mixed as never,
+    past: { type: [Schema.Types.Mixed], required: true } as never,
+    live: { type: Boolean, required: true },
+    addresses: { type: [String], required: true },
+    open: Boolean,
+    lease: mixed as never,
+    lookedAt: { type: Date, required: true },
+    createdAt: { type: Number, required: true },
+    updatedAt: { type: Number, required: true }
+  },
+  { minimize: false, strictQuery: false }
+)
+schema.index({ tenantId: 1, userId: 1, name: 1 }, { unique: true, partialFilterExpression: { live: true } })
+/** One entry for each address: no two clusters that live have one in common, whoever writes at the same time. */
+schema.index({ tenantId: 1, addresses: 1 }, { unique: true, partialFilterExpression: { live: true } })
+schema.index({ tenantId: 1, createdAt: 1, _id: 1 })
+schema.index({ tenantId: 1, 'operation.id': 1 })
+schema.index({ tenantId: 1, 'past.id': 1 })
+schema.index({ tenantId: 1, pubkeys: 1 })
+schema.index({ tenantId: 1, registries: 1 })
+/** Few documents: those at work. */
+schema.index({ open: 1, 'lease.owner': 1, 'lease.until': 1 }, { partialFilterExpression: { open: true } })
+schema.index({ live: 1, lookedAt: 1 }, { partialFilterExpression: { live: true } })
+
+const keptOperations = 20
+
+export interface ClusterFilter {
+  name?: string | undefined
+  userId?: string | undefined
+  owner?: string | undefined
+  statuses?: readonly ClusterStatus[] | undefined
+  sort: { field: 'name' | 'createdAt' | 'updatedAt' | 'status'; direction: 1 | -1 }
+}
+
+/** What the start of an operation changes, besides beginning it. */
+export interface Change {
+  status: ClusterStatus
+  hosts?: Host[]
+  pubkeys?: string[]
+  registries?: string[]
+  live?: boolean
+}
+
+export type ClusterStore = ReturnType<typeof createClusterStore>
+
+export function createClusterStore(store: Store) {
+  const model = store.model<ClusterDoc>('clusters', schema)
+  const noLease = () => ({ owner: '', until: new Date(0), epoch: 0 })
+
+  return {
+    leases: (owner: string, leaseMs: number): Leases =>
+      createLeases<ClusterDoc>(model.collection as never, owner, leaseMs),
+
+    /** Stores a cluster with its first operation. Throws `conflict` for a taken name or address. */
+    async insert({ id, ...rest }: Cluster): Promise<void> {
+      const doc = {
+        _id: id,
+        ...rest,
+        past: [],
+        live: true,
+        addresses: addressesOf(rest.hosts),
+        open: true as const,
+        lease: noLease(),
+        lookedAt: new Date(0)
+      }
+      await model.collection.insertOne(doc as never).catch(taken)
+    },
+
+    async find(tenantId: string, id: string): Promise<Cluster | undefined> {
+      return toCluster(await model.findOne({ _id: id, tenantId }).lean())
+    },
+
+    async list(
+      tenantId: string,
+      { name, userId, owner, statuses, sort }: ClusterFilter,
+      range: Range
+    ): Promise<Found<Cluster>> {
+      const filter: QueryFilter<ClusterDoc> = { tenantId }
+      if (name !== undefined) filter.name = name
+      if (userId !== undefined) filter.userId = userId
+      if (owner !== undefined) filter.owner = owner
+      if (statuses !== undefined) filter.status = { $in: [...statuses] }
+      const found = await pageOf(model.find(filter).sort({ [sort.field]: sort.direction, _id: sort.direction }), range)
+      return { items: found.items.flatMap((doc) => toCluster(doc as ClusterDoc) ?? []), total: found.total }
+    },
+
+    async isNameTaken(tenantId: string, userId: string, name: string): Promise<boolean> {
+      return (await model.exists({ tenantId, userId, name, live: true })) !== null
+    },
+
+    /**
+     * Begins an operation on a cluster as it was read: false where it has changed since. One write; throws `conflict`
+     * for an address that another cluster has.
+     */
+    async begin(cluster: Cluster, operation: Operation, { live = true, ...change }: Change): Promise<boolean> {
+      const isRetry = operation.id === cluster.operation.id
+      const update = {
+        $set: {
+          ...change,
+          ...(change.hosts ? { addresses: addressesOf(change.hosts) } : {}),
+          live,
+          operation,
+          updatedAt: operation.updatedAt,
+          'lease.until': new Date(0),
+          ...(live ? { open: true } : {})
+        },
+        ...(isRetry ? {} : { $push: { past: { $each: [cluster.operation], $slice: -keptOperations } } })
+      }
+      const filter = {
+        _id: cluster.id,
+        tenantId: cluster.tenantId,
+        status: cluster.status,
+        open: { $exists: false },
+        'operation.id': cluster.operation.id,
+        'operation.attempt': cluster.operation.attempt
+      }
+      const result = await model.collection.updateOne(filter as never, update as never).catch(taken)
+      return result.modifiedCount === 1
+    },
+
+    /** The operation of this id and its cluster, whichever of the cluster's last ones it is. */
+    async findOperation(tenantId: string, id: string): Promise<{ cluster: Cluster; operation: Operation } | undefined> {
+      const doc = await model.findOne({ tenantId, $or: [{ 'operation.id': id }, { 'past.id': id }] } as never).lean()
+      const cluster = toCluster(doc)
+      if (!cluster || !doc) return undefined
+      const operation = [cluster.operation, ...doc.past].find((one) => one.id === id)
+      return operation ? { cluster, operation } : undefined
+    },
+
+    async requestCancel(tenantId: string, id: string): Promise<boolean> {
+      const filter = { tenantId, open: true, 'operation.id': id }
+      return (
+        (await model.collection.updateOne(filter as never, { $set: { 'operation.cancelRequested': true } }))
+          .matchedCount === 1
+      )
+    },
+
+    /** What this replica drives, whole. */
+    async held(filter: Record<string, unknown>): Promise<{ cluster: Cluster; epoch: number }[]> {
+      const docs = (await model.collection.find(filter as never).toArray()) as unknown as ClusterDoc[]
+      return docs.flatMap((doc) => {
+        const cluster = toCluster(doc)
+        return cluster ? [{ cluster, epoch: doc.lease.epoch }] : []
+      })
+    },
+
+    /** Writes for the holder of the lease: false where it no longer is that. */
+    async write(
+      fence: Record<string, unknown>,
+      set: Record<string, unknown>,
+      unset: Record<string, ''> = {}
+    ): Promise<boolean> {
+      const update = Object.keys(unset).length > 0 ? { $set: set, $unset: unset } : { $set: set }
+      return (await model.collection.updateOne(fence as never, update)).matchedCount === 1
+    },
+
+    /** Takes clusters whose hosts were not asked for so long, so that one replica asks. */
+    async takeUnwatched(now: number, everyMs: number, limit: number): Promise<Cluster[]> {
+      const taken: Cluster[] = []
+      while (taken.length < limit) {
+        const doc = await model
+          .findOneAndUpdate(
+            {
+              live: true,
+              status: 'RUNNING',
+              open: { $exists: false },
+              lookedAt: { $lt: new Date(now - everyMs) }
+            } as never,
+            { $set: { lookedAt: new Date(now) } }
+          )
+          .lean()
+        const cluster = toCluster(doc as ClusterDoc | null)
+        if (!cluster) break
+        taken.push(cluster)
+      }
+      return taken
+    },
+
+    /** Writes what hosts said of themselves, unless an operation has begun since. */
+    async writeLook(cluster: Cluster, set: Record<string, unknown>): Promise<void> {
+      const filter = { _id: cluster.id, open: { $exists: false }, 'operation.id': cluster.operation.id }
+      if (Object.keys(set).length > 0) await model.collection.updateOne(filter as never, { $set: set })
+    }
+  }
+}
+
+function addressesOf(hosts: readonly Host[]): string[] {
+  return hosts.filter(({ status }) => status !== 'TERMINATED').map(({ ip }) => ip)
+}
+
+function taken(error: unknown): never {
+  if (!isDuplicateKey(error)) throw error
+  const { keyPattern = {}, keyValue = {} } = error as { keyPattern?: object; keyValue?: { addresses?: unknown } }
+  if ('addresses' in keyPattern) {
+    throw new AppError('conflict', `the address ${String(keyValue.addresses)} belongs to a host of a cluster already`, {
+      field: 'ip',
+      wireCode: 'E50019'
+    })
+  }
+  throw new AppError('conflict', 'you have a cluster of this name already', { field: 'name', wireCode: 'E50003' })
+}
+
+function toCluster(doc: ClusterDoc | null): Cluster | undefined {
+  if (!doc) return undefined
+  const { _id, tenantId, userId, owner, name, profile, category, status, hosts, pubkeys, registries } = doc
+  const { sealedSecrets, operation, createdAt, updatedAt } = doc
+  return {
+    id: _id,
+    tenantId,
+    userId,
+    owner,
+    name,
+    profile,
+    category,
+    status,
+    hosts,
+    pubkeys,
+    registries,
+    sealedSecrets,
+    operation,
+    createdAt,
+    updatedAt
+  }
+}

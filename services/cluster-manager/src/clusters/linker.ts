@@ -1,0 +1,243 @@
+import { linkerPaging, linkerRange, oneOf, type Route, route, type Static, Type, toLinkerPage } from '@fleetgate/kit'
+import { ById, HexId, sortOf, toTime, UserId } from '../linkerFields.js'
+import { type Category, categories } from '../profiles/profile.js'
+import { RegistryReply, toRegistryReply } from '../registries/linker.js'
+import type { Registry } from '../registries/registry.js'
+import { type Cluster, clusterStatuses, innerAddress, liveHosts, mastersOf } from './cluster.js'
+import type { ClusterFilter } from './clusterStore.js'
+import type { Clusters } from './clusters.js'
+import { Count, Nodes, toNode } from './nodeFields.js'
+
+/** The original's own pattern is not known; it allowed up to 15 characters. */
+const ClusterName = Type.String({ pattern: '^[A-Za-z0-9](?:[A-Za-z0-9_-]{0,13}[A-Za-z0-9])?$' })
+
+export const RegistryRefs = Type.Array(Type.Object({ _id: HexId }), { maxItems: 50, default: [] })
+
+const Draft = Type.Object({
+  name: ClusterName,
+  user_id: Type.Optional(UserId),
+  masterCount: Count,
+  sharedCount: Count,
+  pureslaveCount: Count,
+  masterNodes: Nodes,
+  sharedNodes: Nodes,
+  pureslaveNodes: Nodes,
+  /** Hosts that are there already; the original's clouds are not built yet. */
+  type: oneOf(['customized', 'generic'], { default: 'customized' }),
+  /** An unknown one counts as compact, as it did. */
+  createCategory: Type.String({ maxLength: 32, default: 'compact' }),
+  /** Ours: what is installed. */
+  profile: Type.Optional(Type.String({ maxLength: 64 })),
+  pubkeyId: Type.Optional(Type.Array(HexId, { maxItems: 50 })),
+  dockerRegistries: RegistryRefs
+})
+
+const statusWords = [...clusterStatuses, 'unterminated'] as const
+const fields = { name: 'name', status: 'status', time_create: 'createdAt', time_update: 'updatedAt' } as const
+const sorts = [
+  'name',
+  '-name',
+  'status',
+  '-status',
+  'time_create',
+  '-time_create',
+  'time_update',
+  '-time_update'
+] as const
+const Search = Type.Object({
+  ...linkerPaging,
+  name: Type.Optional(Type.String({ maxLength: 64 })),
+  user_id: Type.Optional(UserId),
+  username: Type.Optional(Type.String({ maxLength: 254 })),
+  status: Type.Optional(oneOf(statusWords)),
+  sort: Type.Optional(oneOf(sorts))
+})
+
+export const ClusterReply = Type.Object({
+  _id: Type.String(),
+  name: Type.String(),
+  owner: Type.String(),
+  endPoint: Type.String(),
+  instances: Type.Integer(),
+  pubkeyId: Type.Array(Type.String()),
+  providerId: Type.String(),
+  details: Type.String(),
+  status: oneOf(clusterStatuses),
+  type: Type.String(),
+  createCategory: oneOf(categories),
+  /** Ours. */
+  profile: Type.String(),
+  operationId: Type.String(),
+  warning: Type.Optional(Type.String()),
+  user_id: Type.String(),
+  tenant_id: Type.String(),
+  time_create: Type.String(),
+  time_update: Type.String(),
+  dockerRegistries: Type.Array(RegistryReply),
+  setProjectvalue: Type.Object({ cmi: Type.Boolean() })
+})
+
+export interface ClusterRoutesDeps {
+  clusters: Clusters
+  /** Registries by their ids. */
+  registriesOf: (tenantId: string, ids: readonly string[]) => Promise<Registry[]>
+  defaultProfile: string
+}
+
+export function clusterRoutes({ clusters, registriesOf, defaultProfile }: ClusterRoutesDeps): Route[] {
+  const toReply = async (cluster: Cluster) =>
+    toClusterReply(cluster, await registriesOf(cluster.tenantId, cluster.registries))
+  return [
+    route({
+      method: 'post',
+      path: '/v1/cluster',
+      summary: 'Make a cluster of hosts; `operationId` tells how far it is',
+      needs: 'cluster.edit',
+      body: Draft,
+      bodyLimit: 8_000_000,
+      reply: ClusterReply,
+      handle: async ({ body, caller }) => {
+        const category = categories.find((one) => one === body.createCategory)
+        const made = await clusters.create(toDraft(body, category ?? 'compact', defaultProfile), caller)
+        const warning = category ? {} : { warning: `createCategory ${body.createCategory} is not known: compact` }
+        return { ...(await toReply(made)), ...warning }
+      }
+    }),
+    route({
+      method: 'get',
+      path: '/v1/cluster',
+      summary: 'List the clusters of the tenant',
+      needs: 'cluster.view',
+      query: Search,
+      reply: Type.Array(ClusterReply),
+      handle: async ({ query, caller }) => {
+        const found = await clusters.list(toFilter(query), linkerRange(query), caller)
+        const registries = await registriesOf(caller.tenantId, [
+          ...new Set(found.items.flatMap((one) => one.registries))
+        ])
+        return toLinkerPage(query, {
+          items: found.items.map((one) => toClusterReply(one, registries)),
+          total: found.total
+        })
+      }
+    }),
+    route({
+      method: 'get',
+      path: '/v1/cluster/validate',
+      summary: 'Whether a name is good and free',
+      needs: 'cluster.view',
+      query: Type.Object({ clustername: ClusterName, userid: Type.Optional(UserId) }),
+      handle: async ({ query, caller }) => clusters.validate(query.clustername, caller)
+    }),
+    route({
+      method: 'get',
+      path: '/v1/cluster/:id',
+      summary: 'Read one cluster',
+      needs: 'cluster.view',
+      params: ById,
+      reply: ClusterReply,
+      handle: async ({ params, caller }) => toReply(await clusters.get(params.id, caller))
+    }),
+    route({
+      method: 'delete',
+      path: '/v1/cluster/:id',
+      summary: 'Take the cluster off its hosts',
+      needs: 'cluster.edit',
+      params: ById,
+      reply: Type.Array(Type.Never()),
+      handle: async ({ params, caller }) => {
+        await clusters.remove(params.id, caller)
+        return []
+      }
+    }),
+    route({
+      method: 'post',
+      path: '/v1/cluster/:id/apply',
+      summary: 'Bring every host to what the cluster says (ours)',
+      needs: 'cluster.edit',
+      params: ById,
+      reply: ClusterReply,
+      handle: async ({ params, caller }) => toReply(await clusters.apply(params.id, caller))
+    })
+  ]
+}
+
+const Ids = Type.Object({ ids: Type.Array(HexId, { minItems: 1, maxItems: 50 }) })
+
+/** The keys and registries of a cluster. */
+export function memberRoutes(clusters: Clusters): Route[] {
+  const words = { pubkey: clusters.changePubkeys, registry: clusters.changeRegistries } as const
+  return (['pubkey', 'registry'] as const).flatMap((word) => [
+    route({
+      method: 'post',
+      path: `/v1/cluster/:id/${word}`,
+      summary: `Give a ${word} to every host of the cluster`,
+      needs: 'cluster.edit',
+      params: ById,
+      body: Ids,
+      handle: async ({ params, body, caller }) => {
+        await words[word](params.id, { add: body.ids }, caller)
+      }
+    }),
+    route({
+      method: 'delete',
+      path: `/v1/cluster/:id/${word}`,
+      summary: `Take a ${word} off every host of the cluster`,
+      needs: 'cluster.edit',
+      params: ById,
+      body: Ids,
+      handle: async ({ params, body, caller }) => {
+        await words[word](params.id, { remove: body.ids }, caller)
+      }
+    })
+  ])
+}
+
+function toDraft(body: Static<typeof Draft>, category: Category, defaultProfile: string) {
+  return {
+    name: body.name,
+    userId: body.user_id,
+    profile: body.profile ?? defaultProfile,
+    category,
+    counts: { master: body.masterCount, shared: body.sharedCount, pureslave: body.pureslaveCount },
+    nodes: {
+      master: body.masterNodes.map(toNode),
+      shared: body.sharedNodes.map(toNode),
+      pureslave: body.pureslaveNodes.map(toNode)
+    },
+    pubkeys: body.pubkeyId ?? [],
+    registries: body.dockerRegistries.map(({ _id }) => _id)
+  }
+}
+
+function toFilter({ name, user_id, username, status, sort = 'time_create' }: Static<typeof Search>): ClusterFilter {
+  const statuses =
+    status === 'unterminated' ? clusterStatuses.filter((one) => one !== 'TERMINATED') : status && [status]
+  return { name, userId: user_id, owner: username, statuses, sort: sortOf(fields, sort) }
+}
+
+export function toClusterReply(cluster: Cluster, registries: readonly Registry[]): Static<typeof ClusterReply> {
+  const [leader] = mastersOf(cluster)
+  const isUp = cluster.status === 'RUNNING' || cluster.status === 'MODIFYING'
+  return {
+    _id: cluster.id,
+    name: cluster.name,
+    owner: cluster.owner,
+    endPoint: leader && isUp ? innerAddress(leader) : '',
+    instances: liveHosts(cluster).length,
+    pubkeyId: cluster.pubkeys,
+    providerId: '',
+    details: cluster.operation.state === 'FAILED' ? cluster.operation.message : '',
+    status: cluster.status,
+    type: 'customized',
+    createCategory: cluster.category,
+    profile: cluster.profile,
+    operationId: cluster.operation.id,
+    user_id: cluster.userId,
+    tenant_id: cluster.tenantId,
+    time_create: toTime(cluster.createdAt),
+    time_update: toTime(cluster.updatedAt),
+    dockerRegistries: registries.filter(({ id }) => cluster.registries.includes(id)).map(toRegistryReply),
+    setProjectvalue: { cmi: false }
+  }
+}

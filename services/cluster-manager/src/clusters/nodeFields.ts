@@ -1,0 +1,38 @@
+import { type Static, Type } from '@fleetgate/kit'
+import type { LoginDraft, NodeDraft } from './rules.js'
+
+/** An IPv4 address; IPv6 and names are not told apart by the rule that an address is unique. */
+const Ip = Type.String({ pattern: '^(?:(?:25[0-5]|2[0-4]\\d|1?\\d?\\d)(?:\\.(?!$)|$)){4}$' })
+const SshUser = Type.String({ pattern: '^[a-z_][a-z0-9_.-]{0,31}$', default: 'root' })
+const Secret = Type.String({ maxLength: 16_384 })
+
+const login = {
+  ip: Ip,
+  sshUser: SshUser,
+  /** Ours. */
+  sshPort: Type.Integer({ minimum: 1, maximum: 65_535, default: 22 }),
+  /** base64 of PEM as in the document, PEM, or OpenSSH's own form. */
+  privateKey: Type.Optional(Secret),
+  /** Ours: of the private key. */
+  passphrase: Type.Optional(Secret),
+  /** Ours: instead of a key. */
+  password: Type.Optional(Secret),
+  /** Ours: the fingerprint that the host must show, `SHA256:…`; otherwise the first one shown is recorded. */
+  hostKey: Type.Optional(Type.String({ pattern: '^SHA256:[A-Za-z0-9+/]{43}$' }))
+}
+
+export const Node = Type.Object({
+  ...login,
+  privateNicName: Type.String({ pattern: '^[A-Za-z0-9_.-]{0,15}$', default: '' }),
+  /** Ours: the way in. */
+  bastion: Type.Optional(Type.Object(login))
+})
+
+export const Nodes = Type.Array(Node, { maxItems: 200, default: [] })
+
+export const Count = Type.Optional(Type.Integer({ minimum: 0 }))
+
+/** The edge's own type is the draft: the same fields by the same names. */
+export function toNode(node: Static<typeof Node>): NodeDraft {
+  return { ...(node satisfies LoginDraft), privateNicName: node.privateNicName }
+}

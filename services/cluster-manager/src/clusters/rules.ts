@@ -1,0 +1,109 @@
+import { AppError } from '@fleetgate/kit'
+import type { HostSecrets } from '../hosts/hostRunner.js'
+import type { Category, Role } from '../profiles/profile.js'
+import { readPrivateKey } from '../ssh/privateKey.js'
+import { type Cluster, type Host, liveHosts } from './cluster.js'
+
+/** How to log in: as nodes of a request carry it. */
+export interface LoginDraft {
+  ip: string
+  sshPort: number
+  sshUser: string
+  privateKey?: string | undefined
+  passphrase?: string | undefined
+  password?: string | undefined
+  hostKey?: string | undefined
+}
+
+export interface NodeDraft extends LoginDraft {
+  privateNicName: string
+  bastion?: LoginDraft | undefined
+}
+
+export type NodeDrafts = Record<Role, NodeDraft[]>
+
+const smallest: Record<Category, { nodes: number; shared: number; masters: readonly number[] }> = {
+  compact: { nodes: 2, shared: 1, masters: [1] },
+  ha: { nodes: 5, shared: 2, masters: [3, 5] }
+}
+
+/** Counts that are given must be those of the lists. */
+export function checkCounts(counts: Partial<Record<Role, number | undefined>>, nodes: NodeDrafts): void {
+  for (const role of ['master', 'shared', 'pureslave'] as const) {
+    const count = counts[role]
+    if (count !== undefined && count !== nodes[role].length) {
+      throw badNumber(`${role}Count`, `${role}Count is ${count}, but ${nodes[role].length} ${role}Nodes are given`)
+    }
+  }
+}
+
+/** The sizes that a category needs; and a master must be countable: three keep going without one of them. */
+export function checkSize(category: Category, nodes: NodeDrafts): void {
+  const { nodes: least, shared, masters } = smallest[category]
+  const total = nodes.master.length + nodes.shared.length + nodes.pureslave.length
+  if (!masters.includes(nodes.master.length)) {
+    throw badNumber(
+      'masterNodes',
+      `a ${category} cluster has ${masters.join(' or ')} masters, not ${nodes.master.length}`
+    )
+  }
+  if (nodes.shared.length < shared)
+    throw badNumber('sharedNodes', `a ${category} cluster needs ${shared} shared nodes or more`)
+  if (total < least) throw badNumber('sharedNodes', `a ${category} cluster needs ${least} nodes or more`)
+}
+
+/** What stays must still be a cluster; a host that does not run anyway may always go. */
+export function checkRemoval(cluster: Cluster, ids: ReadonlySet<string>): Host[] {
+  const going = liveHosts(cluster).filter(({ id }) => ids.has(id))
+  const missing = [...ids].find((id) => !going.some((host) => host.id === id))
+  if (missing)
+    throw new AppError('not_found', `the cluster has no host ${missing}`, { field: 'host_ids', wireCode: 'E50104' })
+  if (going.some(({ role }) => role === 'master')) {
+    throw new AppError('invalid_state', 'masters cannot be removed', { field: 'host_ids', wireCode: 'E50105' })
+  }
+  const running = (host: Host) => host.status === 'RUNNING'
+  const staying = liveHosts(cluster).filter((host) => running(host) && !ids.has(host.id))
+  const { nodes, shared } = smallest[cluster.category]
+  const sharedLeft = staying.filter(({ role }) => role === 'shared').length
+  if (going.some(running) && (staying.length < nodes || sharedLeft < shared)) {
+    const least = `${nodes} running hosts, ${shared} of them shared`
+    throw new AppError('invalid_state', `too few hosts would stay: a ${cluster.category} cluster needs ${least}`, {
+      field: 'host_ids',
+      wireCode: 'E50018'
+    })
+  }
+  return going
+}
+
+/** Throws for an address that stands twice in one request. */
+export function checkAddresses(nodes: NodeDrafts): void {
+  const seen = new Set<string>()
+  for (const { ip } of [...nodes.master, ...nodes.shared, ...nodes.pureslave]) {
+    if (seen.has(ip))
+      throw new AppError('conflict', `the address ${ip} stands there twice`, { field: 'ip', wireCode: 'E50019' })
+    seen.add(ip)
+  }
+}
+
+/** What opens the host, checked as far as that goes without it. */
+export function readLogin(node: NodeDraft, field: string): HostSecrets {
+  const own = readOne(node, field)
+  return node.bastion ? { ...own, bastion: readOne(node.bastion, `${field}.bastion`) } : own
+}
+
+function readOne({ privateKey, passphrase, password }: LoginDraft, field: string): Omit<HostSecrets, 'bastion'> {
+  if (!privateKey && !password) {
+    throw new AppError('invalid_input', `${field}.privateKey or password is required`, { field: `${field}.privateKey` })
+  }
+  if (!privateKey) return { password }
+  try {
+    return { privateKey: readPrivateKey(privateKey, passphrase), passphrase, password }
+  } catch (cause) {
+    const reason = (cause as Error).message
+    throw new AppError('invalid_input', `${field}.privateKey ${reason}`, { field: `${field}.privateKey` }, { cause })
+  }
+}
+
+function badNumber(field: string, message: string): AppError {
+  return new AppError('invalid_input', message, { field, wireCode: 'E50010' })
+}

@@ -1,0 +1,100 @@
+import { AppError, oneOf, type Route, route, Type } from '@fleetgate/kit'
+import type { Secrets } from '@fleetgate/store'
+import { type Cluster, liveHosts } from '../clusters/cluster.js'
+import { type Clusters, secretsContext } from '../clusters/clusters.js'
+import { ById } from '../linkerFields.js'
+import type { Profiles } from '../profiles/profile.js'
+import type { HostLook } from './look.js'
+
+const Components = Type.Object({
+  userName: Type.String(),
+  clusterName: Type.String(),
+  clusterId: Type.String(),
+  /** The document's type says `componentName`, its example `imageName`: both. */
+  componentStatus: Type.Array(
+    Type.Object({
+      componentName: Type.String(),
+      imageName: Type.String(),
+      ip: Type.String(),
+      status: oneOf(['Healthy', 'UnHealthy'])
+    })
+  )
+})
+
+const Access = Type.Object({
+  username: Type.String(),
+  password: Type.String(),
+  endpoints: Type.Array(Type.String())
+})
+
+export interface ComponentRoutesDeps {
+  clusters: Clusters
+  profiles: Profiles
+  secrets: Secrets
+  look: (cluster: Cluster) => Promise<HostLook[]>
+}
+
+export function componentRoutes({ clusters, profiles, secrets, look }: ComponentRoutesDeps): Route[] {
+  return [
+    route({
+      method: 'get',
+      path: '/v1/cluster/:id/components',
+      summary: 'How the parts of the cluster are, asked of every host now',
+      needs: 'cluster.view',
+      params: ById,
+      reply: Components,
+      handle: async ({ params, caller }) => {
+        const cluster = await clusters.get(params.id, caller)
+        if (cluster.status !== 'RUNNING' && cluster.status !== 'MODIFYING') {
+          throw new AppError('invalid_state', `a cluster that is ${cluster.status} has no components`, {
+            wireCode: 'E50020'
+          })
+        }
+        const looks = await look(cluster)
+        return {
+          userName: cluster.owner,
+          clusterName: cluster.name,
+          clusterId: cluster.id,
+          componentStatus: looks.flatMap(({ components }) =>
+            components.map(({ name, ip, isHealthy }) => ({
+              componentName: name,
+              imageName: name,
+              ip,
+              status: isHealthy ? ('Healthy' as const) : ('UnHealthy' as const)
+            }))
+          )
+        }
+      }
+    }),
+    route({
+      method: 'get',
+      path: '/v1/cluster/:id/access',
+      summary: 'Where and with which password programs reach the cluster (ours); for its owner and super admins',
+      needs: 'cluster.edit',
+      params: ById,
+      reply: Access,
+      handle: async ({ params, caller }) => {
+        const cluster = await clusters.get(params.id, caller)
+        if (cluster.userId !== caller.userId && !caller.isSuperAdmin) {
+          throw new AppError('forbidden', 'the way into a cluster is its owner’s to give')
+        }
+        const profile = profiles.get(cluster.profile)
+        if (!profile) throw new AppError('not_found', `the profile ${cluster.profile} is no longer there`)
+        const { username, password, endpoints } = profile.access
+        const made = JSON.parse(secrets.open(cluster.sealedSecrets, secretsContext(cluster.id))) as Record<
+          string,
+          string
+        >
+        const hosts = liveHosts(cluster).filter(({ status }) => status === 'RUNNING')
+        return {
+          username,
+          password: made[password] ?? '',
+          endpoints: endpoints.flatMap(({ scheme, port, roles }) => {
+            const found = hosts.filter((host) => roles.includes(host.role))
+            return found.map(({ ip }) => `${scheme}://${ip}:${port}`)
+          })
+        }
+      }
+    })
+  ]
+}

@@ -1,0 +1,171 @@
+import { randomBytes } from 'node:crypto'
+import { createReadStream } from 'node:fs'
+import type { Secrets } from '@fleetgate/store'
+import type { Host } from '../clusters/cluster.js'
+import type { StagedFile } from '../profiles/profile.js'
+import { connectHost, type HostConnection, type Target } from '../ssh/connect.js'
+import { HostProblem, toProblem } from '../ssh/problem.js'
+import { type Packed, tar } from '../ssh/tar.js'
+
+export interface HostSecrets {
+  privateKey?: string | undefined
+  passphrase?: string | undefined
+  password?: string | undefined
+  bastion?:
+    | { privateKey?: string | undefined; passphrase?: string | undefined; password?: string | undefined }
+    | undefined
+}
+
+export interface RunnerSettings {
+  connectMs: number
+  /** How long a host that was there may be away, with its work going on or a restart between, before it counts as lost. */
+  lostMs: number
+}
+
+export interface Run {
+  /** Names the run on the host: asked for again it is followed, not repeated. `direct` keeps no state. */
+  id: string
+  operationId: string
+  epoch: number
+  last: boolean
+  scripts: readonly string[]
+  files: Packed[]
+  timeoutMs: number
+  /** Goes on trying where the host is away. */
+  patient: boolean
+  onLine: (line: string) => void
+  signal: AbortSignal
+}
+
+/** The hosts of one operation or look: one connection each, kept. */
+export interface HostRunner {
+  /** Answers every line that the scripts said. Rejects with a HostProblem. */
+  run(host: Host, run: Run): Promise<string[]>
+  /** Brings a file of the control machine to the host, unless it is there. */
+  stage(host: Host, file: StagedFile, signal: AbortSignal): Promise<void>
+  close(): void
+}
+
+export interface HostRunnerOptions {
+  secrets: Secrets
+  settings: RunnerSettings
+  /** Told of the keys that hosts showed at their first connection. */
+  onKeys?: (host: Host, keys: { hostKey: string; bastionKey?: string | undefined }) => void
+}
+
+const pauseMs = 300
+const stageMs = 600_000
+
+export function loginContext(hostId: string): string {
+  return `host:${hostId}`
+}
+
+export function createHostRunner({ secrets, settings, onKeys }: HostRunnerOptions): HostRunner {
+  const connections = new Map<string, Promise<HostConnection>>()
+
+  async function connection(host: Host): Promise<HostConnection> {
+    const known = await connections.get(host.id)?.catch(() => undefined)
+    if (known?.isOpen()) return known
+    known?.close()
+    const opening = connectHost(targetOf(host, secrets), settings.connectMs)
+    connections.set(host.id, opening)
+    const opened = await opening
+    if (host.hostKey === undefined) onKeys?.(host, opened)
+    return opened
+  }
+
+  async function once(host: Host, run: Run): Promise<string[]> {
+    const lines: string[] = []
+    const onLine = (line: string) => {
+      lines.push(line)
+      run.onLine(line)
+    }
+    const open = await connection(host)
+    const signal = AbortSignal.any([run.signal, AbortSignal.timeout(run.timeoutMs)])
+    const { code } = await open.exec(commandOf(run), { input: tar(run.files), onLine, signal }).catch((error) => {
+      if (signal.aborted && !run.signal.aborted) throw tooLong(run)
+      throw error
+    })
+    // 79: the work broke off, by a restart of the host for one. It is begun anew.
+    if (code === 79) throw new HostProblem('lost', `the work on ${host.ip} broke off`)
+    if (code !== 0) throw new HostProblem('refused', reasonOf(lines, code))
+    return lines
+  }
+
+  /** A connection that breaks, or a host that restarts, is waited for: the work is named, so nothing is done twice. */
+  async function patiently<T>(
+    host: Host,
+    { patient, timeoutMs, signal }: Pick<Run, 'patient' | 'timeoutMs' | 'signal'>,
+    work: () => Promise<T>
+  ): Promise<T> {
+    const started = Date.now()
+    let lostSince: number | undefined
+    for (;;) {
+      try {
+        return await work()
+      } catch (error) {
+        const problem = toProblem(error, host.ip)
+        const isAway = problem.kind === 'lost' || problem.kind === 'unreachable'
+        signal.throwIfAborted()
+        lostSince ??= Date.now()
+        const isLost = Date.now() - lostSince > settings.lostMs || Date.now() - started > timeoutMs
+        if (!isAway || !patient || isLost) throw problem
+        await new Promise((resolve) => setTimeout(resolve, pauseMs))
+      }
+    }
+  }
+
+  async function bring(host: Host, { sha256, path, bytes }: StagedFile, signal: AbortSignal): Promise<void> {
+    const open = await connection(host)
+    const file = `"$HOME/.fleetgate/files/${sha256}"`
+    const there = await open.exec(`wc -c <${file} 2>/dev/null || echo 0`, { signal })
+    if (Number(there.output.trim()) === bytes) return
+    const part = `${file.slice(0, -1)}.${randomBytes(4).toString('hex')}"`
+    const line = `umask 077; mkdir -p "$HOME/.fleetgate/files" && cat >${part} && mv ${part} ${file} || { rm -f ${part}; exit 1; }`
+    const { code, output } = await open.exec(line, { input: createReadStream(path), signal })
+    if (code !== 0) throw new HostProblem('refused', reasonOf(output.split('\n'), code))
+  }
+
+  return {
+    run: (host, run) => patiently(host, run, () => once(host, run)),
+
+    stage: (host, file, signal) =>
+      patiently(host, { patient: true, timeoutMs: stageMs, signal }, () => bring(host, file, signal)),
+
+    close() {
+      for (const opening of connections.values()) void opening.then((open) => open.close()).catch(() => undefined)
+      connections.clear()
+    }
+  }
+}
+
+/** Unpacks standard input and runs it. Only our own ids, numbers and names of scripts are on the line. */
+function commandOf({ id, operationId, epoch, last, scripts }: Run): string {
+  const folder = `"$HOME/.fleetgate/${operationId}.${randomBytes(6).toString('hex')}"`
+  const args = [id, operationId, epoch, last ? 1 : 0, ...scripts].join(' ')
+  return (
+    `umask 077; d=${folder}; mkdir -p "$d" && tar -xf - -C "$d" && printf %s "$HOME" >"$d/home" && sh "$d/run.sh" ${args}; ` +
+    'rc=$?; rm -rf "$d"; rmdir "$HOME/.fleetgate" 2>/dev/null; exit $rc'
+  )
+}
+
+function reasonOf(lines: readonly string[], code: number): string {
+  const problems = lines.filter((line) => line.startsWith('problem ')).map((line) => line.slice(8))
+  if (problems.length > 0) return problems.join('; ')
+  const said = lines.filter((line) => line.trim() !== '' && !/^(progress|fact|figure|component) /.test(line)).slice(-3)
+  return said.length > 0 ? said.join('; ').slice(0, 500) : `the script ended with ${code}`
+}
+
+function tooLong({ timeoutMs }: Run): HostProblem {
+  return new HostProblem('refused', `did not finish within ${Math.round(timeoutMs / 1000)} s`)
+}
+
+function targetOf(host: Host, secrets: Secrets): Target {
+  const { bastion, ...login } = JSON.parse(secrets.open(host.sealedLogin, loginContext(host.id))) as HostSecrets
+  const target: Target = { address: host.ip, port: host.port, user: host.user, hostKey: host.hostKey, ...login }
+  if (host.bastion) {
+    const { ip, port, user } = host.bastion
+    target.bastion = { address: ip, port, user, hostKey: host.bastionKey, ...bastion }
+  }
+  return target
+}

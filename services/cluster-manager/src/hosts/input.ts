@@ -1,0 +1,93 @@
+import { type Cluster, type Host, innerAddress, mastersOf } from '../clusters/cluster.js'
+import type { PhasePlan } from '../operations/operation.js'
+import type { Profile, StagedFile } from '../profiles/profile.js'
+import type { Packed } from '../ssh/tar.js'
+
+/** A registry as hosts are told of it. */
+export interface HostRegistry {
+  address: string
+  secure: boolean
+  ca: string
+  username: string
+  password: string
+  isSystem: boolean
+}
+
+/** What is the same for all hosts of a cluster during one operation. */
+export interface Shared {
+  cluster: Cluster
+  profile: Profile
+  files: StagedFile[]
+  secrets: Record<string, string>
+  registries: HostRegistry[]
+  /** Lines for authorized_keys. */
+  keys: string[]
+  storeMegabytes: number
+  version: string
+}
+
+const architectures: Record<string, string> = { x64: 'x86_64', arm64: 'aarch64' }
+
+/** The files of one run on one host: the scripts, and beside them the data they read. */
+export function inputOf(shared: Shared, host: Host, plan: PhasePlan, now: number): Packed[] {
+  const { cluster, profile, files, secrets, registries, keys } = shared
+  const masters = mastersOf(cluster)
+  const leaving = cluster.operation.hosts.map(({ hostId }) => cluster.hosts.find(({ id }) => id === hostId)?.name)
+  const values: Record<string, string | number> = {
+    cluster: cluster.id,
+    clusterName: cluster.name,
+    category: cluster.category,
+    operation: cluster.operation.id,
+    host: host.name,
+    role: host.role,
+    address: innerAddress(host),
+    publicAddress: host.ip,
+    nic: host.nic,
+    // Behind an address of the computer itself there is no interface of its own.
+    checkNic: host.ip.startsWith('127.') ? 0 : 1,
+    leader: masters[0] ? innerAddress(masters[0]) : '',
+    isLeader: masters[0]?.id === host.id ? 1 : 0,
+    masters: masters.map(innerAddress).join(' '),
+    clustered: cluster.category === 'ha' ? 1 : 0,
+    replicas: cluster.category === 'ha' ? 3 : 1,
+    nodes: leaving.join(' '),
+    timeout: Math.max(5, plan.timeoutS - 5),
+    now: Math.floor(now / 1000),
+    arch: profile.arch === 'control' ? (architectures[process.arch] ?? '') : '',
+    ports: profile.ports.join(' '),
+    diskMegabytes: profile.diskMegabytes,
+    memoryMegabytes: profile.memoryMegabytes,
+    storeMegabytes: shared.storeMegabytes,
+    version: shared.version,
+    files: files.map(({ sha256 }) => sha256).join(' '),
+    registries: registries.length
+  }
+  for (const { name, sha256 } of files) values[`file.${name}`] = sha256
+  for (const [name, secret] of Object.entries(secrets)) values[`secret.${name}`] = secret
+  registries.forEach((registry, index) => {
+    const at = `registry.${index}`
+    values[`${at}.address`] = registry.address
+    values[`${at}.insecure`] = registry.secure ? 0 : 1
+    values[`${at}.system`] = registry.isSystem ? 1 : 0
+    values[`${at}.username`] = registry.username
+    values[`${at}.password`] = registry.password
+    values[`${at}.auth`] = registry.username
+      ? Buffer.from(`${registry.username}:${registry.password}`).toString('base64')
+      : ''
+  })
+  const input = Object.entries(values).map(([key, value]) => `${key}=${oneLine(String(value))}\n`)
+  return [
+    ...profile.scripts,
+    { name: 'input', content: input.join('') },
+    { name: 'input.d/keys', content: keys.map((key) => `${oneLine(key)}\n`).join('') },
+    ...registries.map(({ ca }, index) => ({
+      name: `input.d/registry.${index}.ca`,
+      content: ca ? `${ca.trim()}\n` : ''
+    }))
+  ]
+}
+
+/** The edge has refused control characters already; a second line would be a second key here. */
+function oneLine(text: string): string {
+  return text.replace(/[\r\n]+/g, ' ')
+}

@@ -1,0 +1,64 @@
+import type { Cluster } from '../clusters/cluster.js'
+import type { Logs, OperateType } from '../logs/log.js'
+import type { Usage } from '../usage.js'
+import type { OperationKind } from './operation.js'
+
+const words: Record<OperationKind, OperateType> = {
+  create: 'create_cluster',
+  delete: 'delete_cluster',
+  add_hosts: 'add_hosts',
+  delete_hosts: 'delete_hosts',
+  pubkeys: 'change_pubkeys',
+  registries: 'change_registries',
+  apply: 'apply_cluster'
+}
+
+/** The entry of an operation in the log: written as it begins and again as it ends, under the operation's own id. */
+export function entryOf({ id, name, tenantId, operation }: Cluster) {
+  const { kind, state, outcome } = operation
+  const isHosts = kind === 'add_hosts' || kind === 'delete_hosts'
+  const isOver = state !== 'RUNNING'
+  // The words of the original: what failed was the machine, or what was to run on it.
+  const failure = operation.phases.at(-1)?.name === 'verify' ? 'systemComponent_failed' : 'installation_failed'
+  const comments =
+    state === 'CANCELLED'
+      ? 'cancelled'
+      : isOver && state !== 'SUCCESS'
+        ? `${failure}: ${outcome?.message ?? operation.message}`
+        : ''
+  return {
+    id: operation.id,
+    tenantId,
+    userId: operation.by.userId,
+    userName: operation.by.name,
+    clusterId: id,
+    clusterName: name,
+    operateType: words[kind],
+    queryType: isHosts ? ('host' as const) : ('cluster' as const),
+    status: !isOver ? ('start' as const) : state === 'SUCCESS' ? ('success' as const) : ('fail' as const),
+    comments,
+    createdAt: operation.createdAt
+  }
+}
+
+export interface SettleDeps {
+  logs: Logs
+  keys: Usage
+  registries: Usage
+}
+
+/** Everything that an operation means beyond the cluster's own document. Repeats do no harm. */
+export function createSettle({ logs, keys, registries }: SettleDeps) {
+  return async (cluster: Cluster): Promise<void> => {
+    const { tenantId, id, operation, status } = cluster
+    if (status === 'TERMINATED') {
+      await keys.release(tenantId, cluster.pubkeys, id)
+      await registries.release(tenantId, cluster.registries, id)
+    } else {
+      const gone = (kept: string[]) => operation.released.filter((one) => !kept.includes(one))
+      if (operation.kind === 'pubkeys') await keys.release(tenantId, gone(cluster.pubkeys), id)
+      if (operation.kind === 'registries') await registries.release(tenantId, gone(cluster.registries), id)
+    }
+    await logs.put(entryOf(cluster))
+  }
+}

@@ -1,0 +1,125 @@
+import { createHash } from 'node:crypto'
+import { createReadStream, existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { compile, oneOf, type Static, Type } from '@fleetgate/kit'
+import type { Packed } from '../ssh/tar.js'
+
+export const categories = ['compact', 'ha'] as const
+export type Category = (typeof categories)[number]
+export const roles = ['master', 'shared', 'pureslave'] as const
+export type Role = (typeof roles)[number]
+
+const Components = Type.Object({
+  master: Type.Array(Type.String()),
+  shared: Type.Array(Type.String()),
+  pureslave: Type.Array(Type.String())
+})
+
+/** `profile.json` of a profile's folder. */
+const Described = Type.Object({
+  title: Type.String(),
+  /** Files of the control machine that are staged on the hosts; `source` names a setting of this service. */
+  files: Type.Array(
+    Type.Object({ name: Type.String(), source: Type.String(), optional: Type.Optional(Type.Boolean()) })
+  ),
+  /** `control`: the staged programs are of the control machine's own kind; empty: any. */
+  arch: oneOf(['control', '']),
+  ports: Type.Array(Type.Integer()),
+  diskMegabytes: Type.Integer(),
+  memoryMegabytes: Type.Integer(),
+  uniqueHostnames: Type.Boolean(),
+  /** Who is installed together; `leader` is the first master. */
+  waves: Type.Array(Type.Array(oneOf(['leader', ...roles]))),
+  /** Where `drain` runs: on the host that goes, or on the leader, which is told the names of those that go. */
+  drainOn: oneOf(['host', 'leader']),
+  /** Whether `registries` restarts servers, so that masters take turns. */
+  restartMasters: Type.Boolean(),
+  /** Names of secrets that are made with a cluster and known to its hosts. */
+  secrets: Type.Array(Type.String()),
+  components: Type.Object({ compact: Components, ha: Components }),
+  access: Type.Object({
+    username: Type.String(),
+    /** The secret that opens it. */
+    password: Type.String(),
+    endpoints: Type.Array(Type.Object({ scheme: Type.String(), port: Type.Integer(), roles: Type.Array(oneOf(roles)) }))
+  }),
+  /** Seconds. */
+  timeouts: Type.Object({
+    install: Type.Integer(),
+    verify: Type.Integer(),
+    drain: Type.Integer(),
+    remove: Type.Integer()
+  })
+})
+
+/** A file of the control machine, by its content. */
+export interface StagedFile {
+  name: string
+  path: string
+  sha256: string
+  bytes: number
+}
+
+export interface Profile extends Static<typeof Described> {
+  name: string
+  /** Every script of a run, those common to all profiles included. */
+  scripts: Packed[]
+  /** The files to stage; throws a plain Error that names a setting where one cannot be had. Read and hashed once. */
+  staged(): Promise<StagedFile[]>
+}
+
+export interface Profiles {
+  names: string[]
+  get(name: string): Profile | undefined
+}
+
+const check = compile(Described)
+
+/** Reads every profile folder of `dir`. `sources` gives the path of a file by the word that `profile.json` has for it. */
+export function loadProfiles(dir: string, sources: Record<string, () => string | undefined>): Profiles {
+  const common = scriptsOf(join(dir, 'common'))
+  const names = readdirSync(dir).filter((name) => existsSync(join(dir, name, 'profile.json')))
+  const loaded = new Map(names.map((name) => [name, load(join(dir, name), name, common, sources)]))
+  return { names, get: (name) => loaded.get(name) }
+}
+
+function load(dir: string, name: string, common: Packed[], sources: Record<string, () => string | undefined>): Profile {
+  const described = check(JSON.parse(readFileSync(join(dir, 'profile.json'), 'utf8')))
+  let staged: Promise<StagedFile[]> | undefined
+  return {
+    ...described,
+    name,
+    scripts: [...common, ...scriptsOf(dir)],
+    staged() {
+      staged ??= stage(described.files, sources)
+      staged.catch(() => {
+        staged = undefined
+      })
+      return staged
+    }
+  }
+}
+
+function scriptsOf(dir: string): Packed[] {
+  const names = readdirSync(dir).filter((name) => name.endsWith('.sh'))
+  return names.map((name) => ({ name, content: readFileSync(join(dir, name)) }))
+}
+
+async function stage(
+  files: Static<typeof Described>['files'],
+  sources: Record<string, () => string | undefined>
+): Promise<StagedFile[]> {
+  const found: StagedFile[] = []
+  for (const { name, source, optional } of files) {
+    const path = sources[source]?.()
+    if (path && existsSync(path)) found.push({ name, path, bytes: statSync(path).size, sha256: await hashOf(path) })
+    else if (!optional) throw new Error(`the file ${name} (${source}) is not on the control machine`)
+  }
+  return found
+}
+
+async function hashOf(path: string): Promise<string> {
+  const hash = createHash('sha256')
+  for await (const chunk of createReadStream(path)) hash.update(chunk)
+  return hash.digest('hex')
+}

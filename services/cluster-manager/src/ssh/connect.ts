@@ -1,0 +1,150 @@
+import { createHash } from 'node:crypto'
+import type { Duplex, Readable } from 'node:stream'
+import { NodeSSH } from 'node-ssh'
+import type { ClientChannel } from 'ssh2'
+import { toProblem } from './problem.js'
+
+/** How to log in somewhere: by key or by password. */
+export interface Login {
+  address: string
+  port: number
+  user: string
+  privateKey?: string | undefined
+  passphrase?: string | undefined
+  password?: string | undefined
+  /** `SHA256:…` of the key that the host must show; absent at the first connection. */
+  hostKey?: string | undefined
+}
+
+export interface Target extends Login {
+  /** The way in where the host cannot be reached directly. */
+  bastion?: Login | undefined
+}
+
+export interface ExecResult {
+  code: number
+  output: string
+}
+
+export interface ExecOptions {
+  /** Standard input: a file's bytes, or a text. */
+  input?: Buffer | string | Readable
+  onLine?: (line: string) => void
+  signal: AbortSignal
+}
+
+export interface HostConnection {
+  /** Fingerprints as they were shown, to be pinned. */
+  readonly hostKey: string
+  readonly bastionKey: string | undefined
+  /** Runs a line of our own; nothing that a person wrote is ever part of it. Rejects with a HostProblem where the connection breaks. */
+  exec(line: string, options: ExecOptions): Promise<ExecResult>
+  isOpen(): boolean
+  close(): void
+}
+
+const keepaliveMs = 5_000
+const longestOutput = 1_000_000
+
+/** Connects and logs in, checking the host's key. Rejects with a HostProblem. */
+export async function connectHost(target: Target, timeoutMs: number): Promise<HostConnection> {
+  const bastion = target.bastion ? await open(target.bastion, timeoutMs, undefined) : undefined
+  try {
+    const through = await bastion?.ssh.forwardOut('127.0.0.1', 0, target.address, target.port)
+    const host = await open(target, timeoutMs, through)
+    return {
+      hostKey: host.hostKey,
+      bastionKey: bastion?.hostKey,
+      exec: (line, options) => exec(host.ssh, line, options, target.address),
+      isOpen: () => host.ssh.isConnected(),
+      close() {
+        host.ssh.dispose()
+        bastion?.ssh.dispose()
+      }
+    }
+  } catch (error) {
+    bastion?.ssh.dispose()
+    throw toProblem(error, target.address)
+  }
+}
+
+interface Opened {
+  ssh: NodeSSH
+  hostKey: string
+}
+
+async function open(login: Login, timeoutMs: number, sock: Duplex | undefined): Promise<Opened> {
+  const ssh = new NodeSSH()
+  let shown = ''
+  try {
+    await ssh.connect({
+      host: login.address,
+      port: login.port,
+      username: login.user,
+      readyTimeout: timeoutMs,
+      keepaliveInterval: keepaliveMs,
+      keepaliveCountMax: 3,
+      ...(login.privateKey ? { privateKey: login.privateKey } : {}),
+      ...(login.passphrase ? { passphrase: login.passphrase } : {}),
+      ...(login.password ? { password: login.password } : {}),
+      ...(sock ? { sock } : {}),
+      hostVerifier: (key: Buffer) => {
+        shown = fingerprintOf(key)
+        return login.hostKey === undefined || login.hostKey === shown
+      }
+    })
+    // A connection that breaks later is told by its channels; without a listener it would end the process.
+    ssh.connection?.on('error', () => {})
+    return { ssh, hostKey: shown }
+  } catch (error) {
+    ssh.dispose()
+    const isOther = shown !== '' && login.hostKey !== undefined && shown !== login.hostKey
+    throw toProblem(error, login.address, isOther ? { pinned: login.hostKey ?? '', shown } : undefined)
+  }
+}
+
+/** As `ssh-keygen -l` prints it. */
+function fingerprintOf(key: Buffer): string {
+  return `SHA256:${createHash('sha256').update(key).digest('base64').replace(/=+$/, '')}`
+}
+
+async function exec(
+  ssh: NodeSSH,
+  line: string,
+  { input, onLine, signal }: ExecOptions,
+  address: string
+): Promise<ExecResult> {
+  const client = ssh.connection
+  if (!client) throw toProblem(new Error('not connected'), address)
+  const channel = await new Promise<ClientChannel>((resolve, reject) =>
+    client.exec(line, (error, opened) => (error ? reject(toProblem(error, address)) : resolve(opened)))
+  )
+  return new Promise((resolve, reject) => {
+    let output = ''
+    let rest = ''
+    let code: number | undefined
+    const take = (chunk: Buffer) => {
+      const text = chunk.toString('utf8')
+      if (output.length < longestOutput) output += text
+      const lines = (rest + text).split('\n')
+      rest = lines.pop() ?? ''
+      for (const one of lines) onLine?.(one)
+    }
+    const onAbort = () => channel.destroy()
+    signal.addEventListener('abort', onAbort, { once: true })
+    channel.on('data', take)
+    channel.stderr.on('data', take)
+    channel.on('exit', (status: number | null) => {
+      code = status ?? 255
+    })
+    channel.on('error', (error: Error) => reject(toProblem(error, address)))
+    channel.on('close', () => {
+      signal.removeEventListener('abort', onAbort)
+      if (rest) onLine?.(rest)
+      if (code === undefined) reject(toProblem(new Error('the connection broke'), address))
+      else resolve({ code, output })
+    })
+    if (input === undefined || typeof input === 'string' || Buffer.isBuffer(input)) channel.end(input ?? '')
+    else input.pipe(channel)
+  })
+}

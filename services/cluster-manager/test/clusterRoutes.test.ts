@@ -1,0 +1,217 @@
+import { generateKeyPairSync } from 'node:crypto'
+import { startParts, testGuardKeys } from '@fleetgate/testkit'
+import ssh2 from 'ssh2'
+import t from 'tap'
+import { readPrivateKey } from '../src/ssh/privateKey.js'
+import { type ClusterView, clusterEnv, ended } from './clusterSupport.js'
+import { type Failure, type Reply, serveKeys, startClusterManagerFor } from './support.js'
+
+const parts = await startParts(t)
+const guardKeys = testGuardKeys()
+await serveKeys(t, parts, guardKeys)
+const service = await startClusterManagerFor(t, parts, { ...clusterEnv, SSH_CONNECT_MS: '500' })
+const codes = ['cluster.view', 'cluster.edit', 'key.view', 'key.edit']
+const user = (userId: string, tenantId = 't1') => service.as(guardKeys.token({ userId, tenantId, codes }))
+const ann = user('ann')
+const key = generateKeyPairSync('rsa', {
+  modulusLength: 2048,
+  privateKeyEncoding: { type: 'pkcs1', format: 'pem' },
+  publicKeyEncoding: { type: 'spki', format: 'pem' }
+}).privateKey
+const privateKey = Buffer.from(key).toString('base64')
+
+/** Addresses of this computer where nothing listens. */
+const node = (end: number, more: object = {}) => ({
+  ip: `127.0.3.${end}`,
+  sshPort: 9,
+  sshUser: 'root',
+  privateKey,
+  privateNicName: 'eth0',
+  ...more
+})
+const compact = (name: string, from: number) => ({
+  name,
+  profile: 'nats',
+  createCategory: 'compact',
+  masterCount: 1,
+  sharedCount: 1,
+  pureslaveCount: 0,
+  masterNodes: [node(from)],
+  sharedNodes: [node(from + 1)],
+  type: 'customized',
+  unknown: 'ignored'
+})
+
+await t.test('refuses, with the code of the original, what cannot be a cluster', async (t) => {
+  const good = compact('bad', 1)
+  const cases: [string, object, number, string, RegExp][] = [
+    ['no name', { ...good, name: undefined }, 400, 'E12002', /name/],
+    ['long name', { ...good, name: 'x'.repeat(16) }, 400, 'E12002', /name/],
+    ['operator as name', { ...good, name: { $gt: '' } }, 400, 'E12002', /name/],
+    ['cloud', { ...good, type: 'openstack' }, 400, 'E12002', /type/],
+    ['profile', { ...good, profile: '../etc' }, 400, 'E12002', /profile/],
+    ['count', { ...good, sharedCount: 2 }, 400, 'E50010', /sharedCount/],
+    ['no shared', { ...good, sharedCount: 0, sharedNodes: [] }, 400, 'E50010', /shared/],
+    ['two masters', { ...good, masterCount: 2, masterNodes: [node(1), node(3)] }, 400, 'E50010', /masters/],
+    ['small ha', { ...good, createCategory: 'ha' }, 400, 'E50010', /ha/],
+    ['same address', { ...good, sharedNodes: [node(1)] }, 409, 'E50019', /twice/],
+    ['no address', { ...good, sharedNodes: [node(2, { ip: 'host; rm -rf /' })] }, 400, 'E12002', /ip/],
+    ['user', { ...good, sharedNodes: [node(2, { sshUser: '$(id)' })] }, 400, 'E12002', /sshUser/],
+    ['no login', { ...good, sharedNodes: [node(2, { privateKey: undefined })] }, 400, 'E12002', /privateKey/],
+    [
+      'no key',
+      { ...good, sharedNodes: [node(2, { privateKey: 'LSdWLSeCRpyJT3BSpdE1' })] },
+      400,
+      'E12002',
+      /privateKey/
+    ],
+    ['nic', { ...good, sharedNodes: [node(2, { privateNicName: 'eth0; x' })] }, 400, 'E12002', /privateNicName/],
+    ['registry', { ...good, dockerRegistries: [{ _id: '0'.repeat(24) }] }, 404, 'E50004', /dockerRegistries/],
+    ['owner', { ...good, user_id: 'ben' }, 403, 'E12004', /user_id/]
+  ]
+  for (const [what, body, status, code, message] of cases) {
+    const reply = await ann.post<Failure>('/v1/cluster', body)
+    t.equal(reply.status, status, `${what}: ${reply.text}`)
+    t.match(reply.body, { success: false, error: { code, message } }, what)
+  }
+  t.same((await ann.get<Reply<ClusterView[]>>('/v1/cluster')).body.data, [], 'nothing of them is kept')
+})
+
+await t.test('lets one of ten equal requests through, and no address into two clusters', async (t) => {
+  const replies = await Promise.all(
+    Array.from({ length: 10 }, (_, at) => ann.post<Failure>('/v1/cluster', compact('same', 20 + 2 * at)))
+  )
+  t.same(replies.map(({ status }) => status).sort(), [200, ...Array(9).fill(409)])
+  t.match(replies.find(({ status }) => status === 409)?.body.error.code, 'E50003')
+  const again = await Promise.all(
+    ['one', 'two', 'three'].map((name) => ann.post<Failure>('/v1/cluster', compact(name, 60)))
+  )
+  t.same(again.map(({ status }) => status).sort(), [200, 409, 409])
+  t.match(again.find(({ status }) => status === 409)?.body.error.code, 'E50019')
+  const taken = await ann.get<Failure>('/v1/cluster/validate?clustername=same&userid=ann')
+  t.match([taken.status, taken.body.error.code], [409, 'E50003'])
+  t.same((await ann.get('/v1/cluster/validate?clustername=free')).body, { success: true })
+  t.equal((await ann.get('/v1/cluster/validate?clustername=not%20good')).status, 400)
+})
+
+await t.test('lists with filters, order, pages and a count; shows and takes nothing of other tenants', async (t) => {
+  const lea = user('lea', 'lists')
+  for (const [index, name] of ['b', 'a', 'c'].entries()) {
+    const { _id } = (await lea.post<Reply<ClusterView>>('/v1/cluster', compact(name, 80 + 2 * index))).body.data
+    t.match(await ended(lea, _id), {
+      state: 'FAILED',
+      problems: [{ message: /cannot be reached/ }, { message: /cannot be reached/ }]
+    })
+  }
+  const names = async (query: string) =>
+    (await lea.get<Reply<ClusterView[]>>(`/v1/cluster${query}`)).body.data.map(({ name }) => name)
+  t.same(await names('?sort=name&limit=2'), ['a', 'b'])
+  t.same(await names('?sort=-name&skip=1'), ['b', 'a'])
+  t.same(await names('?status=FAILED&name=c&user_id=lea&username='), ['c'])
+  t.same(await names('?status=RUNNING'), [])
+  t.same(await names('?status=unterminated&username=admin@example.com&sort=name'), ['a', 'b', 'c'])
+  const counted = await lea.get<Reply<ClusterView[]>>('/v1/cluster?count=true&limit=1')
+  t.equal(counted.body.count, 3)
+  t.equal(counted.headers.get('x-object-count'), '3')
+  for (const query of ['?sort=sealedSecrets', '?status=GONE', '?limit=-1'])
+    t.equal((await lea.get(`/v1/cluster${query}`)).status, 400, query)
+  const [first] = counted.body.data as [ClusterView]
+  const other = user('lea', 'others')
+  for (const path of ['', '/hosts', '/components', '/access'])
+    t.equal((await other.get(`/v1/cluster/${first._id}${path}`)).status, 404, path)
+  t.equal((await other.delete(`/v1/cluster/${first._id}`)).status, 404)
+  for (const path of ['', '/events'])
+    t.equal((await other.get(`/v1/operations/${first.operationId}${path}`)).status, 404)
+  t.equal((await other.post(`/v1/operations/${first.operationId}/retry`)).status, 404)
+  t.same((await other.get<Reply<unknown[]>>('/v1/logs')).body.data, [])
+})
+
+await t.test('refuses what a failed cluster cannot do, and retries and deletes it', async (t) => {
+  const max = user('max', 'failed')
+  const { _id, operationId } = (await max.post<Reply<ClusterView>>('/v1/cluster', compact('failed', 100))).body.data
+  await ended(max, _id)
+  for (const [path, body] of [
+    ['hosts', { pureslaveNodes: [node(110)] }],
+    ['pubkey', { ids: ['0'.repeat(24)] }],
+    ['registry', { ids: ['0'.repeat(24)] }],
+    ['apply', {}]
+  ] as const) {
+    const reply = await max.post<Failure>(`/v1/cluster/${_id}/${path}`, body)
+    t.match([reply.status, reply.body.error.code], [409, 'E50016'], path)
+  }
+  t.match((await max.get<Failure>(`/v1/cluster/${_id}/components`)).body.error.code, 'E50020')
+  t.match((await max.post<Reply<object>>(`/v1/operations/${operationId}/retry`)).body.data, { attempt: 2 })
+  t.match(await ended(max, _id), { state: 'FAILED', attempt: 2 })
+  t.equal((await max.delete(`/v1/cluster/${_id}`)).status, 200)
+  t.match(await ended(max, _id), { state: 'SUCCESS' })
+  t.match((await max.delete<Failure>(`/v1/cluster/${_id}`)).body.error.code, 'E50017')
+  t.equal((await max.post('/v1/cluster', compact('failed', 100))).status, 200, 'name and addresses are free again')
+})
+
+await t.test('keeps registries: document form, taken names, addresses that could be paths', async (t) => {
+  const made = await ann.post<Reply<{ _id: string }>>('/v1/dockerregistries', {
+    name: 'registry_name',
+    registry: '192.168.10.95:5000',
+    user_id: 'ann',
+    isSystemRegistry: true
+  })
+  t.match(made.body.data, {
+    name: 'registry_name',
+    registry: '192.168.10.95:5000',
+    secure: false,
+    password: '',
+    isUse: false,
+    isSystemRegistry: true
+  })
+  const { _id } = made.body.data
+  t.same((await ann.get(`/v1/dockerregistries/${_id}`)).body, { success: true, data: made.body.data })
+  const again = await ann.post<Failure>('/v1/dockerregistries', { name: 'registry_name', registry: 'a:1' })
+  t.match([again.status, again.body.error.code], [409, 'E57001'])
+  for (const registry of ['../etc', 'a/b', 'a..b', '$(id)', 'a b', '']) {
+    t.equal((await ann.post('/v1/dockerregistries', { name: 'x', registry })).status, 400, registry)
+  }
+  t.match(
+    (await ann.post<Failure>('/v1/dockerregistries', { name: 'x', registry: 'a', ca_text: 'no' })).body.error.message,
+    /ca_text/
+  )
+  t.equal((await ann.get('/v1/dockerregistries/registryValidate?type=name&name=registry_name')).status, 409)
+  t.same((await ann.get('/v1/dockerregistries/registryValidate?type=used&name=registry_name')).body, {
+    success: true,
+    data: null
+  })
+  t.equal((await ann.get<Reply<unknown[]>>('/v1/dockerregistries?count=true&user_id=ann')).body.count, 1)
+  t.same((await ann.delete(`/v1/dockerregistries/${_id}`)).body, { success: true })
+  const words = (
+    await ann.get<Reply<{ operateType: string; status: string }[]>>('/v1/logs?queryType=registry&sort=time_create')
+  ).body.data
+  t.match(
+    words.map(({ operateType, status }) => [operateType, status]),
+    [
+      ['create_registry', 'success'],
+      ['create_registry', 'fail'],
+      ['delete_registry', 'success']
+    ]
+  )
+})
+
+await t.test('asks for the function codes', async (t) => {
+  const viewer = service.as(guardKeys.token({ codes: ['cluster.view'] }))
+  t.equal((await viewer.get('/v1/cluster')).status, 200)
+  t.equal((await viewer.post('/v1/cluster', compact('x', 1))).status, 403)
+  t.equal((await viewer.post('/v1/dockerregistries', { name: 'a', registry: 'b' })).status, 403)
+  t.equal((await service.get('/v1/operations/000000000000000000000000')).status, 401)
+  t.equal((await viewer.get('/v1/operations/000000000000000000000000')).status, 404)
+})
+
+await t.test('reads private keys in every form that people have', (t) => {
+  const openSsh = ssh2.utils.generateKeyPairSync('ed25519', { passphrase: 'open', cipher: 'aes256-ctr', rounds: 16 })
+  const ec = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey
+  t.equal(readPrivateKey(privateKey), key)
+  t.equal(readPrivateKey(key), key)
+  t.match(readPrivateKey(openSsh.private, 'open'), /OPENSSH/)
+  t.throws(() => readPrivateKey(openSsh.private, 'wrong'), /passphrase/)
+  t.throws(() => readPrivateKey(openSsh.private), /passphrase/)
+  t.match(readPrivateKey(ec.export({ type: 'pkcs8', format: 'pem' }).toString()), /BEGIN EC PRIVATE KEY/)
+  t.throws(() => readPrivateKey('hello'), /no private key/)
+  t.end()
+})

@@ -1,0 +1,110 @@
+import { natsBinary, type Session, type SshHost, type SshHosts, until } from '@fleetgate/testkit'
+import type { Reply } from './support.js'
+
+export interface ClusterView {
+  _id: string
+  name: string
+  status: string
+  endPoint: string
+  instances: number
+  details: string
+  operationId: string
+  pubkeyId: string[]
+  dockerRegistries: { _id: string; password: string }[]
+}
+
+export interface HostView {
+  hostId: string
+  hostName: string
+  status: string
+  ip: string
+  cpu: string
+  memory: string
+  gpu: string
+  task: number
+  tag: string[] | null
+  message: string
+  hostKey: string
+  isMasterNode: boolean
+  isSharedNode: boolean
+}
+
+export interface OperationView {
+  id: string
+  state: string
+  message: string
+  attempt: number
+  phase: string
+  phases: { name: string; state: string }[]
+  hosts: { ip: string; phase: string; state: string; message: string }[]
+  problems: { ip: string; message: string }[]
+  time_end?: string
+}
+
+/** Short times, so that what is lost is soon known to be. */
+export const clusterEnv = {
+  NATS_SERVER_BINARY: natsBinary(),
+  NATS_STORE_MB: '64',
+  LEASE_MS: '1000',
+  SSH_CONNECT_MS: '4000',
+  HOST_LOST_MS: '20000',
+  WATCH_MS: '500'
+}
+
+/** A host as requests carry it, with the key in the document's form. */
+export function node(hosts: SshHosts, host: SshHost, more: object = {}): object {
+  const privateKey = Buffer.from(hosts.privateKey).toString('base64')
+  return { ip: host.address, sshUser: 'root', sshPort: host.port, privateKey, privateNicName: 'eth0', ...more }
+}
+
+/** The first hosts as masters, the next as shared, the rest as pure slaves. */
+export function draft(
+  hosts: SshHosts,
+  name: string,
+  [masters, shared]: [number, number],
+  picked = hosts.hosts
+): object {
+  const nodes = picked.map((host) => node(hosts, host))
+  return {
+    name,
+    profile: 'nats',
+    createCategory: masters > 1 ? 'ha' : 'compact',
+    masterCount: masters,
+    masterNodes: nodes.slice(0, masters),
+    sharedNodes: nodes.slice(masters, masters + shared),
+    pureslaveNodes: nodes.slice(masters + shared),
+    type: 'customized'
+  }
+}
+
+export async function operationOf(api: Session, id: string): Promise<OperationView> {
+  return (await api.get<Reply<OperationView>>(`/v1/operations/${id}`)).body.data
+}
+
+export async function clusterOf(api: Session, id: string): Promise<ClusterView> {
+  return (await api.get<Reply<ClusterView>>(`/v1/cluster/${id}`)).body.data
+}
+
+export async function hostsOf(api: Session, id: string, query = ''): Promise<HostView[]> {
+  return (await api.get<Reply<HostView[]>>(`/v1/cluster/${id}/hosts${query}`)).body.data
+}
+
+/** Waits for the end of the last operation of a cluster. */
+export async function ended(api: Session, clusterId: string, deadlineMs = 90_000): Promise<OperationView> {
+  const { operationId } = await clusterOf(api, clusterId)
+  return until(
+    async () => {
+      const operation = await operationOf(api, operationId)
+      return operation.time_end === undefined ? undefined : operation
+    },
+    { what: `the end of operation ${operationId}`, deadlineMs, everyMs: 50 }
+  )
+}
+
+/** Sends a request that begins an operation, and waits for its end. */
+export async function made(api: Session, body: object): Promise<{ id: string; operation: OperationView }> {
+  const reply = await api.post<Reply<ClusterView>>('/v1/cluster', body)
+  if (reply.status !== 200) throw new Error(reply.text)
+  const id = reply.body.data._id
+  return { id, operation: await ended(api, id) }
+}

@@ -1,0 +1,170 @@
+import {
+  createApi,
+  type SshHost,
+  startParts,
+  startService,
+  startSshHosts,
+  testGuardKeys,
+  until
+} from '@fleetgate/testkit'
+import ssh2 from 'ssh2'
+import t from 'tap'
+import {
+  type ClusterView,
+  clusterEnv,
+  clusterOf,
+  draft,
+  ended,
+  hostsOf,
+  made,
+  node,
+  operationOf
+} from './clusterSupport.js'
+import { type Reply, serveKeys } from './support.js'
+
+const parts = await startParts(t)
+const guardKeys = testGuardKeys()
+await serveKeys(t, parts, guardKeys)
+const env = { ...clusterEnv, KEY_BITS: '2048' }
+const [service, hosts] = await Promise.all([
+  startService(t, { name: 'cluster-manager', parts, env }),
+  startSshHosts(t, { count: 3, smallDisk: { host: 2, megabytes: 24 } })
+])
+const api = createApi(service.url).as(guardKeys.token({ userId: 'ann', codes: ['cluster.view', 'cluster.edit'] }))
+const [first, second, third] = hosts.hosts as [SshHost, SshHost, SshHost]
+const two = [first, second]
+const before = two.map((host) => host.files())
+
+async function gone(id: string): Promise<void> {
+  const reply = await api.delete(`/v1/cluster/${id}`)
+  if (reply.status !== 200) throw new Error(reply.text)
+  await ended(api, id)
+}
+
+const isClean = () => two.every((host, index) => JSON.stringify(host.files()) === JSON.stringify(before[index]))
+
+await t.test('names everything that is wrong before it touches anything', async (t) => {
+  const wrongKey = Buffer.from(ssh2.utils.generateKeyPairSync('ed25519').private).toString('base64')
+  const { operation } = await made(api, {
+    ...draft(hosts, 'wrong', [1, 1]),
+    masterNodes: [node(hosts, first, { privateKey: wrongKey })],
+    sharedNodes: [node(hosts, second, { sshUser: 'operator' })],
+    pureslaveNodes: [{ ...node(hosts, third), ip: '127.0.2.1', sshPort: 9 }]
+  })
+  t.equal(operation.state, 'FAILED')
+  const said = operation.problems
+    .map(({ message }) => message)
+    .sort()
+    .join('\n')
+  t.match(said, /127\.0\.2\.1 cannot be reached by SSH/)
+  t.match(said, /refuses the login/)
+  t.match(said, /sudo/)
+  t.equal(operation.problems.length, 3)
+  t.match((await api.get<Reply<ClusterView[]>>('/v1/cluster?name=wrong')).body.data, [{ status: 'FAILED' }])
+  const [{ _id }] = (await api.get<Reply<ClusterView[]>>('/v1/cluster?name=wrong')).body.data as [ClusterView]
+  const log = (await api.get<Reply<{ status: string; comments: string }[]>>(`/v1/logs?cluster_id=${_id}`)).body.data
+  t.match(log, [{ status: 'fail', comments: /installation_failed/ }])
+  await gone(_id)
+  t.ok(isClean())
+})
+
+await t.test('a full disk is named, and nothing stays on the other hosts', async (t) => {
+  const { id, operation } = await made(api, draft(hosts, 'full', [1, 1]))
+  t.match(operation, { state: 'FAILED', problems: [{ ip: third.address, message: /MB free/ }] })
+  await gone(id)
+  t.ok(isClean())
+})
+
+await t.test('a service that is killed in any phase goes on where it was', async (t) => {
+  const killed = new Set<string>()
+  const reply = await api.post<Reply<ClusterView>>('/v1/cluster', draft(hosts, 'killed', [1, 1], two))
+  const { _id: id, operationId } = reply.body.data
+  for (;;) {
+    const operation = await operationOf(api, operationId)
+    if (operation.time_end) break
+    if (operation.phase && !killed.has(operation.phase)) {
+      killed.add(operation.phase)
+      await service.kill()
+      await service.restart()
+    }
+  }
+  t.ok(killed.size >= 3, [...killed].join())
+  t.match(await operationOf(api, operationId), { state: 'SUCCESS', problems: [] })
+  t.equal((await hostsOf(api, id, '?status=RUNNING')).length, 2)
+  t.equal((await first.programs()).filter((name) => name === 'nats-server').length, 1, 'one server, not two')
+
+  t.equal((await api.delete(`/v1/cluster/${id}`)).status, 200)
+  await service.kill()
+  await service.restart()
+  t.match(await ended(api, id), { state: 'SUCCESS' })
+  await until(isClean, { what: 'nothing to be left' })
+})
+
+await t.test('a host that restarts in the middle does its work after that', async (t) => {
+  const reply = await api.post<Reply<ClusterView>>('/v1/cluster', draft(hosts, 'restart', [1, 1], two))
+  const { _id: id, operationId } = reply.body.data
+  await until(async () => /^(stage|install|verify)/.test((await operationOf(api, operationId)).phase), {
+    what: 'work to begin'
+  })
+  await second.kill()
+  await second.start()
+  // What ran before a restart on a host without systemd is started by applying the cluster again.
+  const operation = await ended(api, id)
+  if (operation.state === 'FAILED') t.equal((await api.post(`/v1/operations/${operationId}/retry`)).status, 200)
+  t.match(await ended(api, id), { state: 'SUCCESS' })
+
+  second.renewHostKey()
+  await second.kill()
+  await second.start()
+  t.equal((await api.post(`/v1/cluster/${id}/apply`)).status, 200)
+  const refused = await ended(api, id)
+  t.match(refused, { state: 'FAILED', problems: [{ ip: second.address, message: /shows another host key/ }] })
+  t.equal((await clusterOf(api, id)).status, 'RUNNING', 'a cluster that was refused a change stays what it is')
+})
+
+await t.test(
+  'a cluster goes although another computer is at an address; that one is not taken by mistake',
+  async (t) => {
+    const [old] = (await api.get<Reply<ClusterView[]>>('/v1/cluster?name=restart')).body.data as [ClusterView]
+    await gone(old._id)
+    t.match(await clusterOf(api, old._id), { status: 'TERMINATED' })
+    const { id, operation } = await made(api, draft(hosts, 'next', [1, 1], two))
+    t.match(operation, { state: 'FAILED', problems: [{ ip: second.address, message: /belongs to another cluster/ }] })
+    await gone(id)
+    const root = '"$FLEETGATE_ROOT"'
+    await second.run(
+      `kill $(cat ${root}/var/lib/fleetgate/nats/pid); sleep 1; rm -rf ${root}/var/lib/fleetgate ${root}/etc/fleetgate`
+    )
+  }
+)
+
+await t.test('cancels what has begun, takes it back, and does it again when asked', async (t) => {
+  const reply = await api.post<Reply<ClusterView>>('/v1/cluster', draft(hosts, 'cancel', [1, 1], two))
+  const { _id: id, operationId } = reply.body.data
+  await until(async () => /^(stage|install)/.test((await operationOf(api, operationId)).phase), {
+    what: 'work to begin'
+  })
+  t.equal((await api.post(`/v1/operations/${operationId}/cancel`)).status, 200)
+  t.match(await ended(api, id), { state: 'CANCELLED', attempt: 1 })
+  t.equal((await clusterOf(api, id)).status, 'FAILED')
+  await until(isClean, { what: 'nothing to be left' })
+  t.equal((await api.post(`/v1/operations/${operationId}/cancel`)).status, 409, 'it has ended')
+  t.equal((await api.post(`/v1/operations/${operationId}/retry`)).status, 200)
+  t.match(await ended(api, id), { state: 'SUCCESS', attempt: 2, problems: [] })
+  t.equal((await api.post(`/v1/operations/${operationId}/retry`)).status, 409)
+  await gone(id)
+  await until(isClean, { what: 'nothing to be left' })
+})
+
+await t.test('shows no secret in what the service logs', (t) => {
+  const output = service.output()
+  t.ok(output.includes('operation ended'))
+  for (const secret of [
+    'PRIVATE KEY',
+    hosts.privateKey.slice(60, 100),
+    Buffer.from(hosts.privateKey).toString('base64').slice(60, 100)
+  ]) {
+    t.notOk(output.includes(secret))
+  }
+  t.end()
+})

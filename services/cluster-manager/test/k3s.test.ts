@@ -1,0 +1,125 @@
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { type SshHost, startParts, startSshHosts, testGuardKeys } from '@fleetgate/testkit'
+import t from 'tap'
+import { clusterEnv, clusterOf, draft, ended, hostsOf, made } from './clusterSupport.js'
+import { type Reply, serveKeys, startClusterManagerFor } from './support.js'
+
+/**
+ * k3s itself does not run on the test hosts: the program, its installer and systemctl are stand-ins that write down how they
+ * were called. What is shown here is what our scripts do with them, and nothing of k3s.
+ */
+const say = (name: string) => `echo "${name} $*" >>"$FLEETGATE_ROOT/var/lib/calls"`
+const fakes = {
+  k3s: `${say('k3s')}
+case "$*" in
+  *readyz*) echo ok ;;
+  *jsonpath=*Ready*) echo True ;;
+  *availableReplicas*) echo 1 ;;
+esac`,
+  'install.sh': `${say('install $INSTALL_K3S_EXEC $INSTALL_K3S_SKIP_DOWNLOAD')}
+name=k3s
+[ "$INSTALL_K3S_EXEC" = server ] || name=k3s-agent
+touch "$FLEETGATE_ROOT/var/lib/active"
+printf '#!/bin/sh\\necho uninstalled >>"$FLEETGATE_ROOT/var/lib/calls"; rm "$FLEETGATE_ROOT/var/lib/active" "$0"\\n' >"$FLEETGATE_ROOT/usr/local/bin/$name-uninstall.sh"
+chmod 755 "$FLEETGATE_ROOT/usr/local/bin/$name-uninstall.sh"`,
+  systemctl: `${say('systemctl')}
+case "$1" in is-active) [ -e "$FLEETGATE_ROOT/var/lib/active" ] ;; esac`
+}
+
+const parts = await startParts(t)
+const guardKeys = testGuardKeys()
+await serveKeys(t, parts, guardKeys)
+const K3S_DIR = join(parts.dir, 'k3s')
+mkdirSync(K3S_DIR)
+for (const name of ['k3s', 'install.sh'] as const)
+  writeFileSync(join(K3S_DIR, name), `#!/bin/sh\n${fakes[name]}\n`, { mode: 0o755 })
+const hosts = await startSshHosts(t, { count: 6 })
+for (const { disk } of hosts.hosts) {
+  mkdirSync(join(disk, 'usr/local/bin'), { recursive: true })
+  writeFileSync(join(disk, 'usr/local/bin/systemctl'), `#!/bin/sh\n${fakes.systemctl}\n`, { mode: 0o755 })
+}
+const service = await startClusterManagerFor(t, parts, { ...clusterEnv, K3S_DIR, WATCH_MS: '600000' })
+const api = service.as(guardKeys.token({ userId: 'ann', codes: ['cluster.view', 'cluster.edit'] }))
+const machine = (index: number) => hosts.hosts[index] as SshHost
+const read = (index: number, file: string) => machine(index).run(`cat "$FLEETGATE_ROOT"${file}`)
+let id = ''
+
+await t.test('writes the configuration of leader, masters and workers, then calls the installer', async (t) => {
+  const registry = {
+    name: 'own',
+    registry: 'registry.example.com:5000',
+    username: "o'hara",
+    password: 'pass: #word',
+    isSystemRegistry: true
+  }
+  const { _id } = (await api.post<Reply<{ _id: string }>>('/v1/dockerregistries', registry)).body.data
+  const result = await made(api, { ...draft(hosts, 'kube', [3, 2]), profile: 'k3s', dockerRegistries: [{ _id }] })
+  id = result.id
+  t.match(result.operation, { state: 'SUCCESS', problems: [] }, JSON.stringify(result.operation))
+  t.same(
+    result.operation.phases.map(({ name }) => name),
+    ['preflight', 'stage', 'install-1', 'install-2', 'install-3', 'verify'],
+    'the leader first, then masters, then workers'
+  )
+  const [leader, master, shared, worker] = await Promise.all(
+    [0, 1, 3, 5].map((index) => read(index, '/etc/rancher/k3s/config.yaml'))
+  )
+  t.match(leader, /cluster-init: true/)
+  t.match(leader, /NoSchedule/)
+  t.match(master, `server: 'https://${machine(0).address}:6443'`)
+  t.match(shared, 'linker.io/lb=enable')
+  t.notMatch(worker, 'linker.io/lb=enable')
+  const tokenOf = (text = '') => /^token: (.*)$/m.exec(text)?.[1]
+  t.equal(tokenOf(leader), tokenOf(master))
+  t.not(tokenOf(worker), tokenOf(leader), 'a worker does not have the token of servers')
+  t.match(await read(3, '/var/lib/calls'), 'install agent true')
+  t.match(await read(1, '/var/lib/calls'), 'install server true')
+  const registries = await read(4, '/etc/rancher/k3s/registries.yaml')
+  t.match(registries, "username: 'o''hara'")
+  t.match(registries, "password: 'pass: #word'")
+  t.match(registries, "'docker.io':")
+  t.match(registries, 'insecure_skip_verify: true')
+})
+
+await t.test('applied again it calls no installer', async (t) => {
+  await api.post(`/v1/cluster/${id}/apply`)
+  t.match(await ended(api, id), { state: 'SUCCESS' })
+  t.equal((await read(1, '/var/lib/calls')).match(/^install/gm)?.length, 1)
+})
+
+await t.test('shows the components under the names of the original', async (t) => {
+  const reply = await api.get<Reply<{ componentStatus: { componentName: string; status: string }[] }>>(
+    `/v1/cluster/${id}/components`
+  )
+  const healthy = reply.body.data.componentStatus
+    .filter(({ status }) => status === 'Healthy')
+    .map(({ componentName }) => componentName)
+  t.equal(healthy.filter((name) => name === 'mesosmaster').length, 3)
+  t.equal(healthy.filter((name) => name === 'mesosslave').length, 3)
+})
+
+await t.test('drains on the leader before a host goes, and uninstalls', async (t) => {
+  const going = (await hostsOf(api, id)).find(({ ip }) => ip === machine(5).address)
+  t.equal((await api.delete(`/v1/cluster/${id}/hosts`, { host_ids: [going?.hostId] })).status, 200)
+  t.match(await ended(api, id), { state: 'SUCCESS', problems: [] })
+  const calls = await read(0, '/var/lib/calls')
+  const order = ['cordon', 'drain', 'delete node'].map((word) =>
+    calls.indexOf(`k3s kubectl ${word} ${going?.hostName}`)
+  )
+  t.ok(
+    order.every((at) => at > 0),
+    calls
+  )
+  t.same(
+    order,
+    [...order].sort((a, b) => a - b)
+  )
+  t.match(await read(5, '/var/lib/calls'), 'uninstalled')
+  t.notOk(machine(5).files().includes('/etc/rancher/k3s/config.yaml'))
+
+  await api.delete(`/v1/cluster/${id}`)
+  t.match(await ended(api, id), { state: 'SUCCESS', problems: [] })
+  t.match(await clusterOf(api, id), { status: 'TERMINATED' })
+  for (const index of [0, 1, 2, 3, 4]) t.match(await read(index, '/var/lib/calls'), 'uninstalled')
+})
