@@ -156,6 +156,19 @@ await t.test('cancels what has begun, takes it back, and does it again when aske
   await until(isClean, { what: 'nothing to be left' })
 })
 
+await t.test('gets in by password, and through a bastion whose key is recorded too', async (t) => {
+  const { password } = hosts
+  const way = { sshPort: first.port, sshUser: 'operator', privateKey: hosts.privateKey }
+  const { id, operation } = await made(api, {
+    ...draft(hosts, 'ways', [1, 1], two),
+    masterNodes: [node(hosts, first, { privateKey: undefined, password })],
+    sharedNodes: [node(hosts, second, { bastion: { ...way, ip: first.address } })]
+  })
+  t.match(operation, { state: 'SUCCESS', problems: [] }, JSON.stringify(operation.problems))
+  await gone(id)
+  await until(isClean, { what: 'nothing to be left' })
+})
+
 await t.test('shows no secret in what the service logs', (t) => {
   const output = service.output()
   t.ok(output.includes('operation ended'))

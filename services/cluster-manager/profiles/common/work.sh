@@ -26,7 +26,7 @@ fi
 # After a removal nothing is to stay, but the answer must: where people may write for a while.
 if [ -e "$state/forget" ]; then
   echo "$rc" >"$state/rc"
-  (sleep 5; rm -rf "$state"; rmdir "$base/op" 2>/dev/null && rm -f "$base/mutex" "$base/lock" && rmdir "$base" 2>/dev/null) &
+  (sleep 2; rm -rf "$state"; rmdir "$base/op" 2>/dev/null && rm -f "$base/mutex" "$base/lock" && rmdir "$base" 2>/dev/null) &
 else
   echo "$rc" >"$state/rc.new" && mv "$state/rc.new" "$state/rc"
 fi

@@ -1,5 +1,5 @@
 import { linkerPaging, linkerRange, oneOf, type Route, route, type Static, Type, toLinkerPage } from '@fleetgate/kit'
-import { toTime } from '../pubkeys/linker.js'
+import { toTime } from '../linkerFields.js'
 import { type Mail, type Mails, mailStates } from './mail.js'
 
 const Row = Type.Object({

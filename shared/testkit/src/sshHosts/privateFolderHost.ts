@@ -1,5 +1,6 @@
 import { spawn } from 'node:child_process'
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { connect } from 'node:net'
 import { basename, join } from 'node:path'
 import { freePort } from '@fleetgate/local'
 import ssh2, { type AuthContext, type Connection, type Session } from 'ssh2'
@@ -69,6 +70,15 @@ export async function startPrivateFolderHost({
         if (!isAllowed(asked)) return asked.reject(['publickey', 'password'])
         user = asked.username as keyof typeof tools
         asked.accept()
+      })
+      client.on('tcpip', (accept, reject, { destIP, destPort }) => {
+        const onward = connect({ host: destIP, port: destPort })
+        onward.once('error', () => reject())
+        onward.once('connect', () => {
+          const channel = accept()
+          channel.on('error', () => onward.destroy())
+          channel.pipe(onward).pipe(channel)
+        })
       })
       client.on('session', (accept) => serve(accept(), () => environment(user)))
     })
