@@ -60,6 +60,9 @@ function canonical(raw: string): string | undefined {
   return raw.replace(/\/{2,}/g, '/').replace(/(https?):\//gi, '$1%3A/')
 }
 
+/** Requests that start workflows prove themselves to the service, with a credential of its own. */
+const httpInPath = '/workflow-http-in/'
+
 const publicRoutes = new Set([
   'POST /oauth2/token',
   'GET /oauth2/jwks',
@@ -74,7 +77,7 @@ const publicRoutes = new Set([
 
 /** Routes that need no token: how people and machines get one. The service decides everything else about them. */
 export function isPublic(method: string, path: string): boolean {
-  return publicRoutes.has(`${method} ${withoutSlash(path)}`)
+  return publicRoutes.has(`${method} ${withoutSlash(path)}`) || path.startsWith(httpInPath)
 }
 
 export function withoutSlash(path: string): string {

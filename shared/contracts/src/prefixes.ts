@@ -23,6 +23,8 @@ export const prefixRules: readonly PrefixRule[] = [
   { prefix: '/device', service: 'devices', dialect: 'beaver' },
   { prefix: '/entity', service: 'devices', dialect: 'beaver' },
   { prefix: '/dashboard', service: 'devices', dialect: 'beaver' },
+  { prefix: '/workflow-http-in', service: 'devices', dialect: 'beaver' },
+  { prefix: '/credentials', service: 'devices', dialect: 'beaver' },
   { prefix: '/workflow', service: 'devices', dialect: 'beaver' },
   { prefix: '/mqtt-device', service: 'devices', dialect: 'beaver' },
   { prefix: '/websocket', service: 'devices', dialect: 'beaver' },
