@@ -8,17 +8,26 @@ export interface DevicesAppDeps {
   dashboards: Dashboards
   /** Of integrations, devices, entities and their history. */
   things: Route[]
+  workflows: Route[]
   checks: Record<string, () => boolean | Promise<boolean>>
   checkReplies: boolean
 }
 
-export function createDevicesApp({ log, guard, dashboards, things, checks, checkReplies }: DevicesAppDeps): App {
+export function createDevicesApp({
+  log,
+  guard,
+  dashboards,
+  things,
+  workflows,
+  checks,
+  checkReplies
+}: DevicesAppDeps): App {
   return createApp({
     service: 'devices',
     log,
     guard,
     checks,
     checkReplies,
-    apis: [{ dialect: dialects.beaver, routes: [...dashboardRoutes(dashboards), ...things] }]
+    apis: [{ dialect: dialects.beaver, routes: [...dashboardRoutes(dashboards), ...things, ...workflows] }]
   })
 }

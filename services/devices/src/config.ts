@@ -1,7 +1,9 @@
 import { commonConfig, type Static, Type } from '@fleetgate/kit'
+import { workflowSettings } from './workflows/settings.js'
 
 export const Config = Type.Object({
   ...commonConfig,
+  ...workflowSettings,
   /** Dashboards are listed in one answer, so their number is bounded. */
   MAX_DASHBOARDS: Type.Integer({ minimum: 1, default: 1000 }),
   /** Days that values of entities are kept; 0 keeps them for ever. */

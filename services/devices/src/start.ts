@@ -1,5 +1,5 @@
 import { connectBus, createCreatorsOf, createGuard, Gauge, type Log, machineChanged } from '@fleetgate/kit'
-import { openStore } from '@fleetgate/store'
+import { createSecrets, loadKeyRing, openStore } from '@fleetgate/store'
 import { createDevicesApp } from './app.js'
 import type { Config } from './config.js'
 import { createDashboards } from './dashboards/dashboard.js'
@@ -10,6 +10,8 @@ import { createLive } from './live/liveServer.js'
 import { serveNames } from './names/names.js'
 import { createSweep } from './sweep.js'
 import { createThings } from './things.js'
+import { createHooks } from './workflows/hooks.js'
+import { createWorkflowParts } from './workflows/parts.js'
 
 /** One bulk write for so many messages; what a replica had at hand when it was killed goes to another after this time. */
 const telemetryWork = { maxBatch: 2000, ackWaitMs: 10_000 }
@@ -29,13 +31,25 @@ export async function startDevices({ config, log, add }: StartOptions): Promise<
   const bus = await connectBus({ name: 'devices', url: config.NATS_URL, log })
   add('bus', () => bus.close())
   const dashboardStore = createDashboardStore({ store, bus, log, now: Date.now })
-  const things = await createThings({ store, bus, log, now: Date.now, historyDays: config.HISTORY_DAYS })
+  const hooks = createHooks()
+  const things = await createThings({
+    ...{ store, bus, log, now: Date.now, historyDays: config.HISTORY_DAYS, workflows: hooks }
+  })
+  const secrets = createSecrets({ keys: loadKeyRing({ file: config.SECRETS_KEY_FILE, value: config.SECRETS_KEY }) })
+  const workflows = createWorkflowParts({ ...things, store, bus, log, secrets, settings: config, now: Date.now })
   await store.sync()
-  for (const outbox of [dashboardStore.outbox, ...things.outboxes]) {
+  for (const outbox of [dashboardStore.outbox, ...things.outboxes, workflows.outbox]) {
     outbox.start()
     add('outbox', () => outbox.stop())
   }
-  const sweep = createSweep(things.sweep, config.SWEEP_MS, log)
+  const sweep = createSweep(
+    async () => {
+      await things.sweep()
+      await workflows.sweep()
+    },
+    config.SWEEP_MS,
+    log
+  )
   add('sweep', () => sweep.stop())
   const purge = setInterval(() => {
     dashboardStore.purge().catch((err) => log.warn({ err }, 'deleted dashboards not removed, trying again later'))
@@ -43,20 +57,31 @@ export async function startDevices({ config, log, add }: StartOptions): Promise<
   add('purge', () => clearInterval(purge))
   const { grants, watches } = await watchGrants(bus)
   for (const watch of watches) add('grants', () => watch.stop())
-  const names = await serveNames(bus, { dashboards: dashboardStore, ...things })
+  const names = await serveNames(bus, { ...things, dashboards: dashboardStore, workflows: workflows.store })
   add('names', () => names.stop())
   const guard = await createGuard({ bus, log })
   add('guard', () => guard.close())
+
+  const grantNow = createGrantNow(bus, grants, log)
+  const creatorsOf = createCreatorsOf(bus, log)
+  const working = workflows.begin()
+  add('workflows', () => working.stop())
+  hooks.bind(working.events)
+  const timers = createSweep(working.events.onTime, config.WORKFLOW_POLL_MS, log)
+  add('timers', () => timers.stop())
+  const messages = await bus.consumeUplink(['topic'], { durable: 'devices-workflows' }, working.events.onTopic)
+  add('messages', () => messages.stop())
 
   const app = createDevicesApp({
     log,
     guard,
     things: things.routes(grants),
+    workflows: working.routes({ grants, grantNow, creatorsOf, reachOf: things.reachOf(grants) }),
     dashboards: createDashboards({
       store: dashboardStore,
       grants,
-      grantNow: createGrantNow(bus, grants, log),
-      creatorsOf: createCreatorsOf(bus, log),
+      grantNow,
+      creatorsOf,
       max: config.MAX_DASHBOARDS,
       now: Date.now
     }),

@@ -11,11 +11,12 @@ import { createCleaning } from './entities/clean.js'
 import { createEntities } from './entities/entities.js'
 import { createEntityStore } from './entities/entityStore.js'
 import { createIngest, type Measured, reportMeasured } from './entities/ingest.js'
+import type { Measurement } from './entities/measurement.js'
 import { createRecorder } from './entities/recorder.js'
 import { createValues } from './entities/values.js'
 import { createFleet } from './fleet/fleet.js'
 import type { Grants } from './grants/grants.js'
-import { createReachOf } from './grants/reach.js'
+import { createReachOf, wholeReach } from './grants/reach.js'
 import { historyRoutes } from './history/beaver.js'
 import { createHistory } from './history/history.js'
 import { createHistoryStore } from './history/historyStore.js'
@@ -31,6 +32,7 @@ import { templateRoutes } from './templates/beaver.js'
 import { createTemplateStore } from './templates/templateStore.js'
 import { createTemplates } from './templates/templates.js'
 import { testTemplate } from './templates/testTemplate.js'
+import type { Hooks } from './workflows/hooks.js'
 
 export interface ThingsOptions {
   store: Store
@@ -39,22 +41,29 @@ export interface ThingsOptions {
   now: () => number
   /** Days that values are kept; 0 for ever. */
   historyDays: number
+  /** Workflows, which are made above this. */
+  workflows: Pick<Hooks, 'onValues' | 'call'>
 }
 
 export type Things = Awaited<ReturnType<typeof createThings>>
 
 /** Integrations, devices, entities and their history, wired. Models are made here: `store.sync()` comes after it. */
-export async function createThings({ historyDays, ...parts }: ThingsOptions) {
+export async function createThings({ historyDays, workflows, ...parts }: ThingsOptions) {
   const { log, now, bus } = parts
   const devices = createDeviceStore(parts)
   const entities = createEntityStore(parts)
   const history = createHistoryStore(parts)
   const templates = createTemplateStore(parts)
-  const recorder = createRecorder({ history, entities, tell: createTellValues(parts), now })
+  const tellLive = createTellValues(parts)
+  const tell = async (tenantId: string, samples: readonly Measurement[]) => {
+    tellLive(tenantId, samples)
+    await workflows.onValues(tenantId, samples)
+  }
+  const recorder = createRecorder({ history, entities, tell, now })
   const settling = createSettling({ devices, entities, log, now })
   const clean = createCleaning({ entities, history, log, now })
   const register = createRegister({ store: devices, settle: settling.settle, now })
-  const tools = createTools({ devices, entities, templates, recorder, bus, log, now })
+  const tools = createTools({ devices, entities, templates, recorder, workflows, bus, log, now })
   const registry = await loadIntegrations(tools)
   const provision = createProvision({ registry, entities })
   const expire = createRetention({ history, days: historyDays, now })
@@ -67,6 +76,10 @@ export async function createThings({ historyDays, ...parts }: ThingsOptions) {
     devices,
     entities,
     registry,
+    clean,
+    /** With the product's own rights. */
+    values: createValues({ entities, recorder, registry, reachOf: async () => wholeReach }),
+    reachOf: (grants: Pick<Grants, 'scopeOf'>) => createReachOf({ grants, provision }),
     provision,
     onTopic: createOnTopic({
       templates,

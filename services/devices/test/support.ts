@@ -22,6 +22,7 @@ export async function startDevicesFor(t: Test, parts: Parts, env: NodeJS.Process
     MONGODB_URI: parts.mongoUri,
     NATS_URL: parts.natsUrl,
     CHECK_REPLIES: 'true',
+    SECRETS_KEY_FILE: parts.keyFile,
     ...env
   })
   const { port } = await startDevices({ config, log: quietLog, add: (_name, close) => t.teardown(close) })

@@ -7,8 +7,8 @@ export type Recorder = ReturnType<typeof createRecorder>
 export interface RecorderOptions {
   history: Pick<HistoryStore, 'insert' | 'findAt'>
   entities: Pick<EntityStore, 'setLatest'>
-  /** Hears of what was kept; must not throw. */
-  tell: (tenantId: string, samples: readonly Measurement[]) => void
+  /** Hears of what was kept; what it rejects is for the writer, who may repeat all. */
+  tell: (tenantId: string, samples: readonly Measurement[]) => Promise<void>
   now: () => number
 }
 
@@ -37,7 +37,7 @@ export function createRecorder({ history, entities, tell, now }: RecorderOptions
         latest.flatMap((one) => (one ? toLatest(one) : []))
       )
       // Repeats too: whoever kept them may have died before telling.
-      tell(tenantId, samples)
+      await tell(tenantId, samples)
       return repeats.size
     }
   }

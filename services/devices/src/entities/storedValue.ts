@@ -24,3 +24,8 @@ export function fromBson(type: ValueType, stored: unknown): StoredValue {
 export function toWire(value: StoredValue): string | number | boolean {
   return typeof value === 'bigint' ? value.toString() : value
 }
+
+/** For code and conditions, which count: LONG as a number where that loses nothing. */
+export function wireValue(value: StoredValue): string | number | boolean {
+  return typeof value === 'bigint' && Number.isSafeInteger(Number(value)) ? Number(value) : toWire(value)
+}

@@ -68,6 +68,8 @@ export interface IntegrationTools {
   findTemplate(tenantId: string, id: string): Promise<Template | undefined>
   /** To the MQTT subscribers of the tenant; resolves when the wish is on disk. */
   publish(tenantId: string, topic: string, payload: string): Promise<void>
+  /** Runs the workflow that begins with this trigger and answers what it puts out; nothing where there is none. */
+  callWorkflow(tenantId: string, workflowId: string, params: Record<string, unknown>): Promise<Record<string, unknown>>
 }
 
 export interface IntegrationDevice {

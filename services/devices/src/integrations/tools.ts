@@ -6,6 +6,7 @@ import { reportMeasured } from '../entities/ingest.js'
 import type { Recorder } from '../entities/recorder.js'
 import { wholeReach } from '../grants/reach.js'
 import type { TemplateStore } from '../templates/templateStore.js'
+import type { Hooks } from '../workflows/hooks.js'
 import type { IntegrationTools } from './manifest.js'
 
 export interface ToolsOptions {
@@ -14,6 +15,7 @@ export interface ToolsOptions {
   bus: Pick<Bus, 'command'>
   entities: EntityStore
   recorder: Recorder
+  workflows: Pick<Hooks, 'call'>
   log: Log
   now: () => number
 }
@@ -23,10 +25,12 @@ export function createTools({
   devices,
   templates,
   bus,
+  workflows,
   log,
   ...parts
 }: ToolsOptions): (integration: string) => IntegrationTools {
   return (integration) => ({
+    callWorkflow: workflows.call,
     listDevices: (tenantId) => devices.each(tenantId, integration),
 
     async findDevice(tenantId, id) {

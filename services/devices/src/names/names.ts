@@ -3,6 +3,7 @@ import type { DashboardStore } from '../dashboards/dashboardStore.js'
 import type { DeviceStore } from '../devices/deviceStore.js'
 import type { EntityStore } from '../entities/entityStore.js'
 import { integrationsNamed, type Registry } from '../integrations/registry.js'
+import type { WorkflowStore } from '../workflows/workflowStore.js'
 
 type Question = Static<typeof listNames.request>
 type Answer = Static<typeof listNames.reply>
@@ -13,6 +14,7 @@ export interface NameSources {
   devices: Pick<DeviceStore, 'select' | 'count'>
   entities: Pick<EntityStore, 'select' | 'count'>
   registry: Registry
+  workflows: Pick<WorkflowStore, 'search'>
 }
 
 /** Tells other services the names of what is kept here. */
@@ -30,9 +32,14 @@ async function answer(question: Question, sources: NameSources): Promise<Answer>
       return { isKnown: true, ...(await integrationsOf(question, sources)) }
     case 'ENTITY':
       return { isKnown: true, ...(await entitiesOf(question, sources)) }
-    default:
-      return { isKnown: false, total: 0, items: [] }
+    case 'WORKFLOW':
+      return { isKnown: true, ...(await workflowsOf(question, sources)) }
   }
+}
+
+async function workflowsOf(question: Question, { workflows }: NameSources): Promise<Found> {
+  const { items, total } = await workflows.search(question, question)
+  return { total, items: items.map(({ id, name, createdAt, userId }) => ({ id, name, createdAt, userId })) }
 }
 
 /** Above a device stands its integration. */

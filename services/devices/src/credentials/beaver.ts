@@ -1,0 +1,128 @@
+import {
+  BeaverPage,
+  beaverPaging,
+  beaverRange,
+  oneOf,
+  type Route,
+  route,
+  type Static,
+  Type,
+  toBeaverPage
+} from '@fleetgate/kit'
+import { ById, NumericId } from '../beaverIds.js'
+import { type Credential, type CredentialChange, type Credentials, credentialTypes } from './credential.js'
+
+const Secret = Type.String({ minLength: 1, maxLength: 1024 })
+const Fields = {
+  description: Type.Optional(Type.String({ maxLength: 255 })),
+  access_key: Type.Optional(Type.String({ maxLength: 255 })),
+  additional_data: Type.Optional(
+    Type.Unsafe<string | Record<string, unknown> | null>({ type: ['string', 'object', 'null'], maxLength: 10_000 })
+  )
+}
+const Draft = Type.Object({ ...Fields, credentials_type: oneOf(credentialTypes), access_secret: Secret })
+const Change = Type.Object({ ...Fields, access_secret: Type.Optional(Secret) })
+
+/** Without the secret, which nobody is shown. */
+const Reply = Type.Object({
+  id: Type.String(),
+  tenant_id: Type.String(),
+  credentials_type: oneOf(credentialTypes),
+  description: Type.String(),
+  access_key: Type.String(),
+  additional_data: Type.Record(Type.String(), Type.Unknown()),
+  editable: Type.Boolean(),
+  created_at: Type.Integer(),
+  updated_at: Type.Integer()
+})
+
+export function credentialRoutes(credentials: Credentials): Route[] {
+  return [
+    route({
+      method: 'get',
+      path: '/credentials',
+      summary: 'Credentials, newest first; never with their secrets',
+      needs: ['workflow.view', 'workflow.edit'],
+      query: Type.Object({
+        credentials_type: Type.Optional(oneOf(credentialTypes)),
+        page_number: beaverPaging.page_number,
+        page_size: beaverPaging.page_size
+      }),
+      reply: BeaverPage(Reply),
+      handle: async ({ query, caller }) => {
+        const { items, total } = await credentials.search({ type: query.credentials_type }, beaverRange(query), caller)
+        return toBeaverPage(query, { items: items.map(toReply), total })
+      }
+    }),
+    route({
+      method: 'post',
+      path: '/credentials',
+      summary: 'Keep a user name and a secret for workflows',
+      needs: 'workflow.edit',
+      body: Draft,
+      reply: Type.Object({ id: Type.String() }),
+      handle: async ({ body, caller }) => {
+        const { credentials_type: type, access_secret: accessSecret } = body
+        const { description = '', accessKey = '', additionalData = {} } = toChange(body)
+        return { id: await credentials.add({ type, accessSecret, description, accessKey, additionalData }, caller) }
+      }
+    }),
+    route({
+      method: 'post',
+      path: '/credentials/delete',
+      summary: 'Delete credentials',
+      needs: 'workflow.edit',
+      body: Type.Object({ ids: Type.Array(NumericId, { minItems: 1, maxItems: 1000 }) }),
+      handle: ({ body, caller }) => credentials.remove(body.ids.map(String), caller)
+    }),
+    route({
+      method: 'get',
+      path: '/credentials/:id',
+      summary: 'One credential, without its secret',
+      needs: ['workflow.view', 'workflow.edit'],
+      params: ById,
+      reply: Reply,
+      handle: async ({ params, caller }) => toReply(await credentials.get(params.id, caller))
+    }),
+    route({
+      method: 'put',
+      path: '/credentials/:id',
+      summary: 'Change a credential; a secret that is left out stays',
+      needs: 'workflow.edit',
+      params: ById,
+      body: Change,
+      handle: ({ params, body, caller }) =>
+        credentials.update(params.id, { ...toChange(body), accessSecret: body.access_secret }, caller)
+    })
+  ]
+}
+
+function toChange({ description, access_key, additional_data }: Static<typeof Change>): CredentialChange {
+  return { description, accessKey: access_key, additionalData: toData(additional_data) }
+}
+
+/** Clients send it as an object or as the text of one. */
+function toData(given: Static<typeof Change>['additional_data']): Record<string, unknown> | undefined {
+  if (given === undefined || given === null) return undefined
+  if (typeof given === 'object') return given
+  try {
+    const value: unknown = JSON.parse(given)
+    return typeof value === 'object' && value !== null && !Array.isArray(value) ? { ...value } : { value }
+  } catch {
+    return { value: given }
+  }
+}
+
+function toReply(credential: Credential): Static<typeof Reply> {
+  return {
+    id: credential.id,
+    tenant_id: credential.tenantId,
+    credentials_type: credential.type,
+    description: credential.description,
+    access_key: credential.accessKey,
+    additional_data: credential.additionalData,
+    editable: credential.isEditable,
+    created_at: credential.createdAt,
+    updated_at: credential.updatedAt
+  }
+}

@@ -1,0 +1,118 @@
+import { randomUUID } from 'node:crypto'
+import { AppError, type Delivered, type Log, type UplinkMessage } from '@fleetgate/kit'
+import type { Measurement } from '../entities/measurement.js'
+import { wireValue } from '../entities/storedValue.js'
+import { answerOf, type Engine } from './engine.js'
+import { depthNow, type Listening } from './hooks.js'
+import type { Outcome } from './nodeType.js'
+import type { Starter } from './starter.js'
+import { nextTime } from './timer.js'
+import { matchesTopic } from './topicFilter.js'
+import type { Waiting } from './workflowDoc.js'
+import type { WorkflowStore } from './workflowStore.js'
+
+export interface EventsOptions {
+  workflows: WorkflowStore
+  starter: Starter
+  engine: Engine
+  log: Log
+  now: () => number
+  /** How long callers wait for an answer. */
+  answerWithinMs: number
+}
+
+export type Events = ReturnType<typeof createEvents>
+
+/** What starts workflows: values, calls, messages, requests and time. */
+export function createEvents({ workflows, starter, engine, log, now, answerWithinMs }: EventsOptions) {
+  async function answer(workflow: Waiting, input: Outcome, depth: number): Promise<Outcome> {
+    const id = await starter.startOne(workflow, { once: randomUUID(), input }, depth)
+    if (depth > 1) await engine.runNow(id)
+    else engine.wake()
+    const run = await engine.waitFor(workflow.tenantId, id, answerWithinMs)
+    if (!run) throw new AppError('timeout', `the workflow has not finished within ${answerWithinMs} ms; it goes on`)
+    return answerOf(run)
+  }
+
+  const listening: Listening = {
+    /** One run for all listened values of one moment. */
+    async onValues(tenantId, samples) {
+      const keys = [...new Set(samples.map(({ key }) => key))]
+      if (samples.length === 0) return
+      for (const workflow of await workflows.listening(tenantId, keys)) {
+        await starter.start(workflow, causesOf(samples, new Set(workflow.wait.keys)), depthNow() + 1)
+        engine.wake()
+      }
+    },
+
+    async call(tenantId, workflowId, params) {
+      const workflow = await workflows.findWaiting(tenantId, workflowId)
+      if (workflow?.wait.component !== 'trigger') {
+        // A service that a person made for themselves does nothing.
+        if (!(await workflows.find(tenantId, workflowId))) return {}
+        throw new AppError('invalid_state', 'the workflow of this service is not enabled')
+      }
+      return answer(workflow, params, depthNow() + 1)
+    }
+  }
+
+  return {
+    ...listening,
+
+    /** Messages over MQTT, at least once: the id of a message names the cause. */
+    async onTopic(batch: Delivered<UplinkMessage>[]): Promise<void> {
+      const byTenant = new Map<string, Waiting[]>()
+      for (const { data, id } of batch) {
+        const { tenantId, topic } = data
+        const waiting = byTenant.get(tenantId) ?? (await workflows.subscribed(tenantId))
+        byTenant.set(tenantId, waiting)
+        for (const workflow of waiting) {
+          if (!matchesTopic(workflow.wait.topic ?? '', topic)) continue
+          await starter.start(workflow, [{ once: `mqtt:${id}`, input: mqttInput(data, workflow) }], 1)
+          engine.wake()
+        }
+      }
+    },
+
+    /** A request of the public route, its credential checked. Throws `not_found` where no workflow waits for it. */
+    async onRequest(
+      at: { tenantId: string; credentialId: string; method: string; path: string },
+      input: Outcome
+    ): Promise<Outcome> {
+      const served = await workflows.served(at.tenantId, at.path, at.credentialId)
+      const workflow = served.find(({ wait }) => wait.http?.method === at.method)
+      if (!workflow) throw new AppError('not_found', 'no workflow waits for this request')
+      return answer(workflow, input, 1)
+    },
+
+    /** Fires what is due. The moment names the cause, so replicas and repeats start one run. */
+    async onTime(): Promise<void> {
+      for (const workflow of await workflows.due(now())) {
+        const { nextAt = 0, wait, enabledAt } = workflow
+        const input = { timestamp: nextAt, executionTime: new Date(nextAt).toISOString() }
+        await starter.start(workflow, [{ once: `timer:${nextAt}`, input }], 1)
+        // What was missed while nobody was there is made up for once.
+        const next = wait.timer && nextTime(wait.timer, Math.max(now(), nextAt), enabledAt)
+        await workflows.moveOn(workflow, next)
+        log.debug({ workflowId: workflow.id, next }, 'timer fired')
+        engine.wake()
+      }
+    }
+  }
+}
+
+function causesOf(samples: readonly Measurement[], keys: ReadonlySet<string>) {
+  const moments = new Map<number, Outcome>()
+  for (const { key, value, at } of samples) {
+    if (keys.has(key)) moments.set(at, { ...moments.get(at), [key]: wireValue(value) })
+  }
+  return [...moments].map(([at, input]) => ({ once: `value:${at}:${Object.keys(input).sort().join()}`, input }))
+}
+
+const maxPayloadBytes = 64 * 1024
+
+function mqttInput({ topic, payload, clientId }: UplinkMessage, { wait }: Waiting): Outcome {
+  const bytes = Buffer.from(payload).subarray(0, maxPayloadBytes)
+  const isText = wait.encoding?.toLowerCase() !== 'base64'
+  return { topic, payload: bytes.toString(isText ? 'utf8' : 'base64'), clientId }
+}

@@ -1,0 +1,45 @@
+import { AsyncLocalStorage } from 'node:async_hooks'
+import { AppError } from '@fleetgate/kit'
+import type { Measurement } from '../entities/measurement.js'
+import type { Outcome } from './nodeType.js'
+
+/** What the rest of the service tells the workflows. */
+export interface Listening {
+  /** Values that were kept, repeats among them. */
+  onValues(tenantId: string, samples: readonly Measurement[]): Promise<void>
+  /** Runs the workflow behind a trigger's service and answers what it puts out. */
+  call(tenantId: string, workflowId: string, params: Outcome): Promise<Outcome>
+}
+
+export interface Hooks extends Listening {
+  bind(listening: Listening): void
+}
+
+/** Values are recorded below the workflows and called above them: this stands between, bound once both are made. */
+export function createHooks(): Hooks {
+  let bound: Listening | undefined
+  return {
+    bind(listening) {
+      bound = listening
+    },
+    async onValues(tenantId, samples) {
+      await bound?.onValues(tenantId, samples)
+    },
+    async call(tenantId, workflowId, params) {
+      if (!bound) throw new AppError('unavailable', 'workflows are not ready yet')
+      return bound.call(tenantId, workflowId, params)
+    }
+  }
+}
+
+const chain = new AsyncLocalStorage<number>()
+
+/** How many runs led to what is being done now; 0 outside of all runs. */
+export function depthNow(): number {
+  return chain.getStore() ?? 0
+}
+
+/** Whatever the work starts counts as started by a run of this depth. */
+export function withDepth<T>(depth: number, work: () => Promise<T>): Promise<T> {
+  return chain.run(depth, work)
+}

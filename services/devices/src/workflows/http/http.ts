@@ -1,0 +1,123 @@
+import { type LookupAddress, type LookupOptions, lookup as systemLookup } from 'node:dns'
+import { isIP } from 'node:net'
+import { AppError } from '@fleetgate/kit'
+import { Agent, request } from 'undici'
+import type { Http, HttpAnswer, HttpCall } from '../nodeType.js'
+import type { Allowed } from './allowed.js'
+
+const timeoutMs = 15_000
+const maxAnswerBytes = 64 * 1024
+const maxRedirects = 3
+
+type LookupDone = (error: Error | null, address: string | LookupAddress[], family?: number) => void
+export type Lookup = (host: string, options: LookupOptions, done: LookupDone) => void
+
+export interface HttpOptions {
+  allowed: Allowed
+  /** Names to addresses; the system's own where none is given. */
+  lookup?: Lookup
+}
+
+/**
+ * Calls what is outside. The addresses that a connection is made to are the ones that are looked at, so a name that changes what
+ * it resolves to gains nothing; each redirect is a new call under the same rule.
+ */
+export function createHttp({ allowed, lookup = systemLookup as Lookup }: HttpOptions): {
+  http: Http
+  close(): Promise<void>
+} {
+  const agent = new Agent({
+    connect: { timeout: timeoutMs, lookup: guarded(allowed, lookup) },
+    headersTimeout: timeoutMs,
+    bodyTimeout: timeoutMs,
+    maxResponseSize: maxAnswerBytes,
+    keepAliveTimeout: 1000
+  })
+
+  async function once(call: HttpCall, url: URL): Promise<HttpAnswer> {
+    const { method, headers, body, signal } = call
+    const reply = await request(url, {
+      method: method as 'GET',
+      headers,
+      body: body ?? null,
+      signal,
+      dispatcher: agent
+    })
+    return { status: reply.statusCode, headers: flat(reply.headers), body: await reply.body.text() }
+  }
+
+  return {
+    async http(call) {
+      let url = checkedUrl(call.url, allowed)
+      let current = call
+      for (let i = 0; ; i++) {
+        const answer = await once(current, url).catch(asReason)
+        const next = isRedirect(answer.status) ? answer.headers.location : undefined
+        if (next === undefined) return answer
+        if (i === maxRedirects) throw failed(`more than ${maxRedirects} redirects`)
+        const target = checkedUrl(next, allowed, url)
+        current = redirected(current, answer.status, target.origin === url.origin)
+        url = target
+      }
+    },
+    close: () => agent.destroy()
+  }
+}
+
+function checkedUrl(text: string, allowed: Allowed, base?: URL): URL {
+  if (!URL.canParse(text, base?.href)) throw failed('url is not a URL')
+  const url = new URL(text, base?.href)
+  if (url.protocol !== 'http:' && url.protocol !== 'https:') throw failed('url must begin with http:// or https://')
+  const host = url.hostname.replace(/^\[|\]$/g, '')
+  // A literal address is never looked up.
+  if (isIP(host) !== 0 && !allowed.address(host)) throw closed(host)
+  return url
+}
+
+function guarded(allowed: Allowed, lookup: Lookup): Lookup {
+  return (host, options, done) => {
+    lookup(host, { ...options, all: true }, (error, found) => {
+      if (error) return done(error, '')
+      const addresses = found as LookupAddress[]
+      const isOpen = allowed.host(host) || addresses.every(({ address }) => allowed.address(address))
+      const [first] = addresses
+      if (!isOpen || !first) return done(closed(host), '')
+      if (options.all) done(null, addresses)
+      else done(null, first.address, first.family)
+    })
+  }
+}
+
+/** What is only for the first host does not go on to another; other methods than GET end with 307 and 308. */
+function redirected(call: HttpCall, status: number, isSameOrigin: boolean): HttpCall {
+  const own = Object.entries(call.headers).filter(
+    ([name]) => isSameOrigin || !['authorization', 'cookie', 'proxy-authorization'].includes(name.toLowerCase())
+  )
+  const headers = Object.fromEntries(own)
+  if (status === 307 || status === 308 || call.method === 'GET') return { ...call, headers }
+  delete headers['content-type']
+  return { ...call, headers, method: 'GET', body: undefined }
+}
+
+function isRedirect(status: number): boolean {
+  return [301, 302, 303, 307, 308].includes(status)
+}
+
+function flat(headers: Record<string, string | string[] | undefined>): Record<string, string> {
+  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, [value ?? ''].flat().join(', ')]))
+}
+
+function asReason(error: unknown): never {
+  if (error instanceof AppError) throw error
+  const { code = '', message } = error as NodeJS.ErrnoException
+  if (code === 'UND_ERR_RES_EXCEEDED_MAX_SIZE') throw failed(`the answer is larger than ${maxAnswerBytes} bytes`)
+  throw failed(`the host did not answer: ${(code || message).slice(0, 200)}`)
+}
+
+function closed(host: string): AppError {
+  return failed(`${host} may not be called from here: its address is not a public one (WORKFLOW_ALLOWED_HOSTS)`)
+}
+
+function failed(reason: string): AppError {
+  return new AppError('invalid_state', reason)
+}

@@ -1,0 +1,58 @@
+import { AppError, methods, type RequestInfo, type Route, route, Type } from '@fleetgate/kit'
+import type { Credentials } from '../credentials/credential.js'
+import type { Events } from './events.js'
+import { httpPath } from './nodes/entries.js'
+import type { Outcome } from './nodeType.js'
+
+const Place = Type.Object({
+  /** `<credential>@<tenant>` */
+  account: Type.String({ pattern: '^[0-9]{1,19}@[A-Za-z0-9_-]{1,64}$' }),
+  path: Type.String({ maxLength: 256 })
+})
+const Query = Type.Record(Type.String(), Type.Unknown())
+
+/** Requests from outside start workflows: no token, but the user name and secret of a credential over HTTP Basic. */
+export function httpInRoutes(events: Events, credentials: Pick<Credentials, 'verify'>): Route[] {
+  return methods.map((method) =>
+    route({
+      method,
+      path: '/workflow-http-in/:account/*path',
+      summary: 'Start the workflow that waits for this request; answers what its output nodes say',
+      needs: 'public',
+      params: Place,
+      query: Query,
+      ...(method === 'get' ? {} : { body: Type.Unknown() }),
+      reply: Type.Record(Type.String(), Type.Unknown()),
+      handle: async ({ params, query, body, request }) => {
+        const [credentialId = '', tenantId = ''] = params.account.split('@')
+        if (!(await credentials.verify(tenantId, credentialId, basicOf(request)))) {
+          throw new AppError('bad_credentials', 'the credential of this address wants its user name and secret')
+        }
+        const path = httpPath(params.path)
+        const input: Outcome = {
+          url: `/${path}`,
+          method: method.toUpperCase(),
+          header: shownHeaders(request),
+          params: { ...(query as object) },
+          body: body ?? {}
+        }
+        return events.onRequest({ tenantId, credentialId, method: method.toUpperCase(), path }, input)
+      }
+    })
+  )
+}
+
+function basicOf({ headers }: RequestInfo): { username: string; password: string } {
+  const [scheme = '', encoded = ''] = (headers.authorization ?? '').split(' ')
+  const text = scheme.toLowerCase() === 'basic' ? Buffer.from(encoded, 'base64').toString('utf8') : ''
+  const colon = text.indexOf(':')
+  return colon < 0
+    ? { username: '', password: '' }
+    : { username: text.slice(0, colon), password: text.slice(colon + 1) }
+}
+
+/** Runs are logged with their input: what proves who asks is not in it. */
+function shownHeaders({ headers }: RequestInfo): Record<string, string> {
+  const shown = Object.entries(headers).filter(([name]) => !['authorization', 'cookie', 'x-auth-token'].includes(name))
+  return Object.fromEntries(shown.map(([name, value]) => [name, [value ?? ''].flat().join(', ')]))
+}

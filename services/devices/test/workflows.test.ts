@@ -1,0 +1,394 @@
+import { createHmac } from 'node:crypto'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { connectBus, sendMail } from '@fleetgate/kit'
+import { quietLog, type Session, startParts, testGuardKeys, until } from '@fleetgate/testkit'
+import t from 'tap'
+import { type Failure, serveKeys, startDevicesFor } from './support.js'
+import { addEntity, dataOf, type Page } from './things.js'
+
+const parts = await startParts(t)
+const guardKeys = testGuardKeys()
+await serveKeys(t, parts, guardKeys)
+const env = { WORKFLOW_ALLOWED_HOSTS: '127.0.0.1', WORKFLOW_POLL_MS: '100', WORKFLOW_RUNS_PER_MINUTE: '40' }
+const api = await startDevicesFor(t, parts, env)
+const bus = await connectBus({ name: 'cluster-manager', url: parts.natsUrl, log: quietLog })
+t.teardown(() => bus.close())
+const admin = api.as(guardKeys.token())
+
+interface Log {
+  id: string
+  status: string
+  message?: string
+  trace_info: { node_id: string; status: string; output?: string; input?: string; error_message?: string }[]
+}
+interface Trial {
+  status: string
+  trace_infos: Log['trace_info']
+}
+
+const node = (id: string, componentName: string, parameters: object) => ({
+  ...{ id, type: componentName, componentName, position: { x: 0, y: 0 } },
+  data: { nodeName: id, parameters }
+})
+/** Nodes one behind the other. */
+function chain(...nodes: { id: string }[]): string {
+  const edges = nodes.slice(1).map(({ id }, i) => ({ id: `e${i}`, source: nodes[i]?.id, target: id }))
+  return JSON.stringify({ nodes, edges, viewport: { x: 0, y: 0, zoom: 1 } })
+}
+const trigger = (...names: string[]) =>
+  node('in', 'trigger', {
+    entityConfigs: names.map((identify) => ({ identify, name: identify, type: 'LONG', required: true }))
+  })
+const output = (outputVariables: object) => node('out', 'output', { outputVariables })
+
+async function save(
+  session: Session,
+  design_data: string,
+  more: object = {}
+): Promise<{ flow_id: string; version: number }> {
+  return dataOf(
+    await session.post('/workflow/flows/design', { name: 'flow', remark: '', enabled: true, design_data, ...more })
+  )
+}
+async function logsOf(id: string): Promise<Log[]> {
+  return dataOf<Page<Log>>(await admin.post(`/workflow/flows/${id}/logs/search`, {})).content
+}
+async function firstLog(id: string): Promise<Log> {
+  await until(async () => (await logsOf(id)).length > 0, { what: 'a log', deadlineMs: 30_000 })
+  return dataOf<Log>(await admin.get(`/workflow/flows/logs/${(await logsOf(id)).at(-1)?.id}`))
+}
+async function trial(design_data: string, input: object = {}): Promise<Trial> {
+  return dataOf(await admin.post('/workflow/flows/design/test', { design_data, input }))
+}
+async function latestOf(id: string): Promise<unknown> {
+  return dataOf<{ value?: unknown }>(await admin.get(`/entity/${id}/status`)).value
+}
+
+await t.test('saves, versions, lists, renames, disables and deletes workflows', async (t) => {
+  const design = chain(trigger(), output({ a: 1 }))
+  const { flow_id, version } = await save(admin, design, { name: 'life', enabled: false })
+  t.equal(version, 1)
+  t.match(dataOf(await admin.get(`/workflow/flows/${flow_id}/design`)), {
+    id: flow_id,
+    name: 'life',
+    version: 1,
+    design_data: design,
+    invalid: []
+  })
+  const changed = chain(trigger(), output({ a: 2 }))
+  t.same(await save(admin, changed, { id: flow_id, version: 1 }), { flow_id, version: 2 })
+  t.same(
+    await save(admin, changed, { id: flow_id, version: 2 }),
+    { flow_id, version: 2 },
+    'the same text is the same version'
+  )
+  const late = await admin.post<Failure>('/workflow/flows/design', {
+    id: flow_id,
+    name: 'x',
+    remark: '',
+    enabled: true,
+    design_data: design,
+    version: 1
+  })
+  t.match([late.status, late.body.error_message], [400, /Version Expired/])
+  t.match(dataOf(await admin.get(`/workflow/flows/${flow_id}/design?version=1`)), { design_data: design, version: 1 })
+  t.equal((await admin.get(`/workflow/flows/${flow_id}/design?version=9`)).status, 400)
+  dataOf(await admin.put(`/workflow/flows/${flow_id}`, { name: 'renamed', remark: 'r' }))
+  dataOf(await admin.get(`/workflow/flows/${flow_id}/disable`))
+  const found = dataOf<Page<object>>(await admin.post('/workflow/flows/search', { name: 'renam', enabled: false }))
+  t.match(found, {
+    total: 1,
+    content: [{ id: flow_id, name: 'renamed', remark: 'r', enabled: false, created_at: Number }]
+  })
+  dataOf(await admin.get(`/workflow/flows/${flow_id}/enable`))
+  const other = api.as(guardKeys.token({ tenantId: 'other' }))
+  t.equal((await other.get(`/workflow/flows/${flow_id}/design`)).status, 404, 'not there for another tenant')
+  t.equal((await admin.post('/workflow/flows/batch-delete', { workflow_id_list: [flow_id, '1'] })).status, 404)
+  dataOf(await admin.post('/workflow/flows/batch-delete', { workflow_id_list: [flow_id] }))
+  t.equal((await admin.get(`/workflow/flows/${flow_id}/design`)).status, 404)
+})
+
+await t.test('validates designs and names the node that is wrong', async (t) => {
+  const validate = (design_data: string) =>
+    admin.post<Failure & { data: boolean }>('/workflow/flows/design/validate', { design_data })
+  t.equal((await validate(chain(trigger(), output({})))).body.data, true)
+  const refused: [RegExp, string][] = [
+    [
+      /node "s".*names no entity: "no\.such\.key"/,
+      chain(trigger(), node('s', 'entitySelector', { entities: ['no.such.key'] }))
+    ],
+    [/node "w".*webhookUrl is required/, chain(trigger(), node('w', 'webhook', {}))],
+    [/node "out".*refers to node "gone"/, chain(trigger(), output({ a: '#{gone.x}' }))],
+    [/two nodes/, chain(trigger())],
+    [
+      /timezone "Mars"/,
+      chain(
+        node('t', 'simpleTimer', {
+          timerSettings: { type: 'SCHEDULE', timezone: 'Mars', rules: [{ hour: 1, minute: 1 }] }
+        }),
+        output({})
+      )
+    ],
+    [/credential/, chain(node('h', 'httpIn', { method: 'GET', url: '/x', credential: '5' }), output({}))]
+  ]
+  for (const [message, design] of refused) {
+    const { status, body } = await validate(design)
+    t.match([status, body.error_message], [400, message])
+  }
+  const { flow_id } = await save(admin, refused[0]?.[1] ?? '', { enabled: false })
+  t.match(dataOf(await admin.get(`/workflow/flows/${flow_id}/design`)), {
+    invalid: [{ node_id: 's', reason: /no\.such\.key/ }]
+  })
+  t.equal((await admin.get(`/workflow/flows/${flow_id}/enable`)).status, 400)
+})
+
+await t.test('tells editors the components and languages', async (t) => {
+  const groups = dataOf<Record<string, { name: string; data: string }[]>>(await admin.get('/workflow/components'))
+  t.same(Object.keys(groups).sort(), ['action', 'control', 'entry', 'external'])
+  t.equal(Object.values(groups).flat().length, 14)
+  t.equal(
+    dataOf(await admin.get('/workflow/components/code')),
+    groups.action?.find(({ name }) => name === 'code')?.data
+  )
+  t.equal((await admin.get('/workflow/components/none')).status, 404)
+  t.same(dataOf(await admin.get('/workflow/components/languages')), { code: ['js'], expression: ['condition', 'js'] })
+})
+
+await t.test('a trigger is a service that runs the workflow and answers what it puts out', async (t) => {
+  const code = node('code', 'code', {
+    expression: { language: 'js', expression: 'function main({ n }) { return { twice: n * 2 } }' },
+    inputArguments: { n: "#{properties.in['n']}" },
+    payload: [{ name: 'twice', type: 'LONG' }]
+  })
+  const { flow_id } = await save(admin, chain(trigger('n'), code, output({ result: '#{code.twice}' })))
+  const key = `system.integration.${flow_id}`
+  t.same(dataOf(await admin.post('/entity/service/call', { exchange: { [key]: { n: 21 } } })), { result: '42' })
+  t.match(await firstLog(flow_id), {
+    status: 'SUCCESS',
+    trace_info: [{ node_id: 'in' }, { node_id: 'code' }, { node_id: 'out' }]
+  })
+  t.equal((await admin.post('/entity/service/call', { exchange: { [key]: {} } })).status, 400, 'n is required')
+  dataOf(await admin.get(`/workflow/flows/${flow_id}/disable`))
+  t.equal((await admin.post('/entity/service/call', { exchange: { [`${key}.n`]: 1 } })).status, 400)
+})
+
+await t.test('a choice takes the first branch that holds', async (t) => {
+  const when = (id: string, expressionValue: unknown, expressionType = 'condition') => ({
+    id,
+    expressionType,
+    conditions: [{ expressionValue }]
+  })
+  const choice = node('c', 'choice', {
+    choice: {
+      when: [
+        when('big', { key: '#{in.n}', operator: 'GT', value: 10 }),
+        when('odd', 'properties.in.n % 2 === 1', 'js')
+      ],
+      otherwise: { id: 'rest' }
+    }
+  })
+  const design = JSON.stringify({
+    nodes: [
+      trigger('n'),
+      choice,
+      ...['big', 'odd', 'rest'].map((id) => node(`n-${id}`, 'output', { outputVariables: { id } }))
+    ],
+    edges: [
+      { source: 'in', target: 'c' },
+      ...['big', 'odd', 'rest'].map((id) => ({ source: 'c', target: `n-${id}`, sourceHandle: id }))
+    ]
+  })
+  for (const [n, id] of [
+    [11, 'big'],
+    [3, 'odd'],
+    [4, 'rest']
+  ] as const) {
+    const { status, trace_infos } = await trial(design, { n })
+    t.same([status, trace_infos.at(-1)?.node_id, trace_infos.length], ['SUCCESS', `n-${id}`, 3])
+  }
+})
+
+await t.test('a listener runs on new values; assigner and selector write and read them', async (t) => {
+  const source = await addEntity(admin, { identifier: 'heat' })
+  const target = await addEntity(admin, { identifier: 'alarm' })
+  const [from, to] = ['system.integration.heat', 'system.integration.alarm']
+  const design = chain(
+    node('in', 'eventListener', { entities: [from] }),
+    node('set', 'entityAssigner', { exchangePayload: { [to]: `#{properties.in['${from}']}` } }),
+    node('get', 'entitySelector', { entities: [to] })
+  )
+  const { flow_id } = await save(admin, design)
+  dataOf(await admin.post('/entity/property/update', { exchange: { [from]: 7.5 } }))
+  const log = await firstLog(flow_id)
+  t.match(log, { status: 'SUCCESS', trace_info: [{}, {}, { output: JSON.stringify({ [to]: 7.5 }) }] })
+  t.equal(await latestOf(target), 7.5)
+  const at = Date.now() + 1000
+  for (let i = 0; i < 2; i++)
+    dataOf(await admin.post('/entity/ingest', { samples: [{ entity_id: source, value: 8, timestamp: at }] }))
+  await until(async () => (await logsOf(flow_id)).length === 2, { what: 'the second run', deadlineMs: 30_000 })
+  t.equal((await logsOf(flow_id)).length, 2, 'the same sample starts one run')
+  dataOf(await admin.post('/entity/delete', { entity_ids: [target] }))
+  t.match(dataOf(await admin.get(`/workflow/flows/${flow_id}/design`)), {
+    invalid: [{ node_id: 'set' }, { node_id: 'get' }]
+  })
+  dataOf(await admin.post('/entity/property/update', { exchange: { [from]: 9 } }))
+  await until(
+    async () =>
+      (await logsOf(flow_id)).some(({ status, message }) => status === 'ERROR' && /alarm/.test(message ?? '')),
+    { what: 'the missing entity named', deadlineMs: 30_000 }
+  )
+})
+
+await t.test('stops a workflow that triggers itself and says so in its logs', async (t) => {
+  await addEntity(admin, { identifier: 'loop' })
+  const key = 'system.integration.loop'
+  const design = chain(
+    node('in', 'eventListener', { entities: [key] }),
+    node('set', 'entityAssigner', { exchangePayload: { [key]: `#{properties.in['${key}']}` } })
+  )
+  const { flow_id } = await save(admin, design)
+  dataOf(await admin.post('/entity/property/update', { exchange: { [key]: 1 } }))
+  await until(
+    async () => (await logsOf(flow_id)).some(({ message }) => /does the workflow trigger itself/.test(message ?? '')),
+    { what: 'the guard', deadlineMs: 30_000 }
+  )
+  t.equal((await logsOf(flow_id)).length, 6, 'five runs and the line that says why')
+})
+
+await t.test('webhook, HTTP request and e-mail reach out, and secrets stay out of designs and logs', async (t) => {
+  const calls: { url?: string | undefined; body: string; headers: NodeJS.Dict<string | string[]> }[] = []
+  const server = createServer(async (request, reply) => {
+    const body = (await request.toArray()).join('')
+    calls.push({ url: request.url, body, headers: request.headers })
+    reply.setHeader('x-own', 'yes').writeHead(201).end('made')
+  }).listen(0, '127.0.0.1')
+  t.teardown(() => server.close())
+  await new Promise((resolve) => server.once('listening', resolve))
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const hook = node('hook', 'webhook', {
+    webhookUrl: `${url}/hook`,
+    secretKey: 's3cret-text',
+    inputArguments: { a: '#{in.n}' }
+  })
+  const request = node('req', 'httpRequest', {
+    method: 'PUT',
+    url: `${url}/r`,
+    params: { q: 1 },
+    header: { 'X-A': 'b' },
+    body: { type: 'text/plain', value: 'hi' }
+  })
+  const out = output({ status: '#{req.statusCode}', body: '#{req.responseBody}' })
+  const { flow_id } = await save(admin, chain(trigger('n'), hook, request, out))
+  const answer = dataOf(
+    await admin.post('/entity/service/call', { exchange: { [`system.integration.${flow_id}.n`]: 5 } })
+  )
+  t.same(answer, { status: 201, body: 'made' })
+  const [first, second] = calls
+  const { timestamp, nonce, signature } = first?.headers ?? {}
+  t.equal(first?.body, '{"a":5}')
+  t.equal(signature, createHmac('sha256', 's3cret-text').update(`${timestamp}${nonce}${first?.body}`).digest('hex'))
+  t.match(second, { url: '/r?q=1', body: 'hi', headers: { 'x-a': 'b' } })
+  const shown = JSON.stringify([await firstLog(flow_id), dataOf(await admin.get(`/workflow/flows/${flow_id}/design`))])
+  t.notMatch(shown, /s3cret-text/)
+  const mail = chain(
+    trigger(),
+    node('mail', 'email', { subject: 'S #{in.n}', recipients: ['a@example.com'], content: 'C' })
+  )
+  t.match(
+    await trial(mail, { n: 1 }),
+    { status: 'ERROR', trace_infos: [{}, { error_message: String }] },
+    'nobody sends mails'
+  )
+  const mails: unknown[] = []
+  await bus.serve(sendMail, async (sent) => {
+    mails.push(sent)
+    return { isNew: true }
+  })
+  t.match(await trial(mail, { n: 1 }), { status: 'SUCCESS' })
+  t.match(mails, [{ tenantId: 't1', to: ['a@example.com'], subject: 'S 1', text: 'C' }])
+})
+
+await t.test('a service node calls another workflow, a node is tried alone', async (t) => {
+  const inner = await save(admin, chain(trigger('n'), output({ r: '#{in.n}' })))
+  const key = `system.integration.${inner.flow_id}`
+  const call = node('call', 'serviceInvocation', {
+    serviceInvocationSetting: { serviceEntity: key, serviceParams: { [`${key}.n`]: '#{in.n}' } }
+  })
+  t.match(await trial(chain(trigger('n'), call), { n: 3 }), {
+    status: 'SUCCESS',
+    trace_infos: [{}, { output: '{"r":3}' }]
+  })
+  const config = JSON.stringify(node('x', 'output', { outputVariables: { v: '#{other.key}' } }))
+  const tried = dataOf(await admin.post('/workflow/flows/node/test', { node_config: config, input: { key: 4 } }))
+  t.match(tried, { node_id: 'x', status: 'SUCCESS', output: '{"v":4}' })
+  t.equal((await admin.post('/workflow/flows/node/test', { node_config: '{}', input: {} })).status, 400)
+})
+
+await t.test('timers and MQTT messages start workflows', async (t) => {
+  const soon = node('in', 'simpleTimer', {
+    timerSettings: { type: 'INTERVAL', intervalTime: 1, intervalTimeUnit: 'SECONDS' }
+  })
+  const timed = await save(admin, chain(soon, output({})))
+  const listening = await save(
+    admin,
+    chain(node('in', 'simpleMqtt', { subscriptionTopic: 'site/+/x' }), output({ p: '#{in.payload}' }))
+  )
+  const message = {
+    tenantId: 't1',
+    clientId: 'c1',
+    username: 'u',
+    channel: 'topic' as const,
+    topic: 'site/7/x',
+    receivedAt: Date.now()
+  }
+  await bus.uplink({ ...message, payload: Buffer.from('hello') })
+  await bus.uplink({ ...message, tenantId: 'other', payload: Buffer.from('no') })
+  t.match(await firstLog(listening.flow_id), { status: 'SUCCESS', trace_info: [{}, { output: '{"p":"hello"}' }] })
+  await firstLog(timed.flow_id)
+  dataOf(await admin.get(`/workflow/flows/${timed.flow_id}/disable`))
+  t.equal((await logsOf(listening.flow_id)).length, 1)
+})
+
+await t.test('credentials are kept and never shown; HTTP in asks for them', async (t) => {
+  const made = {
+    credentials_type: 'HTTP',
+    description: 'd',
+    access_key: 'user',
+    access_secret: 'pass-word',
+    additional_data: '{"a":1}'
+  }
+  const { id } = dataOf<{ id: string }>(await admin.post('/credentials', made))
+  const one = await admin.get(`/credentials/${id}`)
+  t.match(dataOf(one as never), {
+    id,
+    credentials_type: 'HTTP',
+    access_key: 'user',
+    additional_data: { a: 1 },
+    editable: true
+  })
+  const listed = await admin.get('/credentials?credentials_type=HTTP')
+  t.match(dataOf(listed as never), { total: 1, content: [{ id }] })
+  t.notMatch(one.text + listed.text, /pass-word/)
+  const http = node('in', 'httpIn', { method: 'POST', url: '/order/new', credential: id })
+  const { flow_id } = await save(admin, chain(http, output({ body: '#{in.body}', q: '#{in.params}' })))
+  const path = `/workflow-http-in/${id}@t1/order/new?k=v`
+  t.same(dataOf(await api.asBasic('user', 'pass-word').post(path, { n: 1 })), { body: { n: 1 }, q: { k: 'v' } })
+  t.equal((await api.asBasic('user', 'wrong').post(path, {})).status, 401)
+  t.equal((await api.asBasic('user', 'pass-word').post(`/workflow-http-in/${id}@t1/else`, {})).status, 404)
+  t.equal((await api.asBasic('user', 'pass-word').post(`/workflow-http-in/${id}@other/order/new`, {})).status, 401)
+  t.notMatch(JSON.stringify(await firstLog(flow_id)), /pass-word|Basic /)
+  dataOf(await admin.put(`/credentials/${id}`, { access_secret: 'new-one' }))
+  t.equal((await api.asBasic('user', 'new-one').post(path, {})).status, 200)
+  dataOf(await admin.post('/credentials/delete', { ids: [id] }))
+  t.equal((await admin.get(`/credentials/${id}`)).status, 404)
+  t.equal((await api.asBasic('user', 'new-one').post(path, {})).status, 401)
+})
+
+await t.test('asks for function codes', async (t) => {
+  const viewer = api.as(guardKeys.token({ codes: ['workflow.view'] }))
+  t.equal((await viewer.post('/workflow/flows/search', {})).status, 200)
+  t.equal((await viewer.post('/workflow/flows/batch-delete', { workflow_id_list: ['1'] })).status, 403)
+  t.equal((await viewer.post('/credentials', {})).status, 403)
+  t.equal((await admin.post('/workflow/flows/design', { name: '', design_data: '{}' })).status, 400)
+})
