@@ -1,5 +1,6 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { AppError, createDrain, createHttpServer, createMetrics, type Guard, type Metrics } from '@fleetgate/kit'
 import express, { type Express, type Request, type Response } from 'express'
 import { docsRoutes } from './docs/routes.js'
@@ -15,8 +16,11 @@ export interface GatewayOptions extends FrontOptions {
 export interface Gateway {
   readonly metrics: Metrics
   listen(port: number, host: string): Promise<{ port: number; url: string }>
-  /** Takes no new connections, finishes what is under way, ends websockets; cuts what is left after the limit. */
-  close(limitMs?: number): Promise<void>
+  /**
+   * Goes on serving for `drainMs` while those in front turn away, then takes no new connections, finishes what is under
+   * way, ends websockets; cuts what is left after the limit.
+   */
+  close(drainMs?: number, limitMs?: number): Promise<void>
 }
 
 // A whole upload may take this long; within it, silence is bounded by the upstream's time-out.
@@ -51,9 +55,11 @@ export function createGateway(options: GatewayOptions): Gateway {
   return {
     metrics,
     listen: (port, host) => listen(server, port, host),
-    async close(limitMs = 8000) {
+    async close(drainMs = 0, limitMs = 8000) {
+      const closed = drain.close(limitMs, drainMs)
+      if (drainMs > 0) await sleep(drainMs)
       front.upgrades.close()
-      await drain.close(limitMs)
+      await closed
       front.close()
     }
   }

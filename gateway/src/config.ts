@@ -1,7 +1,11 @@
 import { baseConfig, loadConfig, type Static, Type } from '@fleetgate/kit'
 
 /** Services are reached by plain http inside one network; TLS ends before the gateway. */
-const ServiceUrl = Type.String({ pattern: '^http://[^/?#@]+/?$', description: 'http://host:port' })
+const oneUrl = 'http://[^/?#@, ]+/?'
+const ServiceUrl = Type.String({
+  pattern: `^${oneUrl}(, ?${oneUrl})*$`,
+  description: 'http://host:port, of each replica, separated by commas'
+})
 
 const Config = Type.Object({
   ...baseConfig,
@@ -22,6 +26,8 @@ const Config = Type.Object({
   RATE_LIMIT_BURST: Type.Integer({ minimum: 0, default: 0 }),
   /** Proxies of one's own in front of the gateway, each of which appends to x-forwarded-for. */
   TRUSTED_PROXY_HOPS: Type.Integer({ minimum: 0, maximum: 10, default: 0 }),
+  /** Serves /metrics, and nothing else, on a port of its own that no ingress leads to; 0: none. */
+  METRICS_PORT: Type.Integer({ minimum: 0, maximum: 65535, default: 0 }),
   /** Shows /metrics to every peer instead of those of this machine. */
   METRICS_PUBLIC: Type.Boolean({ default: false })
 })

@@ -3,7 +3,7 @@ import { createRateLimit, type Guard, type Logger, type Metrics, type RateLimitO
 import { createAdmission } from './admission.js'
 import { createGate, type Gate } from './gate.js'
 import type { Timing } from './proxy/agent.js'
-import { createUpstream, type Upstream } from './proxy/upstream.js'
+import { type Balanced, createBalance, replicasOf } from './proxy/balance.js'
 import { createReporter, type Reporter } from './report.js'
 import { createTraffic } from './traffic.js'
 import { createUpgrades, type Upgrades } from './upgrade.js'
@@ -11,7 +11,7 @@ import { createUpgrades, type Upgrades } from './upgrade.js'
 export interface FrontOptions {
   log: Logger
   guard: Pick<Guard, 'token' | 'verify'>
-  /** Base URL of each service. */
+  /** Base URL of each service; of its replicas, separated by commas. */
   services: Record<ServiceName, string>
   timing: Timing
   /** Connections to one service at the same time. */
@@ -37,17 +37,21 @@ export function createFront(options: FrontOptions, metrics: Metrics): Front {
   const rateLimit = options.rateLimit && createRateLimit(options.rateLimit)
   const admission = createAdmission({ guard, rateLimit, now: Date.now })
   const upstreamOf = (service: ServiceName) =>
-    createUpstream({
+    createBalance({
       ...timing,
       service,
-      url: services[service],
+      urls: replicasOf(services[service]),
       maxSockets,
       fail: report.upstreamFailed,
       onRepeat: () => traffic.repeated(service),
-      onCutOff: () => traffic.upstreamError(service, 'cut_off')
+      onCutOff: () => traffic.upstreamError(service, 'cut_off'),
+      onOut(url, isOut, out) {
+        traffic.replicasOut(service, out)
+        log.info({ upstream: service, url, out }, isOut ? 'replica left out' : 'replica takes part again')
+      }
     })
   const entries = serviceNames.map((service) => [service, upstreamOf(service)] as const)
-  const upstreams = Object.fromEntries(entries) as Record<ServiceName, Upstream>
+  const upstreams = Object.fromEntries(entries) as Balanced
   const parts = { admission, upstreams, report, traffic, trustedHops }
   return {
     gate: createGate(parts),

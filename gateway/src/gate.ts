@@ -1,16 +1,15 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { ServiceName } from '@fleetgate/contracts'
 import { AppError, dialects } from '@fleetgate/kit'
 import type { Admission } from './admission.js'
 import { addressOf, prepareHeaders, protoOf } from './headers.js'
 import { type Destination, isPublic, route } from './paths.js'
+import type { Balanced } from './proxy/balance.js'
 import { awaitsContinue, board, flightOf, isGone, note } from './proxy/flight.js'
-import type { Upstream } from './proxy/upstream.js'
 import type { Reporter } from './report.js'
 
 export interface GateOptions {
   admission: Admission
-  upstreams: Record<ServiceName, Upstream>
+  upstreams: Balanced
   report: Reporter
   /** Proxies of one's own in front of the gateway. */
   trustedHops: number
@@ -28,7 +27,8 @@ export function createGate({ admission, upstreams, report, trustedHops }: GateOp
     if (!flight || isGone(req, res)) return
     // A client that asked first gets its go-ahead only now that it is known to be welcome.
     if (awaitsContinue(req)) res.writeContinue()
-    prepareHeaders(req.headers, { requestId: flight.requestId, address, proto: protoOf(req, trustedHops) })
+    const { requestId, trace } = flight
+    prepareHeaders(req.headers, { requestId, trace, address, proto: protoOf(req, trustedHops) })
     req.url = url
     upstreams[rule.service].forward(req, res)
   }

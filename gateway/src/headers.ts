@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
+import { parseTraceparent, type Trace, traceparentOf } from '@fleetgate/contracts'
 
 /** RFC 9110 §7.6.1: headers of one connection only; they are neither forwarded nor relayed. */
 const hopByHop = new Set([
@@ -30,6 +31,7 @@ const spoofable = [
 
 export interface Origin {
   requestId: string
+  trace: Trace
   address: string
   proto: string
 }
@@ -41,6 +43,9 @@ export function prepareHeaders(headers: IncomingHttpHeaders, origin: Origin): vo
   if (connection !== undefined && connection !== 'keep-alive') dropConnectionHeaders(headers, connection)
   for (const name of unforwarded) if (headers[name] !== undefined) delete headers[name]
   headers['x-request-id'] = origin.requestId
+  // What vendors add belongs to the trace that it came with.
+  if (headers.tracestate !== undefined && !parseTraceparent(headers.traceparent)) delete headers.tracestate
+  headers.traceparent = traceparentOf(origin.trace)
   headers['x-forwarded-for'] = origin.address
   headers['x-forwarded-proto'] = origin.proto
   headers['x-forwarded-host'] = headers.host ?? ''

@@ -2,6 +2,7 @@ import type { ServiceName } from '@fleetgate/contracts'
 import type { Metrics } from '@fleetgate/kit'
 import { type RequestHandler, Router } from 'express'
 import { isLoopback } from './headers.js'
+import { anyReplica } from './proxy/balance.js'
 
 export interface HealthOptions {
   isNatsReady: () => boolean
@@ -47,7 +48,9 @@ type Reachable = Record<string, boolean>
 function createProbe(services: Record<string, string>): () => Promise<Reachable> {
   let known: { at: number; answer: Promise<Reachable> } | undefined
   async function ask(): Promise<Reachable> {
-    const entries = Object.entries(services).map(async ([name, url]) => [name, await isReachable(url)] as const)
+    const entries = Object.entries(services).map(
+      async ([name, url]) => [name, await anyReplica(url, isReachable)] as const
+    )
     return Object.fromEntries(await Promise.all(entries))
   }
   return () => {

@@ -2,6 +2,7 @@ import { connectBus } from '@fleetgate/contracts'
 import { createGuard, createLog, createShutdown } from '@fleetgate/kit'
 import { createGateway } from './app.js'
 import { readConfig } from './config.js'
+import { listenForScrapes } from './scrapes.js'
 
 const config = readConfig(process.env)
 const log = createLog('gateway', config.LOG_LEVEL)
@@ -31,6 +32,10 @@ const gateway = createGateway({
   trustedHops: config.TRUSTED_PROXY_HOPS,
   metricsPublic: config.METRICS_PUBLIC
 })
-shutdown.add('http', () => gateway.close())
+if (config.METRICS_PORT > 0) {
+  const figures = await listenForScrapes(gateway.metrics, config.METRICS_PORT, config.HOST)
+  shutdown.add('figures', () => figures.close())
+}
+shutdown.add('http', () => gateway.close(config.DRAIN_MS))
 const { url } = await gateway.listen(config.PORT, config.HOST)
 log.info({ url }, 'listening')

@@ -9,6 +9,7 @@ import {
   type Logger,
   newRequestId,
   toAppError,
+  traceFields,
   type WireReply
 } from '@fleetgate/kit'
 import { givenRequestId } from './headers.js'
@@ -65,8 +66,8 @@ export function createReporter({ log, traffic }: { log: Logger; traffic: Traffic
     upstreamFailed(req, to, error) {
       const flight = flightOf(req)
       if (flight) traffic.upstreamError(flight.rule.service, error.code)
-      const { requestId, rule } = flight ?? {}
-      log.warn({ requestId, upstream: rule?.service, err: error.cause }, error.message)
+      const { requestId, trace, rule } = flight ?? {}
+      log.warn({ requestId, ...traceFields(trace), upstream: rule?.service, err: error.cause }, error.message)
       if ('writeHead' in to) refuse(req, to, error)
       else refuseUpgrade(req, to, error)
     },
@@ -88,8 +89,9 @@ export function createReporter({ log, traffic }: { log: Logger; traffic: Traffic
   }
 }
 
-function line({ requestId, method, path, rule, userId }: Flight, status: number, seconds: number): object {
-  return { requestId, method, path, upstream: rule.service, userId, status, ms: Math.round(seconds * 1000) }
+function line({ requestId, trace, method, path, rule, userId }: Flight, status: number, seconds: number): object {
+  const ms = Math.round(seconds * 1000)
+  return { requestId, ...traceFields(trace), method, path, upstream: rule.service, userId, status, ms }
 }
 
 /** What is no AppError is a fault of ours: its text is for the log alone. */

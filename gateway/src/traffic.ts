@@ -1,4 +1,4 @@
-import type { PrefixRule, ServiceName } from '@fleetgate/contracts'
+import { type PrefixRule, type ServiceName, serviceNames } from '@fleetgate/contracts'
 import { Counter, Gauge, Histogram, type Metrics } from '@fleetgate/kit'
 
 export interface Traffic {
@@ -8,6 +8,8 @@ export interface Traffic {
   upstreamError(service: ServiceName, kind: string): void
   repeated(service: ServiceName): void
   websockets(open: number): void
+  /** So many replicas of a service get no requests. */
+  replicasOut(service: ServiceName, out: number): void
 }
 
 const buckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30]
@@ -41,6 +43,13 @@ export function createTraffic({ registry }: Metrics): Traffic {
     registers
   })
   const sockets = new Gauge({ name: 'gateway_websockets_open', help: 'Websockets that are open', registers })
+  const out = new Gauge({
+    name: 'gateway_upstream_replicas_out',
+    help: 'Replicas that get no requests because they are ending or dead',
+    labelNames: ['upstream'] as const,
+    registers
+  })
+  for (const upstream of serviceNames) out.set({ upstream }, 0)
   countRequests(registers, counts)
 
   return {
@@ -55,7 +64,8 @@ export function createTraffic({ registry }: Metrics): Traffic {
     },
     upstreamError: (service, kind) => errors.inc({ upstream: service, kind }),
     repeated: (service) => repeats.inc({ upstream: service }),
-    websockets: (open) => sockets.set(open)
+    websockets: (open) => sockets.set(open),
+    replicasOut: (upstream, count) => out.set({ upstream }, count)
   }
 }
 

@@ -1,18 +1,17 @@
 import type { IncomingMessage, Server } from 'node:http'
 import type { Socket } from 'node:net'
-import type { ServiceName } from '@fleetgate/contracts'
 import { AppError, websocketCredentials } from '@fleetgate/kit'
 import type { Admission } from './admission.js'
 import { addressOf, prepareUpgradeHeaders, protoOf } from './headers.js'
 import { type Destination, route, withoutSlash } from './paths.js'
+import type { Balanced } from './proxy/balance.js'
 import { board, note } from './proxy/flight.js'
-import type { Upstream } from './proxy/upstream.js'
 import type { Reporter } from './report.js'
 import type { Traffic } from './traffic.js'
 
 export interface UpgradeOptions {
   admission: Admission
-  upstreams: Record<ServiceName, Upstream>
+  upstreams: Balanced
   report: Reporter
   traffic: Traffic
   trustedHops: number
@@ -33,12 +32,12 @@ export function createUpgrades({ admission, upstreams, report, traffic, trustedH
 
   async function upgrade(req: IncomingMessage, socket: Socket, head: Buffer): Promise<void> {
     const destination = websocketDestination(req)
-    const { requestId } = board(req, destination)
+    const { requestId, trace } = board(req, destination)
     const address = addressOf(req, trustedHops)
     const caller = await admission.admit(websocketCredentials(req), address)
     note(req, caller)
     if (socket.destroyed) return
-    prepareUpgradeHeaders(req.headers, { requestId, address, proto: protoOf(req, trustedHops) })
+    prepareUpgradeHeaders(req.headers, { requestId, trace, address, proto: protoOf(req, trustedHops) })
     req.url = destination.url
     track(socket)
     upstreams[destination.rule.service].upgrade(req, socket, head)

@@ -122,7 +122,7 @@ export async function startGateway(t: Teardown, options: Partial<GatewayOptions>
   })
   const { port, url } = await gateway.listen(0, '127.0.0.1')
   t.teardown(async () => {
-    await gateway.close(100)
+    await gateway.close(0, 100)
     await guard.close()
   })
   return { gateway, guard, port, url, ask: (path: string, ask?: Ask) => askAt(port, path, ask) }

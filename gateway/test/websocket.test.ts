@@ -102,7 +102,7 @@ t.test('closing the gateway ends open websockets', async (t) => {
   const { socket } = await shake(port, '/websocket', signedIn)
   socket?.resume()
   const ended = new Promise((resolve) => socket?.once('end', resolve))
-  await gateway.close(5000)
+  await gateway.close(0, 5000)
   await ended
   socket?.destroy()
 })

@@ -1,5 +1,6 @@
 /** What `./scripts/up` runs: the whole product on this machine, until Ctrl-C. */
 import { join, resolve } from 'node:path'
+import { parseArgs } from 'node:util'
 import type { Log } from '@fleetgate/contracts'
 import { linePrinter } from './output.js'
 import { ClaimedError } from './process/claim.js'
@@ -44,6 +45,15 @@ function portOf(variable: string, standard: number): number {
   return port
 }
 
+/** `--replicas 2`, or `REPLICAS`. */
+function wantedReplicas(): number {
+  const { values } = parseArgs({ options: { replicas: { type: 'string', default: env.REPLICAS || '1' } } })
+  const replicas = Number(values.replicas)
+  if (!Number.isInteger(replicas) || replicas < 1 || replicas > 16)
+    throw new Error(`--replicas takes a number from 1 to 16, not ${values.replicas}`)
+  return replicas
+}
+
 let stack: PreparedStack | undefined
 let signals = 0
 
@@ -61,7 +71,7 @@ async function main(dataDir: string): Promise<void> {
   // A closed terminal or a cut pipe is no reason to die: SIGHUP and the like tell.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
   const ports = { port: portOf('PORT', defaultPort), mqttPort: portOf('MQTT_PORT', defaultMqttPort) }
-  stack = await prepareStack({ ...ports, dataDir, log, onLine })
+  stack = await prepareStack({ ...ports, replicas: wantedReplicas(), dataDir, log, onLine })
   log.info({ data: dataDir, mqtt: stack.mqttUrl }, 'starting')
   await stack.start()
   console.log(`Fleetgate is ready at ${stack.url}`)

@@ -30,6 +30,16 @@ export function variableOf(service: string, ending: 'URL' | 'PORT'): string {
   return `${service.replaceAll('-', '_').toUpperCase()}_${ending}`
 }
 
+/** Process of the n-th replica of a service, counted from 1: `auth`, `auth-2`. */
+export function replicaName(service: string, replica: number): string {
+  return replica === 1 ? service : `${service}-${replica}`
+}
+
+/** One door, and one embedded broker: it keeps its sessions in its own memory. The rest runs as often as one likes. */
+export function replicasOf(service: StackService, wanted: number): number {
+  return service === 'gateway' || service === 'broker-proxy' ? 1 : wanted
+}
+
 export interface ServiceProgram {
   name: string
   file: string

@@ -6,8 +6,16 @@ import { claim } from './process/claim.js'
 import { type Identity, identify } from './process/identity.js'
 import type { BackOff, ProcessState } from './process/supervise.js'
 import { endLeftovers, removeRuntime, writeRuntime } from './runtimeFile.js'
-import { checkBuilt, mainFile, preloadFile, type StackService, serviceMember, stackServices } from './services.js'
-import { checkPorts, choosePorts, mqttUrlOf, type Places, serviceEnv, urlOf } from './stackEnv.js'
+import {
+  checkBuilt,
+  mainFile,
+  preloadFile,
+  replicaName,
+  type StackService,
+  serviceMember,
+  stackServices
+} from './services.js'
+import { checkPorts, choosePorts, mqttUrlOf, type Places, serviceEnv, urlsOf } from './stackEnv.js'
 import { stackParts } from './stackParts.js'
 
 export interface StackOptions {
@@ -19,6 +27,8 @@ export interface StackOptions {
   /** On top of this process's environment, for every service; MONGODB_URI, NATS_URL and BROKER=emqx replace a part. */
   env?: NodeJS.ProcessEnv
   services?: readonly StackService[]
+  /** Processes of each service, default 1; gateway and broker-proxy stay one. */
+  replicas?: number
   log?: Log
   /** Each line that a process writes. */
   onLine?: (name: string, line: string) => void
@@ -35,10 +45,10 @@ export interface Stack {
   natsUrl: string
   mongoUri: string
   dataDir: string
-  /** Base URL of each service, past the gateway. */
+  /** Base URL of each service's first replica, past the gateway. */
   urls: Record<string, string>
   processes(): ProcessState[]
-  /** Sends a signal to one process (`engine`, `nats`, or a service); whatever dies of it is started again. */
+  /** Sends a signal to one process (`engine`, `nats`, a service, `devices-2`); whatever dies of it is started again. */
   kill(name: string, signal: NodeJS.Signals): void
   /** Resolves when every process serves. */
   ready(): Promise<void>
@@ -90,18 +100,26 @@ async function prepareIn(dataDir: string, options: Chosen, release: () => void):
   const { embedded, natsUrl, mongoUri } = await stackParts(dataDir, env, options.log)
   const places: Places = { dataDir, natsUrl, mongoUri, ports }
   const facts = {
-    url: urlOf(ports, 'gateway'),
+    url: urlsOf(ports, 'gateway')[0] ?? '',
     mqttUrl: mqttUrlOf(ports, env),
     natsUrl,
     mongoUri,
-    urls: Object.fromEntries(options.services.map((name) => [name, urlOf(ports, name)]))
+    urls: Object.fromEntries(options.services.map((name) => [name, urlsOf(ports, name)[0] ?? '']))
   }
   const me = identify(process.pid) as Identity
   let isReady = false
   const record = () => writeRuntime(dataDir, { ...me, ...facts, isReady, processes: identities(crew) })
   const crew = createCrew({ ...options, onChange: record })
-  const memberOf = (name: StackService) =>
-    serviceMember({ name, file: options.mainOf(name), url: urlOf(ports, name), env: serviceEnv(name, places, env) })
+  const membersOf = (service: StackService) =>
+    urlsOf(ports, service).map((url, index) => {
+      const name = replicaName(service, index + 1)
+      return serviceMember({
+        name,
+        file: options.mainOf(service),
+        url,
+        env: serviceEnv(service, index + 1, places, env)
+      })
+    })
 
   return {
     ...facts,
@@ -112,9 +130,9 @@ async function prepareIn(dataDir: string, options: Chosen, release: () => void):
     start: async () => {
       crew.add(embedded)
       await crew.ready()
-      crew.add(options.services.filter((name) => name !== 'gateway').map(memberOf))
+      crew.add(options.services.filter((name) => name !== 'gateway').flatMap(membersOf))
       // The gateway needs no service to start, so it does not wait for them; it is stopped before them.
-      crew.add(options.services.filter((name) => name === 'gateway').map(memberOf))
+      crew.add(options.services.filter((name) => name === 'gateway').flatMap(membersOf))
       await crew.ready()
       isReady = true
       record()

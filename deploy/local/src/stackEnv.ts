@@ -4,13 +4,14 @@ import { natsBinary } from './natsBinary.js'
 import { freePort, isPortFree } from './ports.js'
 import { secretsKeyFile } from './secretsKey.js'
 import { selfSignedFiles } from './selfSigned.js'
-import { type StackService, stackServices, variableOf } from './services.js'
+import { replicaName, replicasOf, type StackService, stackServices, variableOf } from './services.js'
 
 /** Where everything of a stack listens. */
 export interface Ports {
   host: string
   mqtt: number
-  of: Record<StackService, number>
+  /** One for each replica. */
+  of: Record<StackService, readonly [number, ...number[]]>
 }
 
 export interface Places {
@@ -23,13 +24,23 @@ export interface Places {
 /** Settings of the runtime itself, which mean something else to a service or nothing. */
 const ownVariables = ['PORT', 'HOST', 'MQTT_PORT', 'DATA_DIR']
 
+export interface WantedPorts {
+  port?: number
+  mqttPort?: number
+  replicas?: number
+}
+
+/** How long a process of several goes on serving after it was told to end: the gateway looks twice a second. */
+const drainMs = 1500
+
 /** Ports that the environment sets (`PORT`, `MQTT_PORT`, `DEVICES_PORT`, …), free ones for the rest. */
-export async function choosePorts(given: { port?: number; mqttPort?: number }, env: NodeJS.ProcessEnv): Promise<Ports> {
+export async function choosePorts(given: WantedPorts, env: NodeJS.ProcessEnv): Promise<Ports> {
   const host = env.HOST || '127.0.0.1'
   const entries = await Promise.all(
     stackServices.map(async (name) => {
       const wanted = name === 'gateway' ? given.port : Number(env[variableOf(name, 'PORT')]) || undefined
-      return [name, wanted ?? (await freePort())] as const
+      const further = Array.from({ length: replicasOf(name, given.replicas ?? 1) - 1 }, () => freePort())
+      return [name, [wanted ?? (await freePort()), ...(await Promise.all(further))]] as const
     })
   )
   return { host, mqtt: given.mqttPort ?? (await freePort()), of: Object.fromEntries(entries) as Ports['of'] }
@@ -39,7 +50,9 @@ export async function choosePorts(given: { port?: number; mqttPort?: number }, e
 export async function checkPorts(ports: Ports, env: NodeJS.ProcessEnv): Promise<void> {
   const mqttHost = env.MQTT_HOST || '127.0.0.1'
   const wanted: [variable: string, port: number, host: string][] = stackServices.map((name) =>
-    name === 'gateway' ? ['PORT', ports.of[name], ports.host] : [variableOf(name, 'PORT'), ports.of[name], '127.0.0.1']
+    name === 'gateway'
+      ? ['PORT', ports.of[name][0], ports.host]
+      : [variableOf(name, 'PORT'), ports.of[name][0], '127.0.0.1']
   )
   if (env.BROKER !== 'emqx') wanted.push(['MQTT_PORT', ports.mqtt, mqttHost])
   for (const variable of ['MQTTS_PORT', 'MQTT_WS_PORT', 'MQTT_WSS_PORT']) {
@@ -53,9 +66,9 @@ export async function checkPorts(ports: Ports, env: NodeJS.ProcessEnv): Promise<
   }
 }
 
-/** `http://…` of a service inside this machine. */
-export function urlOf(ports: Ports, service: StackService): string {
-  return `http://127.0.0.1:${ports.of[service]}`
+/** `http://…` of a service inside this machine, one for each replica. */
+export function urlsOf(ports: Ports, service: StackService): string[] {
+  return ports.of[service].map((port) => `http://127.0.0.1:${port}`)
 }
 
 /** Where machines find the broker. */
@@ -63,13 +76,19 @@ export function mqttUrlOf(ports: Ports, env: NodeJS.ProcessEnv): string {
   return env.MQTT_URL || `mqtt://127.0.0.1:${ports.mqtt}`
 }
 
-/** The environment of each service's process. */
-export function serviceEnv(service: StackService, places: Places, env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+/** The environment of one replica's process, counted from 1. */
+export function serviceEnv(
+  service: StackService,
+  replica: number,
+  places: Places,
+  env: NodeJS.ProcessEnv
+): NodeJS.ProcessEnv {
   const inherited = Object.fromEntries(Object.entries(env).filter(([key]) => !ownVariables.includes(key)))
   const { dataDir, natsUrl, mongoUri, ports } = places
   const isGateway = service === 'gateway'
   return {
     LOG_LEVEL: 'info',
+    ...(ports.of[service].length > 1 && { DRAIN_MS: String(drainMs) }),
     MQTT_HOST: '127.0.0.1',
     // A key that the environment brings comes first.
     ...(!env.SECRETS_KEY && !env.SECRETS_KEY_FILE && { SECRETS_KEY_FILE: secretsKeyFile(dataDir) }),
@@ -78,11 +97,11 @@ export function serviceEnv(service: StackService, places: Places, env: NodeJS.Pr
     ...(service === 'cluster-manager' && natsServer()),
     ...inherited,
     HOST: isGateway ? ports.host : '127.0.0.1',
-    PORT: String(ports.of[service]),
+    PORT: String(ports.of[service][replica - 1]),
     MQTT_PORT: String(ports.mqtt),
     NATS_URL: natsUrl,
     MONGODB_URI: mongoUri,
-    DATA_DIR: serviceFolder(dataDir, service),
+    DATA_DIR: serviceFolder(dataDir, replicaName(service, replica)),
     ...(isGateway && gatewayTargets(ports)),
     ...(service === 'scheduler' && !env.MACHINE_MQTT_URL && { MACHINE_MQTT_URL: mqttUrlOf(ports, env) })
   }
@@ -106,7 +125,7 @@ function natsServer(): NodeJS.ProcessEnv {
 
 function gatewayTargets(ports: Ports): NodeJS.ProcessEnv {
   const behind = stackServices.filter((name) => name !== 'gateway')
-  return Object.fromEntries(behind.map((name) => [variableOf(name, 'URL'), urlOf(ports, name)]))
+  return Object.fromEntries(behind.map((name) => [variableOf(name, 'URL'), urlsOf(ports, name).join(',')]))
 }
 
 /** A folder of each service's own: caches, and the embedded broker's sessions, which must last. */

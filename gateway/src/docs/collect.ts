@@ -1,4 +1,5 @@
 import type { DialectName, ServiceName } from '@fleetgate/contracts'
+import { replicasOf } from '../proxy/balance.js'
 import { type Json, merge, servicesOf } from './documents.js'
 
 const keepMs = 10_000
@@ -11,7 +12,7 @@ export function createDocuments(services: Record<ServiceName, string>): (dialect
   async function collect(dialect: DialectName): Promise<Json> {
     const parts = servicesOf(dialect).map(async (service) => ({
       service,
-      document: await fetchDocument(new URL(`/openapi/${dialect}.json`, services[service]))
+      document: await fetchFirst(replicasOf(services[service]), `/openapi/${dialect}.json`)
     }))
     return merge(dialect, await Promise.all(parts))
   }
@@ -24,6 +25,15 @@ export function createDocuments(services: Record<ServiceName, string>): (dialect
     kept.set(dialect, { at, document })
     return document
   }
+}
+
+/** All replicas print the same. */
+async function fetchFirst(urls: readonly string[], path: string): Promise<Json | undefined> {
+  for (const url of urls) {
+    const document = await fetchDocument(new URL(path, url))
+    if (document) return document
+  }
+  return undefined
 }
 
 async function fetchDocument(url: URL): Promise<Json | undefined> {

@@ -8,6 +8,8 @@ export interface ExchangeEnd {
   onError(cause: Error, req: IncomingMessage, res: ServerResponse): void
   /** The service died in the middle of its answer. */
   onCutOff(): void
+  /** The service says that it closes the connection: it is ending. */
+  onEnding(): void
 }
 
 /** undici's types do not name the header list, whose names are as the service wrote them. */
@@ -51,6 +53,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     this.#isAnswered = true
     flight.settled = true
     this.#length = Number(headers['content-length'])
+    if (headers.connection === 'close') this.end.onEnding()
     res.writeHead(status, message, relayedHeaders(this.#controller?.rawHeaders ?? [], flight.requestId))
   }
 

@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import type { PrefixRule } from '@fleetgate/contracts'
+import { continueTrace, type PrefixRule, type Trace } from '@fleetgate/contracts'
 import { type Caller, newRequestId } from '@fleetgate/kit'
 import { givenRequestId, isBodyless } from '../headers.js'
 import type { Destination } from '../paths.js'
@@ -7,6 +7,8 @@ import type { Destination } from '../paths.js'
 /** What the gateway knows of one request on its way; it travels on the request object itself. */
 export interface Flight {
   readonly requestId: string
+  /** The caller's trace, or a new one. */
+  readonly trace: Trace
   readonly rule: PrefixRule
   readonly method: string
   readonly path: string
@@ -30,8 +32,10 @@ interface Carrier {
 
 /** Takes note of a request that has been routed. */
 export function board(req: IncomingMessage, { rule, path }: Destination): Flight {
+  const requestId = givenRequestId(req) ?? newRequestId()
   const flight: Flight = {
-    requestId: givenRequestId(req) ?? newRequestId(),
+    requestId,
+    trace: continueTrace(req.headers.traceparent, requestId),
     rule,
     method: req.method ?? '',
     path,

@@ -12,6 +12,8 @@ export interface Upstream {
   /** Forwards a prepared request; the answer is relayed, or `fail` is called once. */
   forward(req: IncomingMessage, res: ServerResponse): void
   upgrade(req: IncomingMessage, socket: Socket, head: Buffer): void
+  /** The second try of a request without a body, on a connection of its own. */
+  again(req: IncomingMessage, res: ServerResponse): void
   close(): void
 }
 
@@ -24,11 +26,23 @@ export interface UpstreamOptions extends Timing {
   onRepeat(): void
   /** The service died in the middle of an answer. */
   onCutOff(): void
+  /** It is dead, or told us that it is ending. */
+  onEnding(): void
+  /** Another replica for a second try, where there are several. */
+  elsewhere(): Pick<Upstream, 'again'> | undefined
 }
 
 const timedOut = 'EUPSTREAMTIMEOUT'
 const silent = new Set([timedOut, 'UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT'])
 const connectionLost = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET'])
+const neverConnected = new Set([
+  'ECONNREFUSED',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'ETIMEDOUT',
+  'UND_ERR_CONNECT_TIMEOUT'
+])
 const unsendable = new Set(['ERR_UNESCAPED_CHARACTERS', 'UND_ERR_INVALID_ARG'])
 
 /**
@@ -43,7 +57,7 @@ export function createUpstream(options: UpstreamOptions): Upstream {
   const single = createAgent(options, { keepAlive: false })
   const streaming = createProxy({ target, agent: uploads, bodyless: false, wire })
   const again = createProxy({ target, agent: single, bodyless: true, wire })
-  const end = { onError, onCutOff: options.onCutOff }
+  const end = { onError, onCutOff: options.onCutOff, onEnding: options.onEnding }
 
   function refuse(req: IncomingMessage, res: ServerResponse, cause: unknown): void {
     const flight = flightOf(req)
@@ -55,8 +69,9 @@ export function createUpstream(options: UpstreamOptions): Upstream {
   }
 
   function onError(cause: Error, req: IncomingMessage, to: ServerResponse | Socket): void {
+    if (neverConnected.has((cause as NodeJS.ErrnoException).code ?? '')) options.onEnding()
     if (!('writeHead' in to)) refuseUpgrade(req, to, cause)
-    else if (mayRepeat(cause, req, to)) repeat(req, to)
+    else if (mayRepeat(cause, req, to, options.elsewhere() !== undefined)) repeat(req, to)
     else refuse(req, to, cause)
   }
 
@@ -71,13 +86,19 @@ export function createUpstream(options: UpstreamOptions): Upstream {
     const flight = flightOf(req)
     if (flight) flight.retried = true
     options.onRepeat()
-    again.web(req, res)
+    ;(options.elsewhere() ?? { again: again.web.bind(again) }).again(req, res)
+  }
+
+  function onAnswer(answer: IncomingMessage, req: IncomingMessage, res: ServerResponse): void {
+    // Ours alone: on a connection of its own the answer says `close` because we did.
+    if (!flightOf(req)?.retried && answer.headers.connection === 'close') options.onEnding()
+    relay(answer, req, res, options.onCutOff)
   }
 
   function wire(proxy: ProxyServer): void {
     proxy.on('proxyReq', watchSilence)
     proxy.on('proxyReqWs', watchUpgrade)
-    proxy.on('proxyRes', (answer, req, res) => relay(answer, req, res, options.onCutOff))
+    proxy.on('proxyRes', onAnswer)
     proxy.on('error', onError)
     // The client went away: http-proxy ends our request itself.
     proxy.on('econnreset', (_error, req) => settle(req))
@@ -94,6 +115,7 @@ export function createUpstream(options: UpstreamOptions): Upstream {
       }
     },
     upgrade: (req, socket, head) => again.ws(req, socket, head),
+    again: (req, res) => again.web(req, res),
     close() {
       void pool.destroy()
       uploads.destroy()
@@ -159,13 +181,17 @@ function settle(req: IncomingMessage): void {
   if (flight) flight.settled = true
 }
 
-/** A pooled connection that its service closed meanwhile. Sent once more on a new one, where nothing can have happened. */
-function mayRepeat(cause: Error, req: IncomingMessage, res: ServerResponse): boolean {
+/**
+ * A pooled connection that its service closed meanwhile: reads are sent once more on a new one. Where no connection came
+ * about nothing was sent, so any request without a body may go to another replica.
+ */
+function mayRepeat(cause: Error, req: IncomingMessage, res: ServerResponse, hasOther: boolean): boolean {
   const flight = flightOf(req)
   if (!flight || flight.retried || flight.settled || !flight.bodyless) return false
-  if (req.method !== 'GET' && req.method !== 'HEAD') return false
-  const { code } = cause as NodeJS.ErrnoException
-  return connectionLost.has(code ?? '') && !res.headersSent && !isGone(req, res)
+  if (res.headersSent || isGone(req, res)) return false
+  const { code = '' } = cause as NodeJS.ErrnoException
+  if (hasOther && neverConnected.has(code)) return true
+  return (req.method === 'GET' || req.method === 'HEAD') && connectionLost.has(code)
 }
 
 function toAppError(service: ServiceName, cause: unknown): AppError {

@@ -92,7 +92,7 @@ export async function startAuth({ config, log, add, passwordCost }: StartOptions
     checkReplies: config.CHECK_REPLIES
   })
   const listening = await app.listen(config.PORT, config.HOST)
-  add('http', () => listening.close())
+  add('http', () => listening.close(config.DRAIN_MS))
   return { port: listening.port }
 }
 

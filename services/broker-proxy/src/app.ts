@@ -1,5 +1,5 @@
 import { type Bus, type Log, mqttUserChanged } from '@fleetgate/contracts'
-import { type App, createApp, createMetrics, dms, emq, type Guard, sdes } from '@fleetgate/kit'
+import { type App, addStreamFigures, createApp, createMetrics, dms, emq, type Guard, sdes } from '@fleetgate/kit'
 import type { Secrets, Store } from '@fleetgate/store'
 import type { Account, BrokerDriver } from './broker/brokerDriver.js'
 import type { MaybeExtras } from './broker/brokerFacts.js'
@@ -71,6 +71,7 @@ export function createBrokerProxy(parts: BrokerProxyParts): BrokerProxy {
   const accounts = createAccounts({ users, onChange: createRevocation({ driver, whitelistAsRocketMq, log }), log })
   const authority = createAuthority(accounts)
   const metrics = createMetrics('broker-proxy')
+  addStreamFigures(metrics, bus, log)
   const counters = createBrokerMetrics(
     metrics,
     () => [...driver.sessions()].length,

@@ -36,6 +36,6 @@ export async function startBrokerProxy({
   add('mqtt', () => service.close())
   const { mqttPort, mqttPorts } = await service.open()
   const { port } = await service.http.listen(config.PORT, config.HOST)
-  add('http', () => service.http.close())
+  add('http', () => service.http.close(config.DRAIN_MS))
   return { port, mqttPort, mqttPorts }
 }

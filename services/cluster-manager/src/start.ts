@@ -71,6 +71,6 @@ export async function startClusterManager({ config, log, add }: StartOptions): P
     checkReplies: config.CHECK_REPLIES
   })
   const listening = await app.listen(config.PORT, config.HOST)
-  add('http', () => listening.close())
+  add('http', () => listening.close(config.DRAIN_MS))
   return { port: listening.port }
 }

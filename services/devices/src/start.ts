@@ -89,7 +89,7 @@ export async function startDevices({ config, log, add }: StartOptions): Promise<
     checkReplies: config.CHECK_REPLIES
   })
   const listening = await app.listen(config.PORT, config.HOST)
-  add('http', () => listening.close())
+  add('http', () => listening.close(config.DRAIN_MS))
   const reachOf = createReachOf({ grants, provision: things.provision })
   const live = createLive({
     ...{ server: app.server, guard, bus, entities: things.entities, reachOf, grants, log, now: Date.now },

@@ -2,11 +2,10 @@ import {
   type App,
   type Bus,
   createApp,
-  createMetrics,
   dialects,
-  Gauge,
   type Guard,
   type Log,
+  type Metrics,
   type Route,
   type Subscription
 } from '@fleetgate/kit'
@@ -16,10 +15,11 @@ import { createPresenceStore } from './clients/presenceStore.js'
 import { type Config, engineSettings } from './config.js'
 import { createConsumers } from './consumers.js'
 import { repeatEvery } from './dashboard/repeatEvery.js'
-import { type Backlog, createBacklog } from './executions/backlog.js'
+import { createBacklog } from './executions/backlog.js'
 import { createOnReport } from './executions/onReport.js'
 import { createRelease } from './executions/release.js'
 import { createTell, serveMachines, tellingClients, tellingPresence } from './machines/machines.js'
+import { createFigures } from './metrics.js'
 import { createOffers } from './offers/offers.js'
 import { createAlertMailing, createDriver, createOperations, createStores } from './parts.js'
 import { restRoutes } from './routes.js'
@@ -57,7 +57,9 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
   const { config, bus, guard, log, now = Date.now } = deps
   const stores = createStores(deps.store)
   const backlog = createBacklog(now)
-  const { engine, outbox, halts } = createDriver(stores, { ...deps, now, isBehind: backlog.isBehind })
+  const figures = createFigures({ log, lagMs: backlog.lagMs, openRuns: stores.runs.openRuns })
+  const onDispatched = figures.dispatched
+  const { engine, outbox, halts } = createDriver(stores, { ...deps, now, isBehind: backlog.isBehind, onDispatched })
   const release = createRelease({
     executions: stores.executions.collection,
     now,
@@ -97,7 +99,10 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
     onStaged,
     offers: createOffers({ ...stores, bus, log }),
     backlog,
-    onRunFinished: (event) => operations.alerts.onRunFinished(event),
+    onRunFinished: async (event) => {
+      await operations.alerts.onRunFinished(event)
+      figures.runFinished(event.result)
+    },
     reconcileMs: config.RECONCILE_MS
   })
   const watch = repeatEvery(
@@ -157,7 +162,7 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
       store: deps.store,
       guard,
       log,
-      backlog
+      metrics: figures.metrics
     }),
     async start() {
       outbox.start()
@@ -192,20 +197,11 @@ export interface SchedulerAppDeps {
   store: Store
   guard: Guard
   log: SchedulerDeps['log']
-  backlog: Backlog
+  metrics: Metrics
 }
 
 function createSchedulerApp(deps: SchedulerAppDeps): App {
-  const { routes, config, bus, store, guard, log, backlog } = deps
-  const metrics = createMetrics('scheduler')
-  new Gauge({
-    name: 'scheduler_uplink_lag_seconds',
-    help: 'Age of the oldest message of a machine that is being worked on',
-    registers: [metrics.registry],
-    collect() {
-      this.set(backlog.lagMs() / 1000)
-    }
-  })
+  const { routes, config, bus, store, guard, log, metrics } = deps
   return createApp({
     service: 'scheduler',
     metrics,

@@ -22,5 +22,5 @@ await scheduler.start()
 shutdown.add('scheduler', () => scheduler.stop())
 
 const { port, close } = await scheduler.app.listen(config.PORT, config.HOST)
-shutdown.add('http', close)
+shutdown.add('http', () => close(config.DRAIN_MS))
 log.info({ port }, 'listening')

@@ -80,11 +80,12 @@ export interface DriverDeps {
   owner?: string | undefined
   now: () => number
   isBehind: () => boolean
+  onDispatched: (lagMs: number) => void
 }
 
 /** What drives runs on: the engine and all that it works with. */
 export function createDriver(stores: Stores, deps: DriverDeps) {
-  const { config, bus, log, owner = newId(), now, isBehind } = deps
+  const { config, bus, log, owner = newId(), now, isBehind, onDispatched } = deps
   const { runs, executions, clients } = stores
   const settings = engineSettings(config)
   const leases = createLeases(runs.collection, owner, settings.leaseMs)
@@ -92,7 +93,7 @@ export function createDriver(stores: Stores, deps: DriverDeps) {
   const shared = { bus, log, now, settings }
   const prepare = createPrepare({ ...stores, ...shared, leases })
   const allowance = createAllowance({ runs, executions, leases, now })
-  const dispatch = createDispatch({ executions, clients, allowance, ...shared, isBehind })
+  const dispatch = createDispatch({ executions, clients, allowance, ...shared, isBehind, onDispatched })
   const halts = createHalts({ executions, clients, ...shared, isBehind, onDue: () => engine.nudge() })
   const settle = createSettle({ runs, executions, leases, halts, outbox, log, now, settings })
   const driving = { prepare, dispatch, settle, halts }

@@ -28,6 +28,8 @@ export interface Delivered<T> {
   /** When the stream stored it, epoch ms. */
   storedAt: number
   requestId?: string | undefined
+  /** W3C traceparent of whoever sent it. */
+  traceparent?: string | undefined
 }
 
 export interface ConsumeOptions {
@@ -106,7 +108,7 @@ export interface Bus {
   request<Q extends TSchema, R extends TSchema>(
     contract: RpcContract<Q, R>,
     data: Static<Q>,
-    options?: { timeoutMs?: number; requestId?: string }
+    options?: { timeoutMs?: number; requestId?: string; traceparent?: string }
   ): Promise<Static<R>>
   /** Answers; replicas share the questions. An AppError thrown by the handler reaches the caller as it is. */
   serve<Q extends TSchema, R extends TSchema>(
@@ -122,6 +124,7 @@ export interface PublishOptions {
   /** Nats-Msg-Id: the stream drops a repeat within its two-minute window. */
   id?: string
   requestId?: string | undefined
+  traceparent?: string | undefined
   deadlineMs?: number
 }
 

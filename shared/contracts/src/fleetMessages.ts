@@ -1,6 +1,7 @@
 import { EpochMs, Sha256 } from './ids.js'
 import { oneOf, type Static, Type } from './schema.js'
 import { overWriteModes, roles, Step } from './steps.js'
+import { Traceparent } from './trace.js'
 
 /** A file of a manifest: `path` is relative to the step's target, empty where the step names one file. */
 export const ManifestFile = Type.Object({
@@ -39,6 +40,8 @@ export const ExecutionCommand = Type.Object({
   epoch: Type.Integer({ minimum: 1 }),
   /** Time left until the run's deadline when the command was sent; absent means no deadline. */
   expiresInMs: Type.Optional(Type.Number()),
+  /** The trace of the request that ran the job. */
+  traceparent: Type.Optional(Traceparent),
   tasks: Type.Array(ExecutionTask),
   /** By scriptId (as a string) of each SEND_FILE and BROADCAST step. */
   sources: Type.Record(Type.String(), Source)

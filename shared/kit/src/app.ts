@@ -46,13 +46,14 @@ export interface App {
   readonly metrics: Metrics
   openapi(dialect: DialectName): JsonSchema | undefined
   listen(port?: number, host?: string): Promise<Listening>
-  close(): Promise<void>
+  /** Goes on serving for `drainMs` (0) while those in front turn away, then finishes what runs. */
+  close(drainMs?: number): Promise<void>
 }
 
 export interface Listening {
   port: number
   url: string
-  close(): Promise<void>
+  close(drainMs?: number): Promise<void>
 }
 
 const privateNetworks = ['loopback', 'linklocal', 'uniquelocal']
@@ -81,7 +82,7 @@ export function createApp(options: AppOptions): App {
     if ((this.req as unknown as KitRequest).requestId !== '') finished(this)
   }
 
-  const close = () => drain.close(closeLimitMs)
+  const close = (drainMs?: number) => drain.close(closeLimitMs, drainMs)
   return {
     express: app,
     server,
@@ -140,7 +141,7 @@ function answerUnmatched(request: KitRequest, response: ServerResponse, error: u
   sendError(response, dialectOf(path), reason, request.requestId)
 }
 
-async function listen(server: Server, port: number, host: string, close: () => Promise<void>): Promise<Listening> {
+async function listen(server: Server, port: number, host: string, close: Listening['close']): Promise<Listening> {
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
     server.listen(port, host, () => {

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { AppError, compile, oneOf, type Static, type TSchema, Type } from '@fleetgate/contracts'
 import type { TObject, TProperties } from '@sinclair/typebox'
 import { logLevels } from './log.js'
@@ -10,7 +11,9 @@ export const baseConfig = {
   NATS_URL: Type.String({ default: 'nats://127.0.0.1:4222' }),
   LOG_LEVEL: oneOf(logLevels, { default: 'info' }),
   /** Checks every reply against its schema: for tests. */
-  CHECK_REPLIES: Type.Boolean({ default: false })
+  CHECK_REPLIES: Type.Boolean({ default: false }),
+  /** How long a process that was told to end goes on serving, so that balancers in front of it turn away first. */
+  DRAIN_MS: Type.Integer({ minimum: 0, maximum: 5000, default: 0 })
 }
 
 /** The same for a service with documents of its own. */
@@ -23,15 +26,16 @@ export const commonConfig = {
 
 /**
  * Reads the environment. Text is coerced to the types of the schema, an empty value counts as absent, and one error
- * names every bad key. Values are never printed: they may be secrets.
+ * names every bad key. Values are never printed: they may be secrets. Any setting may stand in a file that `<NAME>_FILE`
+ * names, as orchestrators hand out secrets.
  */
 export function loadConfig<P extends TProperties>(schema: TObject<P>, env: NodeJS.ProcessEnv): Static<TObject<P>> {
   const config: Record<string, unknown> = {}
   const problems: string[] = []
   for (const [key, property] of Object.entries<TSchema>(schema.properties)) {
     const check = compile(Type.Object({ [key]: property }), { coerce: true })
-    const value = env[key]
     try {
+      const value = env[key] || fromFile(key, env, schema.properties)
       Object.assign(config, check(value ? { [key]: toWord(property, value) } : {}))
     } catch (error) {
       problems.push((error as Error).message)
@@ -39,6 +43,18 @@ export function loadConfig<P extends TProperties>(schema: TObject<P>, env: NodeJ
   }
   if (problems.length > 0) throw new AppError('invalid_input', `bad configuration: ${problems.join('; ')}`)
   return config as Static<TObject<P>>
+}
+
+function fromFile(key: string, env: NodeJS.ProcessEnv, properties: TProperties): string | undefined {
+  const name = `${key}_FILE`
+  const file = env[name]
+  // Some settings are files themselves; who reads those says how.
+  if (!file || name in properties) return undefined
+  try {
+    return readFileSync(file, 'utf8').trim()
+  } catch (cause) {
+    throw new AppError('invalid_input', `${name} names a file that cannot be read`, { field: name }, { cause })
+  }
 }
 
 /** Ajv coerces the words true and false only; people also write 1 and 0. */

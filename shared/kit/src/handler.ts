@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { AppError, type Check, compile } from '@fleetgate/contracts'
+import { AppError, type Check, compile, traceparentOf } from '@fleetgate/contracts'
 import { defaultBodyLimit, readBody } from './body.js'
 import { type Caller, may } from './caller.js'
 import type { Dialect } from './dialects/dialect.js'
@@ -25,6 +25,10 @@ class Info implements RequestInfo {
 
   get id() {
     return this.request.requestId
+  }
+
+  get traceparent() {
+    return traceparentOf(this.request.trace)
   }
 
   get address() {

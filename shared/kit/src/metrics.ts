@@ -1,4 +1,4 @@
-import { collectDefaultMetrics, Histogram, Registry } from 'prom-client'
+import { collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 
 export { Counter, Gauge, Histogram } from 'prom-client'
 
@@ -10,11 +10,27 @@ export interface Metrics {
 
 const buckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
 
+export interface Build {
+  version: string
+  revision: string
+}
+
+/** What an image says of itself; a checkout says nothing. */
+function buildOf({ FLEETGATE_VERSION, FLEETGATE_REVISION }: NodeJS.ProcessEnv): Build {
+  return { version: FLEETGATE_VERSION || 'unknown', revision: FLEETGATE_REVISION || 'unknown' }
+}
+
 /** One registry per app, so that several apps may live in one process. */
-export function createMetrics(service: string): Metrics {
+export function createMetrics(service: string, build: Build = buildOf(process.env)): Metrics {
   const registry = new Registry()
   registry.setDefaultLabels({ service })
   collectDefaultMetrics({ register: registry })
+  new Gauge({
+    name: 'build_info',
+    help: 'Always 1: version and source revision of this process',
+    labelNames: ['version', 'revision'] as const,
+    registers: [registry]
+  }).set({ ...build }, 1)
   const duration = new Histogram({
     name: 'http_request_duration_seconds',
     help: 'Time to answer a request',

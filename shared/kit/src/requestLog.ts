@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http'
-import { AppError, type Log } from '@fleetgate/contracts'
+import { AppError, type Log, traceFields } from '@fleetgate/contracts'
 import type { Metrics } from './metrics.js'
 import type { KitRequest } from './server.js'
 
@@ -34,6 +34,7 @@ function isFault(failure: unknown): boolean {
 function fieldsOf(request: KitRequest, status: number, seconds: number) {
   return {
     requestId: request.requestId,
+    ...traceFields(request.trace),
     method: request.method,
     path: request.originalUrl.split('?')[0],
     route: request.routeLabel,

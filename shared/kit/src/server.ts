@@ -1,4 +1,5 @@
 import { createServer, IncomingMessage, type Server, ServerResponse } from 'node:http'
+import { continueTrace, type Trace } from '@fleetgate/contracts'
 import type { Express, Request, Response } from 'express'
 import type { Caller } from './caller.js'
 
@@ -11,6 +12,8 @@ export interface RequestNotes {
   routeLabel: string
   caller: Caller | undefined
   failure: unknown
+  /** The caller's trace, or one of its own; made when somebody asks for it. */
+  readonly trace: Trace
 }
 
 export type KitRequest = Request & RequestNotes
@@ -29,6 +32,12 @@ export function createHttpServer(app: Express, listener: Listener): Server {
     routeLabel = 'unmatched'
     caller: Caller | undefined = undefined
     failure: unknown = undefined
+    #trace: Trace | undefined
+
+    get trace(): Trace {
+      this.#trace ??= continueTrace(this.headers.traceparent, this.requestId)
+      return this.#trace
+    }
   }
   class FastResponse extends ServerResponse {}
   Object.setPrototypeOf(FastRequest.prototype, app.request)

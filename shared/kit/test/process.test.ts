@@ -29,10 +29,24 @@ t.test('the environment is coerced and completed', async (t) => {
     NATS_URL: 'nats://127.0.0.1:4222',
     LOG_LEVEL: 'info',
     CHECK_REPLIES: true,
+    DRAIN_MS: 0,
     MONGODB_URI: 'mongodb://x',
     DAYS: 30
   })
   t.equal(loadConfig(Type.Object(baseConfig), { CHECK_REPLIES: 'false' }).PORT, 0)
+})
+
+t.test('a setting may stand in a file that <NAME>_FILE names', async (t) => {
+  const dir = t.testdir({ uri: 'mongodb://from-file\n', empty: '' })
+  const env = { MONGODB_URI_FILE: `${dir}/uri`, SECRETS_KEY_FILE: `${dir}/key` }
+  t.match(loadConfig(Config, env), { MONGODB_URI: 'mongodb://from-file', SECRETS_KEY_FILE: `${dir}/key` })
+  t.equal(
+    loadConfig(Config, { ...env, MONGODB_URI: 'mongodb://x' }).MONGODB_URI,
+    'mongodb://x',
+    'the value itself wins'
+  )
+  t.throws(() => loadConfig(Config, { MONGODB_URI_FILE: `${dir}/none` }), { message: /MONGODB_URI_FILE names a file/ })
+  t.throws(() => loadConfig(Config, { MONGODB_URI_FILE: `${dir}/empty` }), { message: /MONGODB_URI is required/ })
 })
 
 t.test('one error names every bad key and no value', async (t) => {

@@ -23,6 +23,7 @@ export interface OutboxEntry {
   data: string
   at: number
   requestId?: string
+  traceparent?: string
 }
 
 export interface Outbox {
@@ -30,7 +31,7 @@ export interface Outbox {
   entry<S extends TSchema>(
     contract: EventContract<S> | CommandContract<S>,
     data: Static<S>,
-    options?: { requestId?: string | undefined }
+    options?: { requestId?: string | undefined; traceparent?: string | undefined }
   ): OutboxEntry
   /** Publishes what waits in these documents. Never rejects: what fails is left to the sweep. */
   flush(ids?: unknown[]): Promise<void>
@@ -45,7 +46,8 @@ const entrySchema = new Schema<OutboxEntry>(
     subject: { type: String, required: true },
     data: { type: String, required: true },
     at: { type: Number, required: true },
-    requestId: String
+    requestId: String,
+    traceparent: String
   },
   { _id: false, id: false }
 )
@@ -88,11 +90,11 @@ export function createOutbox<T>({ model, bus, log }: { model: Model<T>; bus: Bus
   }
 
   return {
-    entry(contract, data, { requestId } = {}) {
+    entry(contract, data, { requestId, traceparent } = {}) {
       const isCommand = commands.some((command) => command === contract)
       const subject = isCommand ? commandSubject(contract) : eventSubject(contract)
       const entry = { id: newId(), subject, data: encodePayload(contract.data, data), at: Date.now() }
-      return requestId ? { ...entry, requestId } : entry
+      return { ...entry, ...(requestId && { requestId }), ...(traceparent && { traceparent }) }
     },
     flush(ids) {
       if (!ids) return enqueue(() => send({}))
@@ -121,9 +123,9 @@ export function createOutbox<T>({ model, bus, log }: { model: Model<T>; bus: Bus
 function createSender(model: Model<Waiting>, bus: Bus, log: Log): (filter: Filter) => Promise<void> {
   const collection = model.collection.collectionName
 
-  async function publish({ id, subject, data, requestId }: OutboxEntry): Promise<void> {
+  async function publish({ id, subject, data, requestId, traceparent }: OutboxEntry): Promise<void> {
     try {
-      await bus.publishRaw(subject, data, { id, requestId, deadlineMs: publishMs })
+      await bus.publishRaw(subject, data, { id, requestId, traceparent, deadlineMs: publishMs })
     } catch (error) {
       if (!(error instanceof AppError && error.code === 'body_too_large')) throw error
       log.error({ err: error, collection, subject, id }, 'outbox entry can never be sent, dropped')

@@ -1,4 +1,4 @@
-import type { ExecutionCommand, StopCommand } from '@fleetgate/contracts/fleet'
+import { type ExecutionCommand, type StopCommand, traceFieldsOf } from '@fleetgate/contracts/fleet'
 import type { Attempt, Book } from '../journal/book.js'
 import type { Log } from '../log.js'
 import type { Reports } from '../reports.js'
@@ -50,7 +50,8 @@ export function createExecutions({ book, reports, parts, concurrency, now, log }
       if (known && !known.finished) supersede(known, command.attempt)
       const { attempt, durable } = book.receive(command, now())
       createRecorder(attempt, book, reports, now).received()
-      log.info({ executionId: attempt.executionId, attempt: attempt.attempt }, 'execution received')
+      const trace = traceFieldsOf(command.traceparent)
+      log.info({ executionId: attempt.executionId, attempt: attempt.attempt, ...trace }, 'execution received')
       await durable
       enqueue(attempt, flaw)
     }
@@ -128,7 +129,9 @@ export function createExecutions({ book, reports, parts, concurrency, now, log }
       log.error({ err: error, executionId }, 'execution broke')
       recorder.finished('FAILED', `the agent failed: ${error instanceof Error ? error.message : String(error)}`)
     }
-    log.info({ executionId, attempt: attempt.attempt, status: attempt.finished?.status }, 'execution finished')
+    const { finished } = attempt
+    const trace = traceFieldsOf(command?.traceparent)
+    log.info({ executionId, attempt: attempt.attempt, status: finished?.status, ...trace }, 'execution finished')
   }
 
   return {

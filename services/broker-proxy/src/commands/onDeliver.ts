@@ -1,4 +1,13 @@
-import { AppError, type Bus, type Deliver, deliver, downTopic, type Log, type Subscription } from '@fleetgate/contracts'
+import {
+  AppError,
+  type Bus,
+  type Deliver,
+  deliver,
+  downTopic,
+  type Log,
+  type Subscription,
+  traceFieldsOf
+} from '@fleetgate/contracts'
 import type { BrokerDriver, Session } from '../broker/brokerDriver.js'
 
 export interface DeliverParts {
@@ -16,10 +25,12 @@ export interface DeliverParts {
 export function onDeliver({ bus, driver, onDelivered, log }: DeliverParts): Promise<Subscription> {
   return bus.consumeCommands(deliver, { durable: 'broker-proxy', maxBatch: 64 }, async (batch) => {
     const sendings: Promise<void>[] = []
-    for (const { data } of batch) {
+    for (const { data, traceparent } of batch) {
       const sent = deliverTo(driver, data)
       onDelivered(sent.length)
-      log.debug({ channel: data.channel, targets: data.targets.length, reached: sent.length }, 'command delivered')
+      const { channel, targets } = data
+      const fields = { channel, targets: targets.length, reached: sent.length, ...traceFieldsOf(traceparent) }
+      log.debug(fields, 'command delivered')
       sendings.push(...sent)
     }
     if (driver.isRemote) await Promise.all(sendings)

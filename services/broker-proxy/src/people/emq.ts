@@ -55,7 +55,11 @@ function signInRoute(bus: Ask): Route {
     needs: 'public',
     body: Type.Object({ username: Type.String({ maxLength: 320 }), password: Password }),
     handle: async ({ body: { username, password }, request }) => {
-      await bus.request(verifyBasic, { username, password, address: request.address }, { requestId: request.id })
+      await bus.request(
+        verifyBasic,
+        { username, password, address: request.address },
+        { requestId: request.id, traceparent: request.traceparent }
+      )
     }
   })
 }

@@ -1,7 +1,8 @@
 import { AppError, type Route, raw, route } from '@fleetgate/kit'
+import type { OpenRunInput } from '../runs/openRun.js'
 import { JobById } from './sdesShapes.js'
 
-type OpenRun = (input: { tenantId: string; jobId: number; idempotencyKey?: string | undefined }) => Promise<string>
+type OpenRun = (input: OpenRunInput) => Promise<string>
 
 const IdempotencyKey = /^[\x21-\x7e]{1,200}$/
 
@@ -15,7 +16,12 @@ export function runRoutes(openRun: OpenRun): Route[] {
       params: JobById,
       handle: async ({ params, caller, request }) => {
         const idempotencyKey = keyOf(request.headers['idempotency-key'])
-        const runId = await openRun({ tenantId: caller.tenantId, jobId: params.jobId, idempotencyKey })
+        const runId = await openRun({
+          tenantId: caller.tenantId,
+          jobId: params.jobId,
+          idempotencyKey,
+          traceparent: request.traceparent
+        })
         const headers = {
           'content-type': 'application/json; charset=utf-8',
           'x-run-id': runId,

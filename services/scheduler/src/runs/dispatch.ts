@@ -1,4 +1,4 @@
-import { type Bus, deliver, type ExecutionTask, type Log, newId, type Source } from '@fleetgate/kit'
+import { type Bus, deliver, type ExecutionTask, type Log, newId, type Source, traceFieldsOf } from '@fleetgate/kit'
 import type { mongo } from 'mongoose'
 import type { ClientStore } from '../clients/clientStore.js'
 import type { EngineSettings } from '../config.js'
@@ -19,6 +19,8 @@ export interface DispatchDeps {
   settings: EngineSettings
   /** True while answers may lie unread: nobody is asked again then. */
   isBehind: () => boolean
+  /** Told of each page of commands: milliseconds since the first of them was due. */
+  onDispatched?: (lagMs: number) => void
 }
 
 export interface Commands {
@@ -109,7 +111,8 @@ export function createDispatch(deps: DispatchDeps): (held: HeldRun, commands: Co
   }
 
   async function send(held: HeldRun, claimed: Due[], commands: Commands): Promise<void> {
-    const common = { runId: held._id, jobId: held.jobId, ...commands }
+    const { traceparent } = held
+    const common = { runId: held._id, jobId: held.jobId, ...(traceparent && { traceparent }), ...commands }
     const expiresInMs = Math.max(1, held.deadlineAt - now())
     const batches = chunksOf(claimed, targetsPerCommand).map((chunk) => {
       const targets = chunk.map(({ _id, mqttClientId, attempt, epoch }) => ({
@@ -118,7 +121,8 @@ export function createDispatch(deps: DispatchDeps): (held: HeldRun, commands: Co
       }))
       // The epoch of its first target names a batch: a repeated publish of the same claim is dropped by the stream.
       const id = `${chunk[0]?._id}:${chunk[0]?.epoch}`
-      return deps.bus.command(deliver, { tenantId: held.tenantId, channel: 'execution', common, targets }, { id })
+      const message = { tenantId: held.tenantId, channel: 'execution' as const, common, targets }
+      return deps.bus.command(deliver, message, { id, traceparent })
     })
     await Promise.all(batches)
   }
@@ -135,7 +139,9 @@ export function createDispatch(deps: DispatchDeps): (held: HeldRun, commands: Co
     if (ready.length > 0) {
       const claimed = await claim(ready)
       await send(held, claimed, commands)
-      deps.log.info({ runId: held._id, machines: claimed.length }, 'commands sent')
+      deps.onDispatched?.(lagOf(ready, now()))
+      const trace = traceFieldsOf(held.traceparent)
+      deps.log.info({ runId: held._id, machines: claimed.length, ...trace }, 'commands sent')
     }
     return due.length
   }
@@ -151,6 +157,10 @@ export function createDispatch(deps: DispatchDeps): (held: HeldRun, commands: Co
       if (!hasMore) return
     }
   }
+}
+
+function lagOf(due: Due[], now: number): number {
+  return due.reduce((longest, { dueAt = now }) => Math.max(longest, now - dueAt), 0)
 }
 
 interface ClaimTimes extends EngineSettings {

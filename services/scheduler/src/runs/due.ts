@@ -1,9 +1,12 @@
 import type { Execution, ExecutionState } from '../executions/execution.js'
 
 /** What must be known of an execution to send its command. */
-export const dueFields = { mqttClientId: 1, clientId: 1, state: 1, attempt: 1, epoch: 1, tries: 1 } as const
+export const dueFields = { mqttClientId: 1, clientId: 1, state: 1, attempt: 1, epoch: 1, tries: 1, dueAt: 1 } as const
 
-export type Due = Pick<Execution, '_id' | 'mqttClientId' | 'clientId' | 'state' | 'attempt' | 'epoch' | 'tries'>
+export type Due = Pick<
+  Execution,
+  '_id' | 'mqttClientId' | 'clientId' | 'state' | 'attempt' | 'epoch' | 'tries' | 'dueAt'
+>
 
 /** NOTHING: only machines at work are asked how they are. AGAIN: those too that were sent a command and are silent. */
 export type GivesOut = 'ALL' | 'NEW' | 'AGAIN' | 'NOTHING'

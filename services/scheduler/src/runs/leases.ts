@@ -14,6 +14,7 @@ export interface HeldRun {
   limits: RunLimits
   epoch: number
   recount: boolean
+  traceparent?: string
 }
 
 export interface Leases {
@@ -38,7 +39,8 @@ export function createLeases(runs: mongo.Collection<Run>, owner: string, leaseMs
     deadlineAt: 1,
     stop: 1,
     lease: 1,
-    recount: 1
+    recount: 1,
+    traceparent: 1
   }
 
   return {
@@ -54,7 +56,7 @@ export function createLeases(runs: mongo.Collection<Run>, owner: string, leaseMs
 }
 
 function toHeldRun(run: mongo.WithId<Run>): HeldRun {
-  const { _id, tenantId, jobId, state, job, deadlineAt, stop, lease, recount } = run
+  const { _id, tenantId, jobId, state, job, deadlineAt, stop, lease, recount, traceparent } = run
   return {
     _id,
     tenantId,
@@ -65,6 +67,7 @@ function toHeldRun(run: mongo.WithId<Run>): HeldRun {
     stopAt: stop?.at ?? Number.POSITIVE_INFINITY,
     limits: job,
     epoch: lease.epoch,
-    recount: recount ?? false
+    recount: recount ?? false,
+    ...(traceparent ? { traceparent } : {})
   }
 }

@@ -1,4 +1,4 @@
-import { AppError, type Log, newId } from '@fleetgate/kit'
+import { AppError, type Log, newId, traceFieldsOf } from '@fleetgate/kit'
 import { isDuplicateKey } from '@fleetgate/store'
 import type { ClientStore } from '../clients/clientStore.js'
 import { noCounts } from '../executions/execution.js'
@@ -29,6 +29,8 @@ export interface OpenRunInput {
   idempotencyKey?: string | undefined
   /** A moment of the job's schedule; what still waits at `endsAt` waits no longer. */
   moment?: { at: number; endsAt: number | undefined } | undefined
+  /** The trace of the request. */
+  traceparent?: string | undefined
 }
 
 /** What the document of a run can hold. */
@@ -70,7 +72,8 @@ export function createOpenRun(deps: OpenRunDeps) {
     }
   }
 
-  return async function openRun({ tenantId, jobId, idempotencyKey, moment }: OpenRunInput): Promise<string> {
+  return async function openRun(input: OpenRunInput): Promise<string> {
+    const { tenantId, jobId, idempotencyKey, moment, traceparent } = input
     const job = await deps.jobs.find(tenantId, jobId)
     if (!job) throw new AppError('not_found', `job ${jobId} not found`)
     const latest = await runs.findLatest(tenantId, jobId)
@@ -83,7 +86,8 @@ export function createOpenRun(deps: OpenRunDeps) {
     const [tasks, targetIds] = [await tasksOf(job), await targetsOf(job)]
     // Later than the latest run, whatever the clocks of replicas say: the order of runs decides about repeats.
     const createdAt = Math.max(now(), (latest?.createdAt ?? 0) + 1)
-    const run = newRun(job, { tasks, targetIds, triggerKey, moment, createdAt, deadlineHours: deps.deadlineHours })
+    const { deadlineHours } = deps
+    const run = newRun(job, { tasks, targetIds, triggerKey, moment, traceparent, createdAt, deadlineHours })
     const opened = await insert(run)
     if (!opened) {
       // Two requests of one moment name the same trigger; the index let one of them open the run.
@@ -91,7 +95,8 @@ export function createOpenRun(deps: OpenRunDeps) {
       if (!winner) throw new AppError('unavailable', 'the run could not be opened, try again')
       return winner._id
     }
-    deps.log.info({ tenantId, jobId, runId: opened, targets: targetIds.length }, 'run opened')
+    const fields = { tenantId, jobId, runId: opened, targets: targetIds.length, ...traceFieldsOf(traceparent) }
+    deps.log.info(fields, 'run opened')
     deps.onOpened(opened)
     return opened
   }
@@ -134,6 +139,7 @@ interface NewRun {
   targetIds: number[]
   triggerKey: string
   moment: OpenRunInput['moment']
+  traceparent: string | undefined
   createdAt: number
   deadlineHours: number
 }
@@ -147,7 +153,8 @@ function limitsOf({ maxConcurrentSession = 0, rollout, abort }: Job): RunLimits 
   }
 }
 
-function newRun(job: Job, { tasks, targetIds, triggerKey, moment, createdAt, deadlineHours }: NewRun): Run {
+function newRun(job: Job, given: NewRun): Run {
+  const { tasks, targetIds, triggerKey, moment, traceparent, createdAt, deadlineHours } = given
   const lastsMs = job.duration > 0 ? job.duration * 60_000 : deadlineHours * 3_600_000
   return {
     _id: newId(createdAt),
@@ -175,6 +182,7 @@ function newRun(job: Job, { tasks, targetIds, triggerKey, moment, createdAt, dea
     createdAt,
     deadlineAt: createdAt + lastsMs,
     deadlineReason: 'not finished before the deadline of the run',
+    ...(traceparent ? { traceparent } : {}),
     ...(moment ? { scheduledFor: moment.at } : {}),
     ...(moment?.endsAt
       ? { stop: { at: moment.endsAt, by: 'SCHEDULE', reason: 'the next run of the job was due' } }

@@ -97,6 +97,8 @@ export interface Run {
   pace?: Pace
   /** The moment of the schedule that opened it. */
   scheduledFor?: number
+  /** W3C traceparent of the request that opened it. */
+  traceparent?: string
   /** Set by a replica that applied reports but does not drive the run. */
   recount?: true
   lease: Lease

@@ -1,5 +1,6 @@
 import { outboxField, type Page, type PageOf, pageOf, type Store } from '@fleetgate/store'
 import { type Model, type mongo, Schema } from 'mongoose'
+import type { OpenRuns } from '../metrics.js'
 import type { Run } from './run.js'
 
 const leaseSchema = new Schema(
@@ -30,6 +31,7 @@ const runSchema = new Schema<Run>(
     pausedAt: Number,
     pace: Schema.Types.Mixed,
     scheduledFor: Number,
+    traceparent: String,
     recount: Boolean,
     lease: { type: leaseSchema, required: true },
     outbox: outboxField
@@ -94,6 +96,8 @@ export interface RunStore {
   findByTrigger(tenantId: string, jobId: number, triggerKey: string): Promise<RunRow | undefined>
   findLatest(tenantId: string, jobId: number): Promise<RunRow | undefined>
   list(filter: RunFilter, page: Page): Promise<PageOf<RunRow>>
+  /** How the open runs of all tenants stand, by state. */
+  openRuns(): Promise<OpenRuns[]>
   openOf(tenantId: string, jobId: number): Promise<string[]>
   /** Of all tenants, the oldest first. */
   endedBefore(time: number, limit: number): Promise<string[]>
@@ -108,6 +112,8 @@ export interface RunStore {
   /** Lets open runs of a job end now. */
   expireOpen(tenantId: string, jobId: number, now: number, reason: string): Promise<void>
 }
+
+const openCounts = ['waiting', 'running', 'succeeded', 'failed'] as const
 
 const rowFields = 'tenantId jobId state result job counts targets createdAt endedAt scheduledFor stop pausedAt'
 
@@ -141,6 +147,13 @@ export function createRunStore(store: Store): RunStore {
         ...stateFilter(is)
       })
       return pageOf(query.select(rowFields).sort('-createdAt'), page) as Promise<PageOf<RunRow>>
+    },
+
+    async openRuns() {
+      const added = Object.fromEntries(openCounts.map((name) => [name, { $sum: `$counts.${name}` }]))
+      const stages = [{ $match: { open: true } }, { $group: { _id: '$state', runs: { $sum: 1 }, ...added } }]
+      const found = await collection.aggregate(stages, { hint: { open: 1, 'lease.owner': 1 } }).toArray()
+      return found.map(({ _id, runs, ...counts }) => ({ state: _id, runs, counts }) as OpenRuns)
     },
 
     openOf: (tenantId, jobId) => collection.distinct('_id', { tenantId, jobId, open: true }),

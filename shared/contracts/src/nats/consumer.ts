@@ -167,12 +167,14 @@ async function attach<T>(
 
 function toDelivered<T>(options: DurableOptions<T>, message: Pulled): Delivered<T> {
   const requestId = message.headers?.get(headerNames.requestId)
+  const traceparent = message.headers?.get(headerNames.traceparent)
   return {
     data: options.decode(message),
     id: message.headers?.get(headerNames.messageId) || `${options.stream}:${message.sequence}`,
     sequence: message.sequence,
     deliveries: message.deliveries,
     storedAt: message.storedAt,
-    ...(requestId ? { requestId } : {})
+    ...(requestId ? { requestId } : {}),
+    ...(traceparent ? { traceparent } : {})
   }
 }

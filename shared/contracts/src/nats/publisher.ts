@@ -31,7 +31,8 @@ export function createPublisher(link: Link): Publisher {
   return {
     async publish(subject, payload, options = {}, addHeaders) {
       // An id of our own where there is none: a try whose answer was lost must not be stored twice.
-      const made = newHeaders({ messageId: options.id ?? newRequestId(), requestId: options.requestId })
+      const { id = newRequestId(), requestId, traceparent } = options
+      const made = newHeaders({ messageId: id, requestId, traceparent })
       addHeaders?.(made)
       const deadline = Date.now() + (options.deadlineMs ?? defaultDeadlineMs)
       let cause: unknown = new Error('not connected')

@@ -3,6 +3,7 @@ import { AppError, type ErrorDetails, isErrorCode } from '../appError.js'
 import type { BusOptions, Subscription } from '../bus.js'
 import type { RpcContract } from '../messages.js'
 import type { Static, TSchema } from '../schema.js'
+import { traceFieldsOf } from '../trace.js'
 import { ConnectionLost, type Link } from './link.js'
 import { checkOf, decodePayload, encodePayload, headerNames, newHeaders, rpcSubject } from './wire.js'
 
@@ -14,11 +15,11 @@ export async function request<Q extends TSchema, R extends TSchema>(
   link: Link,
   contract: RpcContract<Q, R>,
   data: Static<Q>,
-  options: { timeoutMs?: number; requestId?: string } = {}
+  options: { timeoutMs?: number; requestId?: string; traceparent?: string } = {}
 ): Promise<Static<R>> {
   const payload = encodePayload(contract.request, data)
   if (!link.isUp()) throw new AppError('unavailable', `${contract.operation}: not connected to NATS`)
-  const made = newHeaders({ requestId: options.requestId })
+  const made = newHeaders({ requestId: options.requestId, traceparent: options.traceparent })
   const reply = await link
     .request(rpcSubject(contract), payload, { timeout: options.timeoutMs ?? contract.timeoutMs, headers: made })
     .catch((error) => Promise.reject(toAppError(contract.operation, error)))
@@ -62,13 +63,19 @@ export async function serve<Q extends TSchema, R extends TSchema>(
     try {
       const data = await handle(decodeRequest(contract, message))
       message.respond(encodeReply(contract, data))
+      log.debug(fieldsOf(message), 'RPC answered')
     } catch (error) {
       const isExpected = error instanceof AppError && error.code !== 'internal'
-      const fields = { err: error, operation: contract.operation, requestId: requestIdOf(message) }
+      const fields = { err: error, ...fieldsOf(message) }
       if (!isExpected && !link.connection.isClosed()) log.error(fields, 'RPC handler failed')
       const shown = error instanceof AppError ? error : new AppError('internal', 'internal error')
       refuse(message, shown)
     }
+  }
+
+  function fieldsOf({ headers }: Msg) {
+    const requestId = headers?.get(headerNames.requestId) || undefined
+    return { operation: contract.operation, requestId, ...traceFieldsOf(headers?.get(headerNames.traceparent)) }
   }
 
   function refuse(message: Msg, { code, message: text, details }: AppError): void {
@@ -112,8 +119,4 @@ function encodeReply<R extends TSchema>(contract: RpcContract<TSchema, R>, data:
   } catch (cause) {
     throw brokenReply(contract.operation, cause)
   }
-}
-
-function requestIdOf(message: Msg): string | undefined {
-  return message.headers?.get(headerNames.requestId) || undefined
 }

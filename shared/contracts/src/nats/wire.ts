@@ -49,15 +49,23 @@ export function uplinkFilter(channel: UplinkChannel): string {
 export const headerNames = {
   messageId: 'Nats-Msg-Id',
   requestId: 'Fg-Req',
+  traceparent: 'traceparent',
   topic: 'Fg-Topic',
   username: 'Fg-User',
   receivedAt: 'Fg-At'
 } as const
 
-export function newHeaders(fields: { messageId?: string; requestId?: string | undefined }): MsgHdrs {
+export interface HeaderFields {
+  messageId?: string
+  requestId?: string | undefined
+  traceparent?: string | undefined
+}
+
+export function newHeaders(fields: HeaderFields): MsgHdrs {
   const made = headers()
   if (fields.messageId) made.set(headerNames.messageId, fields.messageId)
   if (fields.requestId) made.set(headerNames.requestId, fields.requestId)
+  if (fields.traceparent) made.set(headerNames.traceparent, fields.traceparent)
   return made
 }
 
