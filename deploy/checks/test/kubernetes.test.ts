@@ -1,0 +1,124 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { workspaceRoot } from '@fleetgate/local'
+import t from 'tap'
+import { parse } from 'yaml'
+import { type Container, envOf, findKustomize, type KubeObject, overlays, podOf, render } from '../src/objects.js'
+import { flawsOf, loadProcesses } from '../src/processes.js'
+import { schemaFlaw } from '../src/schemas.js'
+
+const kustomize = findKustomize()
+if (!kustomize) t.pass('neither kubectl nor kustomize is on PATH: the overlays are not built here')
+
+const processes = await loadProcesses()
+const withSpecOnly = ['MongoDBCommunity']
+
+for (const overlay of kustomize ? overlays : []) {
+  const objects = render(kustomize as string[], overlay)
+  const pods = objects.flatMap((object) => {
+    const pod = podOf(object)
+    return pod ? [{ object, pod, containers: [...pod.containers, ...(pod.initContainers ?? [])] }] : []
+  })
+
+  t.test(`${overlay}: every object fits the schema of its kind`, async (t) => {
+    for (const object of objects) {
+      const flaw = schemaFlaw(object)
+      if (flaw === 'unknown')
+        t.ok(withSpecOnly.includes(object.kind) && object.spec, `${object.kind} has no schema here`)
+      else t.equal(flaw, undefined, `${object.kind} ${object.metadata.name}`)
+    }
+  })
+
+  t.test(`${overlay}: each process gets the settings that its code asks for, and no others`, async (t) => {
+    for (const process of processes) {
+      const container = pods.flatMap(({ containers }) => containers).find(({ name }) => name === process.name)
+      t.ok(container, `${process.name} is deployed`)
+      t.same(flawsOf(process, envOf(container as Container, objects)), [])
+    }
+  })
+
+  t.test(`${overlay}: containers are bounded, confined and watched`, async (t) => {
+    for (const { object, pod, containers } of pods) {
+      const of = `${object.kind} ${object.metadata.name}`
+      t.match(pod.securityContext, { runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } }, of)
+      t.equal(pod.automountServiceAccountToken, false, `${of} has no token of the cluster`)
+      for (const { resources, securityContext } of containers) {
+        t.match(resources, { requests: { cpu: String, memory: String }, limits: { cpu: String, memory: String } }, of)
+        const confined = {
+          allowPrivilegeEscalation: false,
+          readOnlyRootFilesystem: true,
+          capabilities: { drop: ['ALL'] }
+        }
+        t.match(securityContext, confined, of)
+      }
+      if (object.kind === 'Job') continue
+      for (const container of pod.containers) {
+        t.ok(container.startupProbe && container.readinessProbe && container.livenessProbe, `${of} has its probes`)
+      }
+    }
+  })
+
+  t.test(`${overlay}: a pod is given the time that its process takes to end`, async (t) => {
+    const processLimitS = 10
+    for (const { pod } of pods) {
+      const own = pod.containers.filter(({ name }) => processes.some((process) => process.name === name))
+      for (const { name, lifecycle } of own) {
+        const before = lifecycle?.preStop?.sleep?.seconds ?? 0
+        t.ok(before > 0, `${name} is taken out of its service first`)
+        t.ok((pod.terminationGracePeriodSeconds ?? 0) > before + processLimitS, name)
+      }
+    }
+  })
+
+  t.test(`${overlay}: nothing is reachable but what a policy names`, async (t) => {
+    const policies = objects.filter(({ kind }) => kind === 'NetworkPolicy')
+    t.ok(
+      policies.some(({ spec }) => JSON.stringify(spec) === '{"podSelector":{},"policyTypes":["Ingress","Egress"]}'),
+      'everything is denied first'
+    )
+    const open = policies.filter(({ spec }) =>
+      ((spec?.ingress ?? []) as { from?: unknown }[]).some(({ from }) => !from)
+    )
+    const names = open.map(({ metadata }) => metadata.name).sort()
+    t.same(names, overlay === 'single' ? ['broker-proxy', 'gateway'] : ['broker-proxy', 'emqx', 'gateway'])
+    const types = objects
+      .filter(({ kind }) => kind === 'Service')
+      .map(({ metadata, spec }) => [metadata.name, spec?.type])
+    t.same(
+      types.filter(([, type]) => type !== undefined),
+      [['mqtt', 'LoadBalancer']]
+    )
+  })
+
+  t.test(`${overlay}: each service has a database user of its own, with its own database`, async (t) => {
+    const mongodb = objects.find(({ kind }) => kind === 'MongoDBCommunity')
+    const users = mongodb?.spec?.users as {
+      roles: { name: string; db: string }[]
+      connectionStringSecretName: string
+    }[]
+    for (const { name } of processes.filter(({ name }) => name !== 'gateway')) {
+      const secret = `fleetgate-mongodb-${name}`
+      const user = users.find(({ connectionStringSecretName }) => connectionStringSecretName === secret)
+      t.same(user?.roles, [{ name: 'readWrite', db: `fleetgate_${name.replaceAll('-', '_')}` }])
+      const container = pods.flatMap((one) => one.containers).find((one) => one.name === name)
+      const uri = container?.env?.find((one) => one.name === 'MONGODB_URI')
+      t.equal(uri?.valueFrom?.secretKeyRef?.name, secret)
+    }
+  })
+
+  t.test(`${overlay}: secrets are named, never contained`, async (t) => {
+    t.notOk(objects.some(({ kind }) => kind === 'Secret'))
+    for (const { containers } of pods) {
+      for (const { name, value } of containers.flatMap(({ env = [] }) => env)) {
+        const isSecret = /PASSWORD|SECRET|API_KEY|MONGODB_URI|NATS_URL|COOKIE/.test(name) && !name.endsWith('_FILE')
+        t.notOk(isSecret && value !== undefined, `${name} comes from a secret`)
+      }
+    }
+  })
+}
+
+t.test('the operator gets the alert rules that the compose file uses', async (t) => {
+  const read = (path: string) => parse(readFileSync(join(workspaceRoot, path), 'utf8')) as Record<string, unknown>
+  const rule = read('k8s/components/monitoring/rules.yaml') as unknown as KubeObject
+  t.same(rule.spec?.groups, read('deploy/observability/rules.yml').groups)
+})
