@@ -3,8 +3,8 @@ import { chmodSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync } fro
 import { join, resolve } from 'node:path'
 import { findStack } from '@fleetgate/local'
 
-/** What lasts of a stack: documents, streams with the files in them, and the key without which secrets are lost. */
-const kept = ['documents', 'nats', 'secrets.key']
+/** What lasts of a stack: documents, streams with the files in them, what services keep, keys. */
+const kept = ['documents', 'nats', 'services', 'mqtt-cert.pem', 'mqtt-key.pem', 'secrets.key']
 
 /** Writes what lasts of a stopped stack into one file that its user alone may read. */
 export function backUp(dataDir: string, file: string): void {

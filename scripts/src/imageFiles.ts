@@ -39,6 +39,8 @@ const needlessFolders = new Set([
   'benchmarks',
   '.github'
 ])
+/** Of our own packages: what is compiled from, or only helps to. */
+const ofTheBuild = new Set(['src', 'test', 'tools', 'dist', 'node_modules', '.tap'])
 /** Other editions of the page that the gateway serves. */
 const otherEditions = /swagger-ui-dist\/(swagger-ui-es-bundle|swagger-ui\.js$|oauth2-redirect|index)/
 
@@ -82,6 +84,10 @@ function copyPackage(root: string, folder: string, to: string): void {
   }
   copyFileSync(join(folder, 'package.json'), join(place, 'package.json'))
   cpSync(join(folder, 'dist/src'), join(place, 'dist/src'), { recursive: true, filter: (from) => !needless.test(from) })
+  // Folders of data that some of our packages read beside their code.
+  for (const { name } of readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory())) {
+    if (!ofTheBuild.has(name)) cpSync(join(folder, name), join(place, name), { recursive: true })
+  }
 }
 
 function isNeeded(folder: string, from: string): boolean {
