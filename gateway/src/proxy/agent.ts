@@ -27,5 +27,5 @@ function connectWithin(limitMs: number, target: { host: string; port: number }):
 }
 
 function connectTimedOut(): Error {
-  return Object.assign(new Error('connection timed out'), { code: 'ETIMEDOUT' })
+  return Object.assign(new Error('connection timed out'), { code: 'ETIMEDOUT', syscall: 'connect' })
 }

@@ -35,14 +35,6 @@ export interface UpstreamOptions extends Timing {
 const timedOut = 'EUPSTREAMTIMEOUT'
 const silent = new Set([timedOut, 'UND_ERR_HEADERS_TIMEOUT', 'UND_ERR_BODY_TIMEOUT'])
 const connectionLost = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOCKET'])
-const neverConnected = new Set([
-  'ECONNREFUSED',
-  'EHOSTUNREACH',
-  'ENETUNREACH',
-  'ENOTFOUND',
-  'ETIMEDOUT',
-  'UND_ERR_CONNECT_TIMEOUT'
-])
 const unsendable = new Set(['ERR_UNESCAPED_CHARACTERS', 'UND_ERR_INVALID_ARG'])
 
 /**
@@ -69,7 +61,7 @@ export function createUpstream(options: UpstreamOptions): Upstream {
   }
 
   function onError(cause: Error, req: IncomingMessage, to: ServerResponse | Socket): void {
-    if (neverConnected.has((cause as NodeJS.ErrnoException).code ?? '')) options.onEnding()
+    if (isUnconnected(cause)) options.onEnding()
     if (!('writeHead' in to)) refuseUpgrade(req, to, cause)
     else if (mayRepeat(cause, req, to, options.elsewhere() !== undefined)) repeat(req, to)
     else refuse(req, to, cause)
@@ -190,8 +182,16 @@ function mayRepeat(cause: Error, req: IncomingMessage, res: ServerResponse, hasO
   if (!flight || flight.retried || flight.settled || !flight.bodyless) return false
   if (res.headersSent || isGone(req, res)) return false
   const { code = '' } = cause as NodeJS.ErrnoException
-  if (hasOther && neverConnected.has(code)) return true
+  if (hasOther && isUnconnected(cause)) return true
   return (req.method === 'GET' || req.method === 'HEAD') && connectionLost.has(code)
+}
+
+/** True where there never was a connection: the same codes on one that was there leave open what has been sent. */
+function isUnconnected(cause: Error): boolean {
+  const { code, syscall = '' } = cause as NodeJS.ErrnoException
+  const isOfConnecting = syscall === 'connect' || syscall === 'getaddrinfo'
+  // Node gathers the failures of a name with several addresses.
+  return isOfConnecting || code === 'UND_ERR_CONNECT_TIMEOUT' || cause instanceof AggregateError
 }
 
 function toAppError(service: ServiceName, cause: unknown): AppError {
