@@ -2,7 +2,8 @@
  * Tenants never meet, and people do what their roles allow. Walks the printed API: every operation of every dialect is
  * tried with another tenant's ids.
  */
-import { type Reply, type Session, startStackFor } from '@fleetgate/testkit'
+import { generateKeyPairSync } from 'node:crypto'
+import { type Reply, type Session, startStackFor, until } from '@fleetgate/testkit'
 import t from 'tap'
 import { sample } from './sample.js'
 
@@ -52,7 +53,11 @@ async function populate(): Promise<(path: string, parameter: string) => string> 
   ok(await here.post('/v1/pubkey/userSelfCreate', { name: marker }))
   const smtp = data<{ _id: string }>(ok(await here.post('/v1/smtp', { name: marker, address: 'smtp.example.com' })))
   const [key] = data<{ _id: string; user_id: string }[]>(ok(await here.get('/v1/pubkey')))
-  const ids: [RegExp, string | undefined][] = [
+  const enrolment = ok(await here.post('/v1/clients/enrolments', { name: marker })).body as { enrolmentId: string }
+  const ids: Ids = [
+    ...(await populateDevices(ok)),
+    ...(await populateClusters(ok)),
+    [/^\/v1\/clients\/enrolments/, enrolment.enrolmentId],
     [/^\/dashboard/, dashboard.dashboard_id],
     [/^\/integration/, 'ping'],
     [/^\/device/, device?.id],
@@ -78,6 +83,70 @@ async function populate(): Promise<(path: string, parameter: string) => string> 
   }
 }
 
+type Ok = (reply: Reply) => Reply
+type Ids = [RegExp, string | undefined][]
+
+async function populateDevices(ok: Ok): Promise<Ids> {
+  const template = data<{ id: string }>(
+    ok(
+      await here.post('/mqtt-device/device-template', {
+        name: marker,
+        topic: `${marker}/{device}/state`,
+        entities: [{ identifier: 'on', name: marker, type: 'PROPERTY', access_mod: 'R', value_type: 'BOOLEAN' }]
+      })
+    )
+  )
+  const credential = { credentials_type: 'HTTP', access_key: marker, access_secret: `${marker}-${secret}` }
+  const credentials = data<{ id: string }>(ok(await here.post('/credentials', credential)))
+  const entry = { entityConfigs: [{ identify: 'x', name: marker, type: 'LONG', required: true }] }
+  const node = {
+    ...{ id: 'in', type: 'trigger', componentName: 'trigger', position: { x: 0, y: 0 } },
+    data: { nodeName: marker, parameters: entry }
+  }
+  const design_data = JSON.stringify({ nodes: [node], edges: [], viewport: { x: 0, y: 0, zoom: 1 } })
+  const flow = data<{ flow_id: string }>(
+    ok(await here.post('/workflow/flows/design', { name: marker, remark: '', enabled: false, design_data }))
+  )
+  // The fleet's machine becomes a device a little later than it is made.
+  await until(async () => data<{ content: unknown[] }>(await here.post('/device/search', {})).content.length === 2, {
+    what: 'the machine among the devices'
+  })
+  return [
+    [/^\/mqtt-device/, template.id],
+    [/^\/credentials/, credentials.id],
+    [/^\/workflow-http-in/, `${credentials.id}@default`],
+    [/^\/workflow\/components/, 'trigger'],
+    [/^\/workflow/, flow.flow_id]
+  ]
+}
+
+async function populateClusters(ok: Ok): Promise<Ids> {
+  const { privateKey } = generateKeyPairSync('rsa', {
+    modulusLength: 2048,
+    privateKeyEncoding: { type: 'pkcs1', format: 'pem' },
+    publicKeyEncoding: { type: 'spki', format: 'pem' }
+  })
+  // Nothing listens there: the cluster fails, and stays for people to look at.
+  const host = (ip: string) => ({ ip, sshPort: 9, sshUser: 'root', privateKey, privateNicName: 'eth0' })
+  const cluster = data<{ _id: string; operationId: string }>(
+    ok(
+      await here.post('/v1/cluster', {
+        ...{ name: marker, profile: 'nats', type: 'customized', createCategory: 'compact' },
+        ...{ masterCount: 1, sharedCount: 1, pureslaveCount: 0 },
+        ...{ masterNodes: [host('127.0.3.1')], sharedNodes: [host('127.0.3.2')] }
+      })
+    )
+  )
+  const registry = data<{ _id: string }>(
+    ok(await here.post('/v1/dockerregistries', { name: marker, registry: `${marker}.example.com:5000` }))
+  )
+  return [
+    [/^\/v1\/cluster/, cluster._id],
+    [/^\/v1\/operations/, cluster.operationId],
+    [/^\/v1\/dockerregistries/, registry._id]
+  ]
+}
+
 /** All that the first tenant can read of itself, without what changes by looking. */
 async function portrait(session: Session): Promise<string> {
   const lists = [
@@ -96,6 +165,10 @@ async function portrait(session: Session): Promise<string> {
     await session.get('/v2/default/instances/default/users'),
     await session.get('/v1/pubkey'),
     await session.get('/v1/smtp'),
+    await session.get('/v1/dockerregistries'),
+    await session.get('/v1/clients/enrolments'),
+    await session.post('/mqtt-device/device-template/search', {}),
+    await session.post('/workflow/flows/search', {}),
     await session.get('/api/v2/users')
   ]
   for (const reply of lists) if (reply.status !== 200) throw new Error(reply.text)

@@ -53,6 +53,8 @@ export const Config = Type.Object({
   CAST_GATHER_MS: Type.Integer({ minimum: 0, maximum: 5_000, default: 2_000 }),
   /** Of content that all casts of this process send together; their members take it each. */
   CAST_BYTES_PER_SECOND: Type.Integer({ minimum: 300_000, default: 20_000_000 }),
+  /** Days after which a file goes that nobody has stored or fetched; longer than the longest run. 0 keeps all. */
+  FILE_RETENTION_DAYS: Type.Number({ minimum: 0, default: 0 }),
   /** What all files of a tenant may have together; 0 means no limit. */
   FILE_QUOTA_BYTES: Type.Integer({ minimum: 0, default: 0 })
 })

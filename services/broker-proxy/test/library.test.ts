@@ -9,6 +9,7 @@ import t from 'tap'
 import { createFileStore } from '../src/files/fileStore.js'
 import { createGraves, graceMs } from '../src/files/graves.js'
 import { openObjects } from '../src/files/objects.js'
+import { createUsage } from '../src/files/usage.js'
 import { addUser, logIn, openBus, startProxy } from './support.js'
 
 const keys = testGuardKeys()
@@ -211,4 +212,54 @@ t.test('a content goes when nobody has it any more, and not while somebody does'
   t.ok((await call('GET', `/v1/files/${sha(shared)}`, { caller: { tenantId: 'b' } })).bytes.equals(shared))
   await put('x', lost, { tenantId: 'a' })
   t.ok(await objects.has(sha(lost)), 'and it may come again')
+})
+
+t.test('a file that nobody uses goes after its time, one that is fetched stays', async (t) => {
+  const store = await openStore({ uri: parts.mongoUri, database: 'fleetgate_broker_proxy', log: quietLog })
+  t.teardown(() => store.close())
+  const files = createFileStore(store)
+  const dug: string[] = []
+  const gone: string[] = []
+  const dayMs = 24 * 60 * 60 * 1000
+  let ahead = 0
+  const usage = createUsage({
+    files,
+    graves: { dig: async (sha256) => void dug.push(sha256) },
+    keptMs: 30 * dayMs,
+    onGone: (tenantId, sha256) => void gone.push(`${tenantId}:${sha256}`),
+    now: () => Date.now() + ahead,
+    log: quietLog
+  })
+  const caller = { tenantId: 'retention' }
+  const [old, used] = [randomBytes(100), randomBytes(100)] as [Buffer, Buffer]
+  for (const bytes of [old, used]) t.equal((await put('x', bytes, caller)).status, 200)
+  ahead = 29 * dayMs
+  await usage.sweep()
+  t.equal((await call('GET', '/v1/files', { caller })).body.total, 2, 'before its time nothing goes')
+  usage.note({ tenantId: 'retention', sha256: sha(used) })
+  const usedAt = async () => (await files.find('retention', sha(used)))?.usedAt ?? 0
+  await until(async () => (await usedAt()) > Date.now() + 28 * dayMs, { what: 'the note' })
+  ahead = 31 * dayMs
+  t.ok((await usage.sweep()) >= 1)
+  t.match((await call('GET', '/v1/files', { caller })).body, { total: 1, list: [{ sha256: sha(used) }] })
+  t.ok(gone.includes(`retention:${sha(old)}`) && dug.includes(sha(old)), 'its content is on the list of what goes')
+  t.notOk(gone.includes(`retention:${sha(used)}`))
+})
+
+t.test('reading a file and storing it again are uses', async (t) => {
+  const store = await openStore({ uri: parts.mongoUri, database: 'fleetgate_broker_proxy', log: quietLog })
+  t.teardown(() => store.close())
+  const files = createFileStore(store)
+  const caller = { tenantId: 'uses' }
+  const [read, again] = [randomBytes(100), randomBytes(100)] as [Buffer, Buffer]
+  for (const bytes of [read, again]) await put('x', bytes, caller)
+  const long = store.connection.collection('files')
+  await long.updateMany({ tenantId: 'uses' }, { $set: { usedAt: 1 } })
+  // What this process noted a moment ago it does not note again; another one does.
+  const other = await startProxy(t, parts, keys)
+  const token = { authorization: `Bearer ${keys.token(caller)}` }
+  await (await fetch(`${other.url}/v1/files/${sha(read)}`, { headers: token })).arrayBuffer()
+  await fetch(`${other.url}/v1/files?fileName=x`, { method: 'POST', headers: token, body: new Uint8Array(again) })
+  const isNoted = async (bytes: Buffer) => ((await files.find('uses', sha(bytes)))?.usedAt ?? 0) > 1
+  await until(async () => (await isNoted(read)) && (await isNoted(again)), { what: 'both noted' })
 })

@@ -18,7 +18,7 @@ import type { FileChannel } from '../uplink/uplink.js'
 import { blockCount } from './blocks.js'
 import type { Casts } from './casts.js'
 import type { Downloads } from './downloads.js'
-import type { FileStore, StoredFile } from './fileStore.js'
+import type { FileKey, FileStore, StoredFile } from './fileStore.js'
 import type { Uploads } from './uploads.js'
 import { parseUploadTopic, type UploadStep } from './uploadTopic.js'
 
@@ -27,6 +27,8 @@ export interface FileChannelParts {
   downloads: Downloads
   casts: Pick<Casts, 'join'>
   files: FileStore
+  /** Somebody asks for it. */
+  onUsed(key: FileKey): void
   driver: Pick<BrokerDriver, 'send'>
   log: Log
 }
@@ -57,9 +59,10 @@ export function createFileChannel(
   async function fileOf(tenantId: string, sha256: string): Promise<StoredFile | undefined> {
     const key = `${tenantId}:${sha256}`
     const kept = facts.get(key)
-    if (kept) return kept
-    const found = await parts.files.find(tenantId, sha256)
-    if (found) facts.set(key, found)
+    const found = kept ?? (await parts.files.find(tenantId, sha256))
+    if (!found) return undefined
+    if (!kept) facts.set(key, found)
+    parts.onUsed(found)
     return found
   }
 

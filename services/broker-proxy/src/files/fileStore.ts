@@ -9,12 +9,15 @@ export interface StoredFile {
   /** The name it was first uploaded under: for people. */
   name: string
   createdAt: number
+  /** When somebody last stored or fetched it, to within an hour. */
+  usedAt: number
   /** The sha256 of each block, 32 bytes after 32 bytes. */
   blocks: Buffer
 }
 
 /** A file in a list: without the sums of its blocks. */
 export type FileRow = Omit<StoredFile, 'blocks'>
+export type FileKey = Pick<StoredFile, 'tenantId' | 'sha256'>
 
 export interface FileStore {
   find(tenantId: string, sha256: string): Promise<StoredFile | undefined>
@@ -22,6 +25,11 @@ export interface FileStore {
   insert(file: StoredFile): Promise<void>
   list(filter: { tenantId: string; nameContain?: string | undefined }, page: Page): Promise<PageOf<FileRow>>
   remove(tenantId: string, sha256: string): Promise<boolean>
+  setUsed(key: FileKey, at: number): Promise<void>
+  /** Files of all tenants that nobody has used since. */
+  unused(before: number, limit: number): Promise<FileKey[]>
+  /** False where it has been used meanwhile, or is gone. */
+  removeUnused(key: FileKey, before: number): Promise<boolean>
   /** Bytes of all files of a tenant. */
   sizeOf(tenantId: string): Promise<number>
   /** Does any tenant have this content? */
@@ -35,6 +43,7 @@ function schemaOf(): Schema<StoredFile> {
     size: { type: Number, required: true },
     name: { type: String, required: true },
     createdAt: { type: Number, required: true },
+    usedAt: { type: Number, required: true, index: true },
     blocks: { type: Buffer, required: true }
   })
     .index({ tenantId: 1, sha256: 1 }, { unique: true })
@@ -64,6 +73,18 @@ export function createFileStore(store: Store): FileStore {
     },
     async remove(tenantId, sha256) {
       return (await model.deleteOne({ tenantId, sha256 })).deletedCount > 0
+    },
+    async setUsed({ tenantId, sha256 }, at) {
+      await model.updateOne({ tenantId, sha256 }, { $max: { usedAt: at } })
+    },
+    unused: (before, limit) =>
+      model
+        .find({ usedAt: { $lt: before } }, { _id: 0, tenantId: 1, sha256: 1 })
+        .limit(limit)
+        .lean<FileKey[]>()
+        .exec(),
+    async removeUnused({ tenantId, sha256 }, before) {
+      return (await model.deleteOne({ tenantId, sha256, usedAt: { $lt: before } })).deletedCount > 0
     },
     async sizeOf(tenantId) {
       const [sum] = await model.aggregate<{ bytes: number }>([

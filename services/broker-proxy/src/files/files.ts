@@ -18,6 +18,7 @@ import { type Objects, openObjects } from './objects.js'
 import { openSegments, type Segments } from './segments.js'
 import { createUploadStore } from './uploadStore.js'
 import { createUploads } from './uploads.js'
+import { createUsage } from './usage.js'
 
 /** What lies outside the process, or on its disk. */
 export interface FileParts {
@@ -41,7 +42,10 @@ export async function openFileParts(options: {
 export interface FilesParts extends FileParts {
   store: Store
   driver: Pick<BrokerDriver, 'send' | 'cast'>
-  config: Pick<Config, 'MAX_FILE_BYTES' | 'FILE_QUOTA_BYTES' | 'CAST_GATHER_MS' | 'CAST_BYTES_PER_SECOND'>
+  config: Pick<
+    Config,
+    'MAX_FILE_BYTES' | 'FILE_QUOTA_BYTES' | 'FILE_RETENTION_DAYS' | 'CAST_GATHER_MS' | 'CAST_BYTES_PER_SECOND'
+  >
   now: () => number
   onServed(): void
   onCast(): void
@@ -51,12 +55,13 @@ export interface FilesParts extends FileParts {
 export interface Files {
   channel: FileChannel
   library: Library
-  /** Removes contents that nobody has any more, now and then. */
+  /** Retires files that nobody uses and removes contents that nobody has any more, now and then. */
   startSweeping(): () => void
   endCasts(): Promise<void>
 }
 
 const sweepMs = 10 * 60 * 1000
+const dayMs = 24 * 60 * 60 * 1000
 
 /** Files of the fleet, from the clients' topics and the API to the stores. */
 export function createFiles(parts: FilesParts): Files {
@@ -64,7 +69,15 @@ export function createFiles(parts: FilesParts): Files {
   const files = createFileStore(store)
   const { MAX_FILE_BYTES: maxFileBytes, FILE_QUOTA_BYTES: quotaBytes } = parts.config
   const graves = createGraves({ store, files, objects, now, log })
-  const keeper = createKeeper({ files, graves, objects, cache, maxFileBytes, quotaBytes })
+  const usage = createUsage({
+    files,
+    graves,
+    keptMs: parts.config.FILE_RETENTION_DAYS * dayMs,
+    onGone: (tenantId, sha256) => channel.forget(tenantId, sha256),
+    now,
+    log
+  })
+  const keeper = createKeeper({ files, graves, objects, cache, onKept: usage.note, maxFileBytes, quotaBytes })
   const uploads = createUploads({ uploads: createUploadStore(store), files, segments, keeper, cache, now })
   const blocks = createBlocks(cache)
   const downloads = createDownloads({
@@ -86,14 +99,21 @@ export function createFiles(parts: FilesParts): Files {
     onCast: parts.onCast,
     log
   })
-  const channel = createFileChannel({ uploads, downloads, casts, files, driver, log })
-  const library = createLibrary({ files, graves, keeper, cache, maxFileBytes, onRetired: channel.forget, now })
+  const channel = createFileChannel({ uploads, downloads, casts, files, onUsed: usage.note, driver, log })
+  const library = createLibrary({
+    ...{ files, graves, keeper, cache, maxFileBytes, now },
+    onRead: usage.note,
+    onRetired: channel.forget
+  })
   return {
     channel,
     library,
     endCasts: casts.stop,
     startSweeping() {
-      const sweep = () => graves.sweep().catch((err) => log.warn({ err }, 'contents not removed'))
+      const sweep = async () => {
+        await usage.sweep().catch((err) => log.warn({ err }, 'unused files not retired'))
+        await graves.sweep().catch((err) => log.warn({ err }, 'contents not removed'))
+      }
       const timer = setInterval(() => void sweep(), sweepMs)
       return () => clearInterval(timer)
     }

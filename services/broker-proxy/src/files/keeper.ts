@@ -18,6 +18,8 @@ export interface KeeperParts {
   graves: Pick<Graves, 'leave'>
   objects: Objects
   cache: Pick<FileCache, 'adopt'>
+  /** Content that is there already is used again. */
+  onKept(file: StoredFile): void
   maxFileBytes: number
   /** 0 means no limit. */
   quotaBytes: number
@@ -25,7 +27,7 @@ export interface KeeperParts {
 
 const readChunk = 128 * 1024
 
-export function createKeeper({ files, graves, objects, cache, maxFileBytes, quotaBytes }: KeeperParts): Keeper {
+export function createKeeper({ files, graves, objects, cache, onKept, maxFileBytes, quotaBytes }: KeeperParts): Keeper {
   /** Contents on their way into the object store. */
   const storing = new Map<string, Promise<void>>()
 
@@ -54,6 +56,7 @@ export function createKeeper({ files, graves, objects, cache, maxFileBytes, quot
       if (!(await files.find(file.tenantId, file.sha256))) await refuseTooMuch(file.tenantId, file.size)
       await storeContent(file.sha256, path)
       await files.insert(file)
+      onKept(file)
       await cache.adopt(path, file)
     }
   }

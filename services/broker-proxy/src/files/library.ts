@@ -35,12 +35,15 @@ export interface LibraryParts {
   keeper: Keeper
   cache: Pick<FileCache, 'withTemporary' | 'readBlock'>
   maxFileBytes: number
+  /** Somebody reads it. */
+  onRead(file: FileRow): void
   /** A file is gone: forget what is known of it. */
   onRetired(tenantId: string, sha256: string): void
   now: () => number
 }
 
-export function createLibrary({ files, graves, keeper, cache, maxFileBytes, onRetired, now }: LibraryParts): Library {
+export function createLibrary(parts: LibraryParts): Library {
+  const { files, graves, keeper, cache, maxFileBytes, onRead, onRetired, now } = parts
   async function get(tenantId: string, sha256: string): Promise<FileRow> {
     const file = await files.find(tenantId, sha256)
     if (!file) throw new AppError('not_found', `file ${sha256} not found`)
@@ -52,7 +55,7 @@ export function createLibrary({ files, graves, keeper, cache, maxFileBytes, onRe
     if (sha256 !== undefined && sha256 !== sum.sha256) {
       throw new AppError('invalid_input', `sha256 of the body is ${sum.sha256}`, { field: 'sha256' })
     }
-    await keeper.keep(path, { tenantId, name, size, createdAt: now(), ...sum })
+    await keeper.keep(path, { tenantId, name, size, createdAt: now(), usedAt: now(), ...sum })
     return sum.sha256
   }
 
@@ -65,7 +68,10 @@ export function createLibrary({ files, graves, keeper, cache, maxFileBytes, onRe
       return get(wish.tenantId, await cache.withTemporary((path) => receive(wish, path)))
     },
 
-    read: (file, start, end) => Readable.from(blocksOf(cache, file, start, end), { objectMode: false }),
+    read(file, start, end) {
+      onRead(file)
+      return Readable.from(blocksOf(cache, file, start, end), { objectMode: false })
+    },
 
     async retire(tenantId, sha256) {
       // Before the row goes: a crash in between leaves a list entry that the sweep finds held, never a content for ever.

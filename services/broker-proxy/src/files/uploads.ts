@@ -51,7 +51,8 @@ export function createUploads(parts: UploadParts): Uploads {
       const offsets = await segments.offsets(id)
       const made = await assemble(path, size, offsets, (offset) => segments.get(id, offset))
       await refuseWrong(made, upload, wanted)
-      await keeper.keep(path, { tenantId, sha256: made.sha256, size, name, createdAt: now(), blocks: made.blocks })
+      const times = { createdAt: now(), usedAt: now() }
+      await keeper.keep(path, { tenantId, sha256: made.sha256, size, name, ...times, blocks: made.blocks })
       return made.sha256
     })
     return close(upload, sha256)
