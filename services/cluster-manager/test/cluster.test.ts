@@ -1,5 +1,12 @@
-import { mqttClient, type SshHost, startParts, startSshHosts, testGuardKeys, until } from '@fleetgate/testkit'
-import ssh2 from 'ssh2'
+import {
+  mqttClient,
+  type SshHost,
+  sshKeyPair,
+  startParts,
+  startSshHosts,
+  testGuardKeys,
+  until
+} from '@fleetgate/testkit'
 import t from 'tap'
 import {
   type ClusterView,
@@ -93,7 +100,7 @@ await t.test('the cluster carries MQTT from one host to another', async (t) => {
 await t.test('gives keys to the hosts, and figures of them', async (t) => {
   const key = await api.post<Reply<{ _id: string }>>('/v1/pubkey', {
     name: 'mine',
-    pubkeyValue: ssh2.utils.generateKeyPairSync('ed25519').public
+    pubkeyValue: sshKeyPair().public
   })
   t.equal(key.status, 200, key.text)
   const ids = [key.body.data._id]

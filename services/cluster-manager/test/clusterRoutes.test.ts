@@ -1,6 +1,5 @@
 import { generateKeyPairSync } from 'node:crypto'
-import { startParts, testGuardKeys } from '@fleetgate/testkit'
-import ssh2 from 'ssh2'
+import { sshKeyPair, startParts, testGuardKeys } from '@fleetgate/testkit'
 import t from 'tap'
 import { readPrivateKey } from '../src/ssh/privateKey.js'
 import { type ClusterView, clusterEnv, ended } from './clusterSupport.js'
@@ -204,7 +203,7 @@ await t.test('asks for the function codes', async (t) => {
 })
 
 await t.test('reads private keys in every form that people have', (t) => {
-  const openSsh = ssh2.utils.generateKeyPairSync('ed25519', { passphrase: 'open', cipher: 'aes256-ctr', rounds: 16 })
+  const openSsh = sshKeyPair({ passphrase: 'open' })
   const ec = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey
   t.equal(readPrivateKey(privateKey), key)
   t.equal(readPrivateKey(key), key)

@@ -1,13 +1,13 @@
 import {
   createApi,
   type SshHost,
+  sshKeyPair,
   startParts,
   startService,
   startSshHosts,
   testGuardKeys,
   until
 } from '@fleetgate/testkit'
-import ssh2 from 'ssh2'
 import t from 'tap'
 import {
   type ClusterView,
@@ -44,7 +44,7 @@ async function gone(id: string): Promise<void> {
 const isClean = () => two.every((host, index) => JSON.stringify(host.files()) === JSON.stringify(before[index]))
 
 await t.test('names everything that is wrong before it touches anything', async (t) => {
-  const wrongKey = Buffer.from(ssh2.utils.generateKeyPairSync('ed25519').private).toString('base64')
+  const wrongKey = Buffer.from(sshKeyPair().private).toString('base64')
   const { operation } = await made(api, {
     ...draft(hosts, 'wrong', [1, 1]),
     masterNodes: [node(hosts, first, { privateKey: wrongKey })],

@@ -1,6 +1,6 @@
 import { createPrivateKey, createPublicKey } from 'node:crypto'
 import { openStore } from '@fleetgate/store'
-import { quietLog, type Session, startParts, testGuardKeys } from '@fleetgate/testkit'
+import { quietLog, type Session, sshKeyPair, startParts, testGuardKeys } from '@fleetgate/testkit'
 import ssh2 from 'ssh2'
 import t from 'tap'
 import { createPubkeyStore } from '../src/pubkeys/pubkeyStore.js'
@@ -20,7 +20,7 @@ function user(userId: string, tenantId = 't1'): Session {
   return api.as(guardKeys.token({ userId, tenantId, email: `${userId}@example.com`, codes }))
 }
 
-const ed25519 = ssh2.utils.generateKeyPairSync('ed25519', { comment: 'me@host' })
+const ed25519 = sshKeyPair({ comment: 'me@host' })
 
 async function names(session: Session, query = ''): Promise<string[]> {
   const reply = await session.get<Reply<Key[]>>(`/v1/pubkey${query}`)

@@ -1,5 +1,5 @@
 import { openStore } from '@fleetgate/store'
-import { quietLog, type Session, startParts, testGuardKeys } from '@fleetgate/testkit'
+import { quietLog, type Session, sshKeyPair, startParts, testGuardKeys } from '@fleetgate/testkit'
 import ssh2 from 'ssh2'
 import t from 'tap'
 import { type Failure, type Key, type Reply, serveKeys, startClusterManagerFor } from './support.js'
@@ -18,7 +18,7 @@ function user(userId: string, tenantId = 't1'): Session {
   return api.as(guardKeys.token({ userId, tenantId, email: `${userId}@example.com`, codes }))
 }
 
-const ed25519 = ssh2.utils.generateKeyPairSync('ed25519', { comment: 'me@host' })
+const ed25519 = sshKeyPair({ comment: 'me@host' })
 const rsa = ssh2.utils.generateKeyPairSync('rsa', { bits: 2048, comment: 'rsa@host' })
 
 async function upload(session: Session, name: string, pubkeyValue = ed25519.public): Promise<Key> {

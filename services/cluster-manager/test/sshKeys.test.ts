@@ -1,9 +1,10 @@
 import { createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto'
+import { sshKeyPair } from '@fleetgate/testkit'
 import ssh2 from 'ssh2'
 import t from 'tap'
 import { generateRsaPair, readPublicKey } from '../src/pubkeys/sshKeys.js'
 
-const ed25519 = ssh2.utils.generateKeyPairSync('ed25519', { comment: 'me@host' })
+const ed25519 = sshKeyPair({ comment: 'me@host' })
 const rsa = ssh2.utils.generateKeyPairSync('rsa', { bits: 2048, comment: 'rsa@host' })
 const ecdsa = ssh2.utils.generateKeyPairSync('ecdsa', { bits: 384, comment: 'ec@host' })
 const [type, encoded = ''] = ed25519.public.split(' ')

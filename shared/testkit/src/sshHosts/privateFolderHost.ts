@@ -4,6 +4,7 @@ import { connect } from 'node:net'
 import { basename, join } from 'node:path'
 import { freePort } from '@fleetgate/local'
 import ssh2, { type AuthContext, type Connection, type Session } from 'ssh2'
+import { sshKeyPair } from '../sshKeyPair.js'
 import { command } from './commands.js'
 import { type HostPlan, listFiles, type SshHost } from './sshHost.js'
 
@@ -163,7 +164,7 @@ function end(pid: number): void {
 }
 
 function newHostKey(): string {
-  return ssh2.utils.generateKeyPairSync('ed25519').private
+  return sshKeyPair().private
 }
 
 function parsed(key: string): ssh2.ParsedKey {

@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
-import ssh2 from 'ssh2'
+import { sshKeyPair } from '../sshKeyPair.js'
 import { until } from '../until.js'
 import { command } from './commands.js'
 import type { Network } from './network.js'
@@ -129,7 +129,7 @@ async function layOut({ authorizedKey, password }: HostPlan, disk: string): Prom
 }
 
 function writeHostKey(disk: string): void {
-  writeFileSync(join(disk, 'etc/ssh/host_key'), ssh2.utils.generateKeyPairSync('ed25519').private, { mode: 0o600 })
+  writeFileSync(join(disk, 'etc/ssh/host_key'), sshKeyPair().private, { mode: 0o600 })
 }
 
 /** The one process that `unshare` forked: the host's process 1. */

@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import ssh2 from 'ssh2'
 import { temporaryFolder } from '../parts.js'
+import { sshKeyPair } from '../sshKeyPair.js'
 import type { Teardown } from '../teardown.js'
 import { command, succeeds } from './commands.js'
 import { startNetwork } from './network.js'
@@ -17,7 +17,7 @@ import type { SshHost, SshHosts, SshHostsOptions } from './sshHost.js'
  */
 export async function startSshHosts(t: Teardown, { count, smallDisk }: SshHostsOptions): Promise<SshHosts> {
   const dir = temporaryFolder(t)
-  const keys = ssh2.utils.generateKeyPairSync('ed25519')
+  const keys = sshKeyPair()
   const password = randomBytes(9).toString('base64url')
   const isReal = await canBeReal()
   const network = isReal ? await startNetwork() : undefined
