@@ -103,6 +103,8 @@ export function clientKey(tenantId: string, clientId: number): string {
 }
 
 const taken = 'a client with this mqttClientId exists'
+/** So many matches of a search are sorted here. */
+const fewMatches = 1000
 /** More SERVER machines than this are not looked at for one file. */
 const maxServers = 100
 
@@ -116,6 +118,20 @@ export function createClientStore(store: Store, counters: Counters): ClientStore
       .sort({ clientId: 1 })
       .lean()
     return found.map(({ clientId }) => clientId)
+  }
+
+  /** One walk over the keys where few match; a page and a count of them where many do. */
+  async function search(conditions: QueryFilter<Client>, index: Record<string, 1>, page: Page) {
+    const keys = () => model.find<Pick<Client, 'clientId'>>(conditions, { _id: 0, clientId: 1 }).hint(index)
+    const first = (await keys()
+      .limit(fewMatches + 1)
+      .lean()) as Pick<Client, 'clientId'>[]
+    if (first.length <= fewMatches) {
+      const ids = first.map(({ clientId }) => clientId).sort((a, b) => a - b)
+      return { ids: ids.slice(page.offset, page.offset + page.limit), total: ids.length }
+    }
+    const { items, total } = await pageOf(keys().sort('clientId'), page)
+    return { ids: items.map(({ clientId }) => clientId), total }
   }
 
   return {
@@ -153,14 +169,9 @@ export function createClientStore(store: Store, counters: Counters): ClientStore
         if (!conditions.$and) query.hint({ tenantId: 1, clientId: 1 })
         return pageOf(query, page) as Promise<PageOf<Client>>
       }
-      const keys = model
-        .find<Pick<Client, 'clientId'>>(conditions, { _id: 0, clientId: 1 })
-        .sort('clientId')
-        .hint(index)
-      const { items, total } = await pageOf(keys, page)
-      const clientIds = items.map(({ clientId }) => clientId)
+      const { ids, total } = await search(conditions, index, page)
       const found = await model
-        .find({ tenantId: filter.tenantId, clientId: { $in: clientIds } })
+        .find({ tenantId: filter.tenantId, clientId: { $in: ids } })
         .sort('clientId')
         .lean<Client[]>()
       return { items: found, total }
