@@ -19,7 +19,7 @@ const settleMs = 10_000
 
 await withStack(async (stack, dataDir) => {
   const say = (line: string) => console.log(line)
-  const account = await logIn(stack.url, { dataDir, say } as Parameters<typeof logIn>[1])
+  const account = await logIn(stack.url, { dataDir, say })
   const agent = makeAgentBundle(dataDir)
   const create = (name: string, role: Machine['role']) => {
     const folder = join(dataDir, 'demo', name)

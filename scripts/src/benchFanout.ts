@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util'
+import { wholeNumber } from './bench/wholeNumber.js'
 import { logIn } from './demo/account.js'
 import { toTable } from './demo/table.js'
 import { connectFleet, type Round, runOnce } from './fleet/fanout.js'
@@ -12,21 +13,13 @@ import { withStack } from './fleet/withStack.js'
 const { values } = parseArgs({
   options: { machines: { type: 'string', default: '2000' }, rounds: { type: 'string', default: '3' } }
 })
-const count = positive('machines', values.machines, 10_000)
-const rounds = positive('rounds', values.rounds, 100)
+const count = wholeNumber('machines', values.machines, 10_000)
+const rounds = wholeNumber('rounds', values.rounds, 100)
 
 await withStack(async (stack, dataDir) => {
   const say = (line: string) => console.log(line)
-  const login = { dataDir, email: process.env.EMAIL, password: process.env.PASSWORD, say }
-  const account = await logIn(stack.url, {
-    ...login,
-    port: 0,
-    mqttPort: 0,
-    stores: 0,
-    bytes: 0,
-    chaos: false,
-    keep: false
-  })
+  const { EMAIL: email, PASSWORD: password } = process.env
+  const account = await logIn(stack.url, { dataDir, email, password, say })
   const idle = memoryOf(stack.processes())
   const fleet = await connectFleet(account, stack.mqttUrl, count)
   const results: Round[] = []
@@ -66,10 +59,4 @@ function print({ connectMs, onlineMs }: { connectMs: number; onlineMs: number },
 
 function seconds(ms: number): string {
   return (ms / 1000).toFixed(2)
-}
-
-function positive(name: string, text: string, maximum: number): number {
-  const value = Number(text)
-  if (Number.isInteger(value) && value >= 1 && value <= maximum) return value
-  throw new Error(`--${name} must be a whole number from 1 to ${maximum}`)
 }

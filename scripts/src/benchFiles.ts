@@ -30,15 +30,7 @@ const content = randomBytes(Number(values.megabytes) * 1024 * 1024)
 await withStack(async (stack, dataDir) => {
   const say = (line: string) => console.log(line)
   const options = { dataDir, email: process.env.EMAIL, password: process.env.PASSWORD, say }
-  const account = await logIn(stack.url, {
-    ...options,
-    port: 0,
-    mqttPort: 0,
-    stores: 0,
-    bytes: 0,
-    chaos: false,
-    keep: false
-  })
+  const account = await logIn(stack.url, options)
   const sha256 = createHash('sha256').update(content).digest('hex')
   const query = `fileName=release.bin&sha256=${sha256}`
   bodyOf(await account.session.send('POST', `/v1/files?${query}`, content), 'storing the file')

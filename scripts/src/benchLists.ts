@@ -2,6 +2,7 @@ import { performance } from 'node:perf_hooks'
 import { parseArgs } from 'node:util'
 import { findStack } from '@fleetgate/local'
 import type { Session } from '@fleetgate/testkit'
+import { quantile } from './bench/table.js'
 import { logIn } from './demo/account.js'
 import { bodyOf, post } from './demo/client.js'
 import { toTable } from './demo/table.js'
@@ -24,12 +25,11 @@ const { values } = parseArgs({
 const clients = Number(values.clients)
 const rows = Number(values.rows)
 const rounds = Number(values.rounds)
-const unused = { port: 0, mqttPort: 0, stores: 0, bytes: 0, chaos: false, keep: false }
 
 await withStack(async (stack, dataDir) => {
   const say = (line: string) => console.log(line)
   const options = { dataDir, email: process.env.EMAIL, password: process.env.PASSWORD, say }
-  const { session, tenantId } = await logIn(stack.url, { ...options, ...unused })
+  const { session, tenantId } = await logIn(stack.url, options)
   const fleet = await connectFleet({ session, tenantId }, stack.mqttUrl, 2)
   const { jobId } = await runOnce(session, fleet)
   fleet.close()
@@ -59,7 +59,6 @@ async function ask(session: Session, path: string): Promise<number[]> {
   return times
 }
 
-function at(times: number[], quantile: number): string {
-  const sorted = [...times].sort((a, b) => a - b)
-  return (sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * quantile))] ?? Number.NaN).toFixed(1)
+function at(times: number[], part: number): string {
+  return quantile(times, part).toFixed(1)
 }

@@ -20,8 +20,7 @@ const dataDir = mkdtempSync(join(tmpdir(), 'fleetgate-rolling-'))
 const stack = await startStack({ dataDir, replicas: 2, env: { LOG_LEVEL: 'warn' } })
 try {
   const say = (line: string) => console.log(line)
-  const wishes = { dataDir, email: undefined, password: undefined, say, port: 0, mqttPort: 0, stores: 0, bytes: 0 }
-  const account = await logIn(stack.url, { ...wishes, chaos: false, keep: false })
+  const account = await logIn(stack.url, { dataDir, say })
   const fleet = await connectFleet(account, stack.mqttUrl, Number(values.machines))
   const load = await startLoad(account.session)
   const rows: string[][] = []

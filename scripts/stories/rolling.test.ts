@@ -8,9 +8,7 @@ import { startLoad } from '../src/rolling/steadyLoad.js'
 
 t.test('a rolling restart fails no request and loses no machine of a job', async (t) => {
   const stack = await startStackFor(t, { replicas: 2 })
-  const wishes = { dataDir: stack.dataDir, email: undefined, password: undefined, say: () => {} }
-  const demo = { port: 0, mqttPort: 0, stores: 0, bytes: 0, chaos: false, keep: false }
-  const account = await logIn(stack.url, { ...wishes, ...demo })
+  const account = await logIn(stack.url, { dataDir: stack.dataDir, say: () => {} })
   const fleet = await connectFleet(account, stack.mqttUrl, 20)
   t.teardown(() => fleet.close())
   const load = await startLoad(account.session)

@@ -35,6 +35,12 @@ export function median(values: number[]): number {
   return sorted.length % 2 ? upper : ((sorted[middle - 1] ?? upper) + upper) / 2
 }
 
+/** The value below which this part of them lies: 0.5 is the middle, 1 the largest. */
+export function quantile(values: number[], part: number): number {
+  const sorted = [...values].sort((a, b) => a - b)
+  return sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))] ?? Number.NaN
+}
+
 function spread(values: number[]): string {
   return `${whole(Math.min(...values))}-${whole(Math.max(...values))}`
 }

@@ -17,8 +17,10 @@ interface Credentials {
 
 const email = 'demo@fleetgate.local'
 
+type LoginOptions = Pick<DemoOptions, 'dataDir' | 'email' | 'password' | 'say'>
+
 /** Logs in as the demo's user, who is registered where no user exists; its password is kept in DATA_DIR/demo.json. */
-export async function logIn(url: string, options: DemoOptions): Promise<Account> {
+export async function logIn(url: string, options: LoginOptions): Promise<Account> {
   const api = createApi(url)
   const { email: name, password } = await credentials(api, options)
   const session = api.as(await api.login(name, password))
@@ -27,7 +29,7 @@ export async function logIn(url: string, options: DemoOptions): Promise<Account>
   return { session, tenantId: me.data.tenant_id }
 }
 
-async function credentials(api: Api, options: DemoOptions): Promise<Credentials> {
+async function credentials(api: Api, options: LoginOptions): Promise<Credentials> {
   const file = join(options.dataDir, 'demo.json')
   const status = await get<{ data: { init: boolean } }>(api, '/user/status')
   if (!status.data.init) return register(api, file, options)
@@ -36,7 +38,7 @@ async function credentials(api: Api, options: DemoOptions): Promise<Credentials>
   throw new Error(`users exist already and ${file} does not: set EMAIL and PASSWORD to those of a super admin`)
 }
 
-async function register(api: Api, file: string, { say, dataDir }: DemoOptions): Promise<Credentials> {
+async function register(api: Api, file: string, { say, dataDir }: LoginOptions): Promise<Credentials> {
   const account = { email, password: `Demo-${randomBytes(12).toString('base64url')}` }
   mkdirSync(dataDir, { recursive: true })
   // Before the registration: a password that nobody knows would lock everybody out.

@@ -39,15 +39,19 @@ export interface AgentProgram {
 
 const agentMain = fileURLToPath(new URL('../../../../services/agent/dist/src/main.js', import.meta.url))
 
-/** Creates the machine's MQTT user, or gives the one that is there a new password. */
-async function createMqttUser({ session, tenantId }: Account, name: string): Promise<string> {
+/** Creates an MQTT user with these rights (fields of DMS), or gives the one that is there a new password and them. */
+export async function createMqttUser(
+  { session, tenantId }: Account,
+  name: string,
+  rights: { default_topic_perm?: 'PUB|SUB' } = {}
+): Promise<string> {
   const secret = `Aa1_${randomBytes(12).toString('base64url')}`
   const users = `/v2/${tenantId}/instances/default/users`
-  const made = await session.post(users, { access_key: name, secret_key: secret })
+  const made = await session.post(users, { access_key: name, secret_key: secret, ...rights })
   if (made.status < 300) return secret
   const known = await session.get(`${users}/${name}`)
   if (known.status !== 200) throw new Error(`MQTT user ${name} cannot be created: HTTP ${made.status} ${made.text}`)
-  await put(session, `${users}/${name}`, { secret_key: secret })
+  await put(session, `${users}/${name}`, { secret_key: secret, ...rights })
   return secret
 }
 

@@ -1,8 +1,9 @@
-import { randomBytes } from 'node:crypto'
 import { performance } from 'node:perf_hooks'
 import { type Session, until } from '@fleetgate/testkit'
 import type { Account } from '../demo/account.js'
 import { bodyOf, get, type Page, post, put } from '../demo/client.js'
+import { createMqttUser } from '../demo/machines.js'
+import { createLoss, inLanes } from './lanes.js'
 import { createMachine, type MachineOptions, type SimulatedMachine } from './simulatedMachine.js'
 
 export interface Fleet {
@@ -24,25 +25,19 @@ export interface Round {
   jobId: number
 }
 
-const connectingAtOnce = 100
 const username = 'bench-machines'
 
 /** What the machine of this index does beside connecting and reporting. */
 export type Conduct = (clientId: string, index: number) => Pick<MachineOptions, 'role' | 'perform' | 'onMessage'>
 
 export async function connectFleet(
-  { session, tenantId }: Account,
+  account: Account,
   mqttUrl: string,
   count: number,
   conduct: Conduct = () => ({})
 ): Promise<Fleet> {
-  const password = `Aa1_${randomBytes(12).toString('base64url')}`
-  const made = await session.post(`/v2/${tenantId}/instances/default/users`, {
-    access_key: username,
-    secret_key: password
-  })
-  if (made.status >= 300)
-    await put(session, `/v2/${tenantId}/instances/default/users/${username}`, { secret_key: password })
+  const { session } = account
+  const password = await createMqttUser(account, username)
   const { hostname: host, port } = new URL(mqttUrl)
   const finished = new Set<string>()
   const loss = createLoss()
@@ -61,7 +56,7 @@ export async function connectFleet(
   })
   const pings = setInterval(() => machines.forEach((machine) => void machine.ping()), 45_000)
   const begun = performance.now()
-  await Promise.race([loss.happened, inLanes(machines)])
+  await Promise.race([loss.happened, inLanes(machines, (machine) => machine.connect())])
   const connectMs = performance.now() - begun
   const clientIds = await until(() => onlineIds(session, count), {
     what: 'all machines online',
@@ -74,24 +69,6 @@ export async function connectFleet(
     for (const machine of machines) machine.close()
   }
   return { machines, finished, connectMs, onlineMs, clientIds, close }
-}
-
-/** Rejects when the first machine loses its connection: a bench of fewer machines than it says would be worth nothing. */
-function createLoss(): { happened: Promise<never>; tell: (reason: string) => void } {
-  let tell = (_reason: string) => {}
-  const happened = new Promise<never>((_, reject) => {
-    tell = (reason) => reject(new Error(`a machine lost its connection: ${reason}`))
-  })
-  happened.catch(() => undefined)
-  return { happened, tell }
-}
-
-async function inLanes(machines: SimulatedMachine[]): Promise<void> {
-  let next = 0
-  const lane = async () => {
-    for (let machine = machines[next++]; machine; machine = machines[next++]) await machine.connect()
-  }
-  await Promise.all(Array.from({ length: connectingAtOnce }, lane))
 }
 
 interface ClientRow {

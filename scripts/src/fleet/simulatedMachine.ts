@@ -1,4 +1,3 @@
-import { connect, type Socket } from 'node:net'
 import {
   downFilter,
   downTopic,
@@ -10,14 +9,12 @@ import {
   type Step,
   upTopic
 } from '@fleetgate/contracts/fleet'
-import { generate, type Packet, parser } from 'mqtt-packet'
+import { type BareClient, createBareClient } from './bareClient.js'
 
 /** A machine that speaks the agent's protocol on a bare socket and does every step at once. */
-export interface SimulatedMachine {
+export interface SimulatedMachine extends Pick<BareClient, 'ping' | 'close'> {
   /** Resolves when it is connected, subscribed and has said hello. */
   connect(): Promise<void>
-  ping(): void
-  close(): void
 }
 
 export interface MachineOptions {
@@ -39,38 +36,14 @@ export interface MachineOptions {
 /** QoS 1; resolves with the acknowledgement. */
 export type Publish = (topic: string, payload: object) => Promise<void>
 
-const keepalive = 120
-
 export function createMachine(options: MachineOptions): SimulatedMachine {
-  const { clientId, username, password } = options
-  const waiting = new Map<string, () => void>()
-  let socket: Socket | undefined
-  let nextId = 1
-  let isClosed = false
+  const { clientId, host, port, username, password, onLost } = options
+  const client = createBareClient({ clientId, host, port, username, password, onMessage: take, onLost })
+  const publish: Publish = (topic, payload) => client.publish(topic, JSON.stringify(payload))
 
-  const send = (packet: Packet) => void socket?.write(generate(packet))
-  const answered = (name: string) => new Promise<void>((resolve) => waiting.set(name, resolve))
-
-  function publish(topic: string, payload: object): Promise<void> {
-    const messageId = nextId
-    nextId = (nextId % 65_535) + 1
-    send({ cmd: 'publish', topic, payload: JSON.stringify(payload), qos: 1, messageId, dup: false, retain: false })
-    return answered(`puback ${messageId}`)
-  }
-
-  function take(packet: Packet): void {
-    if (packet.cmd === 'publish') {
-      if (packet.qos === 1) send({ cmd: 'puback', messageId: packet.messageId ?? 0 })
-      if (packet.topic === downTopic(clientId, 'execution'))
-        void work(JSON.parse(packet.payload.toString()) as ExecutionCommand)
-      else options.onMessage?.(packet.topic, packet.payload as Buffer, publish)
-    } else if (packet.cmd === 'connack' && packet.returnCode !== 0) options.onLost(`refused with ${packet.returnCode}`)
-    else settle(`${packet.cmd} ${packet.messageId ?? ''}`)
-  }
-
-  function settle(name: string): void {
-    waiting.get(name)?.()
-    waiting.delete(name)
+  function take(topic: string, payload: Buffer): void {
+    if (topic === downTopic(clientId, 'execution')) void work(JSON.parse(payload.toString()) as ExecutionCommand)
+    else options.onMessage?.(topic, payload, publish)
   }
 
   /** Two reports, as an agent whose steps take a moment sends them. */
@@ -86,37 +59,15 @@ export function createMachine(options: MachineOptions): SimulatedMachine {
     options.onFinished(executionId)
   }
 
-  async function open(): Promise<void> {
-    const incoming = parser({ protocolVersion: 4 })
-    incoming.on('packet', take)
-    socket = connect({ host: options.host, port: options.port, noDelay: true })
-    socket.on('data', (bytes) => incoming.parse(bytes))
-    socket.on('error', (error) => options.onLost(error.message))
-    socket.on('close', () => isClosed || options.onLost('closed'))
-    send({
-      cmd: 'connect',
-      protocolId: 'MQTT',
-      protocolVersion: 4,
-      clean: true,
-      clientId,
-      keepalive,
-      username,
-      password: Buffer.from(password)
-    })
-    await answered('connack ')
-    send({ cmd: 'subscribe', messageId: 65_535, subscriptions: [{ topic: downFilter(clientId), qos: 1 }] })
-    await answered('suback 65535')
-    const hello: Hello = { role: options.role ?? 'STORE', version: 'bench', attributes: { os: 'none' } }
-    await publish(upTopic(clientId, 'hello'), hello)
-  }
-
   return {
-    connect: open,
-    ping: () => send({ cmd: 'pingreq' }),
-    close: () => {
-      isClosed = true
-      socket?.destroy()
-    }
+    async connect() {
+      await client.connect()
+      await client.subscribe(downFilter(clientId))
+      const hello: Hello = { role: options.role ?? 'STORE', version: 'bench', attributes: { os: 'none' } }
+      await publish(upTopic(clientId, 'hello'), hello)
+    },
+    ping: client.ping,
+    close: client.close
   }
 }
 
