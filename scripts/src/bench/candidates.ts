@@ -96,7 +96,8 @@ async function whenUp(started: Started, path: string): Promise<Started> {
   }
 }
 
-async function stop(child: ChildProcess): Promise<void> {
+/** Ends it and resolves when it has gone. */
+export async function stop(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return
   const ended = new Promise<void>((resolve) => child.once('exit', () => resolve()))
   child.kill('SIGTERM')
