@@ -10,6 +10,11 @@ export interface Account {
   tenantId: string
 }
 
+export interface LoggedIn extends Account {
+  /** For what takes no session, such as a websocket. */
+  token: string
+}
+
 interface Credentials {
   email: string
   password: string
@@ -20,13 +25,14 @@ const email = 'demo@fleetgate.local'
 type LoginOptions = Pick<DemoOptions, 'dataDir' | 'email' | 'password' | 'say'>
 
 /** Logs in as the demo's user, who is registered where no user exists; its password is kept in DATA_DIR/demo.json. */
-export async function logIn(url: string, options: LoginOptions): Promise<Account> {
+export async function logIn(url: string, options: LoginOptions): Promise<LoggedIn> {
   const api = createApi(url)
   const { email: name, password } = await credentials(api, options)
-  const session = api.as(await api.login(name, password))
+  const token = await api.login(name, password)
+  const session = api.as(token)
   const me = await get<{ data: { tenant_id: string } }>(session, '/user')
   options.say(`Logged in as ${name}`)
-  return { session, tenantId: me.data.tenant_id }
+  return { session, tenantId: me.data.tenant_id, token }
 }
 
 async function credentials(api: Api, options: LoginOptions): Promise<Credentials> {

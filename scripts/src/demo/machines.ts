@@ -43,7 +43,7 @@ const agentMain = fileURLToPath(new URL('../../../../services/agent/dist/src/mai
 export async function createMqttUser(
   { session, tenantId }: Account,
   name: string,
-  rights: { default_topic_perm?: 'PUB|SUB' } = {}
+  rights: { default_topic_perm?: 'PUB|SUB'; topic_perms?: { name: string; perm: 'PUB|SUB' }[] } = {}
 ): Promise<string> {
   const secret = `Aa1_${randomBytes(12).toString('base64url')}`
   const users = `/v2/${tenantId}/instances/default/users`

@@ -1,7 +1,5 @@
-const atOnce = 100
-
-/** Does this with each of them, a hundred at once. */
-export async function inLanes<T>(all: readonly T[], work: (one: T) => Promise<void>): Promise<void> {
+/** Does this with each of them, in their order, so many at once. */
+export async function inLanes<T>(all: readonly T[], work: (one: T) => Promise<void>, atOnce = 100): Promise<void> {
   const left = all.values()
   const lane = async () => {
     for (const one of left) await work(one)

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { openStore, type Store } from '@fleetgate/store'
 import { quietLog } from '@fleetgate/testkit'
+import { type Document, insertCopies } from '../bench/insertCopies.js'
 
 export interface Wanted {
   clients: number
@@ -14,8 +15,6 @@ export interface Filled {
   runId: string
 }
 
-type Document = Record<string, unknown>
-const atOnce = 5_000
 const perRun = 10_000
 
 /**
@@ -25,18 +24,20 @@ const perRun = 10_000
 export async function fill(mongoUri: string, jobId: number, { clients, rows }: Wanted): Promise<Filled> {
   const store = await openStore({ uri: mongoUri, database: 'fleetgate_scheduler', log: quietLog })
   try {
+    const insert = (collection: string, count: number, copy: (index: number) => Document) =>
+      insertCopies(store, { collection, count, copy, atOnce: 5_000, isJournaled: false })
     const run = await sample(store, 'runs', { jobId })
     const execution = await sample(store, 'executions', { jobId })
     const client = await sample(store, 'clients', { clientId: execution.clientId })
     const first = await nextNumber(store, 'clients', 'clientId')
     const ids = Array.from({ length: clients }, (_, index) => first + index)
-    await insert(store, 'clients', clients, (index) => clientCopy(client, ids[index] ?? 0))
+    await insert('clients', clients, (index) => clientCopy(client, ids[index] ?? 0))
     await reserve(store, `${client.tenantId}:client`, first + clients)
     const runs = Math.ceil(rows / perRun)
     const runIds = Array.from({ length: runs }, () => randomBytes(16).toString('hex'))
     const sizeOf = (index: number) => Math.min(perRun, rows - index * perRun)
-    await insert(store, 'runs', runs, (index) => runCopy(run, { id: runIds[index] ?? '', index, size: sizeOf(index) }))
-    await insert(store, 'executions', rows, (index) => {
+    await insert('runs', runs, (index) => runCopy(run, { id: runIds[index] ?? '', index, size: sizeOf(index) }))
+    await insert('executions', rows, (index) => {
       const clientId = ids[index % clients] ?? 0
       const runIndex = Math.floor(index / perRun)
       return executionCopy(execution, { runId: runIds[runIndex] ?? '', clientId, index, runIndex })
@@ -99,15 +100,4 @@ async function nextNumber(store: Store, name: string, field: string): Promise<nu
 /** Numbers given out by the fill are not given out again by the scheduler. */
 async function reserve(store: Store, counter: string, value: number): Promise<void> {
   await store.connection.collection<{ _id: string }>('counters').updateOne({ _id: counter }, { $max: { value } })
-}
-
-async function insert(store: Store, name: string, count: number, copy: (index: number) => Document): Promise<void> {
-  const collection = store.connection.collection(name)
-  for (let start = 0; start < count; start += atOnce) {
-    const size = Math.min(atOnce, count - start)
-    await collection.insertMany(
-      Array.from({ length: size }, (_, index) => copy(start + index)),
-      { ordered: false, writeConcern: { w: 1, j: false } }
-    )
-  }
 }
