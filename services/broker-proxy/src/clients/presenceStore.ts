@@ -96,8 +96,6 @@ export function createPresenceStore(store: Store): PresenceStore {
         .find({ tenantId, node, online: true })
         .select('-_id clientId')
         .sort({ clientId: 1 })
-        // The planner would try the other indexes again whenever a deep page follows a first one.
-        .hint({ tenantId: 1, node: 1, online: 1, clientId: 1 })
         .skip(offset)
         .limit(limit)
         .lean<{ clientId: string }[]>()
