@@ -47,12 +47,28 @@ export interface ServiceProgram {
   env: NodeJS.ProcessEnv
 }
 
+/**
+ * What a process may keep, in MB. Without a bound that fits, V8 takes a quarter of the machine's memory for its own and
+ * collects so rarely that garbage is most of a process (measured with 10,000 machines: 380 MB at most against 217).
+ */
+const defaultHeapMb = 512
+
 /** A service as a process to supervise: it ends when we do, and serves when its `/readyz` says so. */
 export function serviceMember({ name, file, url, env }: ServiceProgram): Member {
+  const heap = `--max-old-space-size=${heapMb(env)}`
+  const args = [heap, '--import', preload.href, file]
   return {
-    program: { name, command: process.execPath, args: ['--import', preload.href, file], env, endsWithParent: true },
+    program: { name, command: process.execPath, args, env, endsWithParent: true },
     isReady: () => isServing(url)
   }
+}
+
+/** `HEAP_MB`, or the default. */
+function heapMb({ HEAP_MB: wanted }: NodeJS.ProcessEnv): number {
+  const megabytes = Number(wanted || defaultHeapMb)
+  if (!Number.isInteger(megabytes) || megabytes < 64)
+    throw new Error(`HEAP_MB takes a number from 64 on, not ${wanted}`)
+  return megabytes
 }
 
 const answerWithinMs = 2000

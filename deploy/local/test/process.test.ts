@@ -6,6 +6,7 @@ import t from 'tap'
 import { claim } from '../src/process/claim.js'
 import { endProcess, type Identity, identify, isAlive } from '../src/process/identity.js'
 import { supervise } from '../src/process/supervise.js'
+import { serviceMember } from '../src/services.js'
 import { temporaryPlace, until } from './fakeStack.js'
 
 const shell = (script: string) => ({ name: 'fake', command: 'sh', args: ['-c', script], endsWithParent: false })
@@ -92,4 +93,12 @@ t.test('ends a process that is not a child, and knows it from a later one of the
   t.ok(isAlive(identity), 'the later one is not touched')
   await endProcess(identity, 50)
   t.notOk(isAlive(identity))
+})
+
+t.test('bounds the heap of a service, by HEAP_MB where that is set', async (t) => {
+  const argsWith = (env: NodeJS.ProcessEnv) =>
+    serviceMember({ name: 'auth', file: 'main.js', url: '', env }).program.args
+  t.ok(argsWith({}).includes('--max-old-space-size=512'))
+  t.ok(argsWith({ HEAP_MB: '2048' }).includes('--max-old-space-size=2048'))
+  for (const wrong of ['0', 'much', '1.5']) t.throws(() => argsWith({ HEAP_MB: wrong }), { message: /HEAP_MB/ }, wrong)
 })
