@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { openStore, type Store } from '@fleetgate/store'
+import { openStore, partsOf, type Store } from '@fleetgate/store'
 import { quietLog } from '@fleetgate/testkit'
 import { type Document, insertCopies } from '../bench/insertCopies.js'
 
@@ -51,7 +51,14 @@ export async function fill(mongoUri: string, jobId: number, { clients, rows }: W
 function clientCopy(client: Document, clientId: number): Document {
   const name = `filled-${String(clientId).padStart(7, '0')}`
   const status = clientId % 10 === 0 ? 'OFFLINE' : 'ONLINE'
-  return { ...client, _id: `${client.tenantId}:${clientId}`, clientId, mqttClientId: name, status }
+  return {
+    ...client,
+    _id: `${client.tenantId}:${clientId}`,
+    clientId,
+    mqttClientId: name,
+    nameParts: partsOf(name),
+    status
+  }
 }
 
 function runCopy(run: Document, { id, index, size }: { id: string; index: number; size: number }): Document {

@@ -10,6 +10,7 @@ import {
   type Subscription
 } from '@fleetgate/kit'
 import { createOutbox, type Store } from '@fleetgate/store'
+import { fillNameParts } from './clients/fillNameParts.js'
 import { createPresence } from './clients/presence.js'
 import { createPresenceStore } from './clients/presenceStore.js'
 import { type Config, engineSettings } from './config.js'
@@ -165,6 +166,7 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
       metrics: figures.metrics
     }),
     async start() {
+      await fillNameParts(stores.clients, log)
       outbox.start()
       engine.start()
       timetable.start()

@@ -1,4 +1,5 @@
 import type { Role } from '@fleetgate/kit'
+import { partsOf } from '@fleetgate/store'
 import type { Value } from '../attributes/attribute.js'
 import { groupBy } from '../inGroups.js'
 
@@ -31,6 +32,20 @@ export interface Client {
   /** The end of a connection (`disconnectedAt`) of which an alert was raised. */
   toldAwayAt?: number
   createdAt: number
+}
+
+/** What searches for a part of a name look up; kept beside the names, never read. */
+export interface NameParts {
+  nameParts?: string[]
+  usernameParts?: string[]
+}
+
+/** Goes into every write of one of the names. */
+export function namePartsOf({ mqttClientId, username }: Partial<Pick<Client, 'mqttClientId' | 'username'>>): NameParts {
+  return {
+    ...(mqttClientId === undefined ? {} : { nameParts: partsOf(mqttClientId) }),
+    ...(username === undefined ? {} : { usernameParts: partsOf(username) })
+  }
 }
 
 export interface AssignedValue extends Value {

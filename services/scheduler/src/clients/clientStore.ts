@@ -1,9 +1,11 @@
 import {
   type Counters,
   containsPattern,
+  isWholePart,
   type Page,
   type PageOf,
   pageOf,
+  partFilter,
   type Store,
   toConflict
 } from '@fleetgate/store'
@@ -11,14 +13,19 @@ import { type Model, type mongo, type QueryFilter, Schema } from 'mongoose'
 import type { MemberFilter } from '../groups/memberFilter.js'
 import type { Rule } from '../groups/rule.js'
 import { rangeFilter, type TimeRanges } from '../sdesFields.js'
-import type { Client, ClientDraft, Status } from './client.js'
+import { type Client, type ClientDraft, type NameParts, namePartsOf, type Status } from './client.js'
 
-const clientSchema = new Schema<Client>({
+/** A client as it is written. */
+export type StoredClient = Client & NameParts
+
+const clientSchema = new Schema<StoredClient>({
   _id: { type: String, required: true },
   tenantId: { type: String, required: true },
   clientId: { type: Number, required: true },
   mqttClientId: { type: String, required: true },
+  nameParts: { type: [String], default: undefined, select: false },
   username: String,
+  usernameParts: { type: [String], default: undefined, select: false },
   ip: String,
   enabled: { type: Boolean, required: true },
   role: { type: String, required: true },
@@ -38,11 +45,12 @@ const clientSchema = new Schema<Client>({
 })
 clientSchema.index({ tenantId: 1, clientId: 1 }, { unique: true })
 clientSchema.index({ tenantId: 1, mqttClientId: 1 }, { unique: true })
-// Searches for a part of a name read these keys alone.
-const byName = { tenantId: 1, mqttClientId: 1, clientId: 1 } as const
-const byUsername = { tenantId: 1, username: 1, clientId: 1 } as const
+const byNumber = { tenantId: 1, clientId: 1 } as const
+const byName = { tenantId: 1, nameParts: 1 } as const
+const byUsername = { tenantId: 1, usernameParts: 1 } as const
 clientSchema.index(byName)
 clientSchema.index(byUsername)
+clientSchema.index({ tenantId: 1, username: 1, clientId: 1 })
 clientSchema.index({ tenantId: 1, status: 1, role: 1, clientId: 1 })
 clientSchema.index({ status: 1, connectedAt: 1 })
 clientSchema.index({ status: 1, enabled: 1, disconnectedAt: 1, toldAwayAt: 1 })
@@ -81,8 +89,8 @@ export interface ClientWish extends ClientFilter {
 export type Presence = Pick<Client, 'clientId' | 'mqttClientId' | 'enabled' | 'status'>
 
 export interface ClientStore {
-  readonly model: Model<Client>
-  readonly collection: mongo.Collection<Client>
+  readonly model: Model<StoredClient>
+  readonly collection: mongo.Collection<StoredClient>
   readonly counters: Counters
   insert(tenantId: string, draft: ClientDraft, now: number): Promise<Client>
   find(tenantId: string, clientId: number): Promise<Client | undefined>
@@ -109,34 +117,40 @@ const fewMatches = 1000
 const maxServers = 100
 
 export function createClientStore(store: Store, counters: Counters): ClientStore {
-  const model = store.model<Client>('clients', clientSchema)
+  const model = store.model<StoredClient>('clients', clientSchema)
   const presence = { _id: 0, clientId: 1, mqttClientId: 1, enabled: 1, status: 1 } as const
 
   async function idsOf(filter: Record<string, unknown>): Promise<number[]> {
     const found = await model
-      .find(filter as QueryFilter<Client>, { _id: 0, clientId: 1 })
+      .find(filter as QueryFilter<StoredClient>, { _id: 0, clientId: 1 })
       .sort({ clientId: 1 })
       .lean()
     return found.map(({ clientId }) => clientId)
   }
 
-  /** One walk over the keys where few match; a page and a count of them where many do. */
-  async function search(conditions: QueryFilter<Client>, index: Record<string, 1>, page: Page) {
-    const keys = () => model.find<Pick<Client, 'clientId'>>(conditions, { _id: 0, clientId: 1 }).hint(index)
-    const first = (await keys()
+  /** Where few match a part of a name they are looked up and sorted here; where many do a walk in order soon has a page. */
+  async function search(conditions: QueryFilter<StoredClient>, index: Record<string, 1>, page: Page) {
+    const few = await model
+      .find<Client>(conditions)
+      .hint(index)
       .limit(fewMatches + 1)
-      .lean()) as Pick<Client, 'clientId'>[]
-    if (first.length <= fewMatches) {
-      const ids = first.map(({ clientId }) => clientId).sort((a, b) => a - b)
-      return { ids: ids.slice(page.offset, page.offset + page.limit), total: ids.length }
-    }
-    const { items, total } = await pageOf(keys().sort('clientId'), page)
-    return { ids: items.map(({ clientId }) => clientId), total }
+      .lean<Client[]>()
+    if (few.length > fewMatches) return walk(conditions, page, index)
+    few.sort((a, b) => a.clientId - b.clientId)
+    return { items: few.slice(page.offset, page.offset + page.limit), total: few.length }
+  }
+
+  /** In order of their numbers. */
+  function walk(conditions: QueryFilter<StoredClient>, page: Page, countHint?: Record<string, 1>) {
+    const query = model.find<Client>(conditions).sort('clientId')
+    // Without a condition the planner would try every index of the tenant whenever a deep page follows a first one.
+    if (!conditions.$and || countHint) query.hint(byNumber)
+    return pageOf(query, page, { by: 'clientId', countHint }) as Promise<PageOf<Client>>
   }
 
   return {
     model,
-    collection: model.collection as unknown as mongo.Collection<Client>,
+    collection: model.collection as unknown as mongo.Collection<StoredClient>,
     counters,
 
     async insert(tenantId, draft, now) {
@@ -150,7 +164,9 @@ export function createClientStore(store: Store, counters: Counters): ClientStore
         attributes: [],
         createdAt: now
       }
-      await model.create(client).catch((error) => toConflict(error, taken, { field: 'mqttClientId' }))
+      await model
+        .create({ ...client, ...namePartsOf(client) })
+        .catch((error) => toConflict(error, taken, { field: 'mqttClientId' }))
       return client
     },
 
@@ -163,22 +179,12 @@ export function createClientStore(store: Store, counters: Counters): ClientStore
     async list(filter, page) {
       const conditions = toFilter(filter)
       const index = searchIndex(filter, conditions)
-      if (!index) {
-        const query = model.find<Client>(conditions).sort('clientId')
-        // Without a condition the planner would try every index of the tenant whenever a deep page follows a first one.
-        if (!conditions.$and) query.hint({ tenantId: 1, clientId: 1 })
-        return pageOf(query, page) as Promise<PageOf<Client>>
-      }
-      const { ids, total } = await search(conditions, index, page)
-      const found = await model
-        .find({ tenantId: filter.tenantId, clientId: { $in: ids } })
-        .sort('clientId')
-        .lean<Client[]>()
-      return { items: found, total }
+      return index ? search(conditions, index, page) : walk(conditions, page)
     },
 
     async update(tenantId, clientId, change) {
-      const query = model.findOneAndUpdate({ tenantId, clientId }, { $set: change }, { returnDocument: 'after' })
+      const written = { ...change, ...namePartsOf(change) }
+      const query = model.findOneAndUpdate({ tenantId, clientId }, { $set: written }, { returnDocument: 'after' })
       const found = await query.lean<Client>().catch((error) => toConflict(error, taken, { field: 'mqttClientId' }))
       return found ?? undefined
     },
@@ -215,14 +221,18 @@ export function anyOf(conditions: readonly MemberFilter[]): Record<string, unkno
   return conditions.length > 0 ? { $or: [...conditions] } : { clientId: { $in: [] } }
 }
 
-/** The index whose keys answer a search for nothing but a part of a name. */
-function searchIndex(filter: ClientFilter, { $and: parts }: QueryFilter<Client>): Record<string, 1> | undefined {
+/** The index for a search for nothing but a part of a name. */
+function searchIndex(filter: ClientFilter, { $and: parts }: QueryFilter<StoredClient>): Record<string, 1> | undefined {
   if (parts?.length !== 1) return undefined
   if (filter.mqttClientIdContain !== undefined) return { ...byName }
   return filter.usernameContain === undefined ? undefined : { ...byUsername }
 }
 
-function toFilter(filter: ClientFilter): QueryFilter<Client> {
+function contains(field: 'mqttClientId' | 'username', parts: keyof NameParts, text: string): Record<string, unknown> {
+  return { [parts]: partFilter(text), ...(isWholePart(text) ? {} : { [field]: containsPattern(text) }) }
+}
+
+function toFilter(filter: ClientFilter): QueryFilter<StoredClient> {
   const { tenantId, among, clientId, username, usernameContain, mqttClientIds, mqttClientIdContain, status, enabled } =
     filter
   const parts: Record<string, unknown>[] = []
@@ -231,11 +241,11 @@ function toFilter(filter: ClientFilter): QueryFilter<Client> {
   if (filter.where) parts.push(filter.where)
   if (clientId !== undefined) parts.push({ clientId })
   if (username !== undefined) parts.push({ username })
-  if (usernameContain !== undefined) parts.push({ username: containsPattern(usernameContain) })
+  if (usernameContain !== undefined) parts.push(contains('username', 'usernameParts', usernameContain))
   if (mqttClientIds !== undefined) parts.push({ mqttClientId: { $in: [...mqttClientIds] } })
-  if (mqttClientIdContain !== undefined) parts.push({ mqttClientId: containsPattern(mqttClientIdContain) })
+  if (mqttClientIdContain !== undefined) parts.push(contains('mqttClientId', 'nameParts', mqttClientIdContain))
   if (status !== undefined) parts.push({ status })
   if (enabled !== undefined) parts.push({ enabled })
   if (filter.ranges && Object.keys(filter.ranges).length > 0) parts.push(rangeFilter(filter.ranges))
-  return { tenantId, ...(parts.length > 0 ? { $and: parts } : {}) } as QueryFilter<Client>
+  return { tenantId, ...(parts.length > 0 ? { $and: parts } : {}) } as QueryFilter<StoredClient>
 }

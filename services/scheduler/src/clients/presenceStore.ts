@@ -1,7 +1,7 @@
 import type { mongo } from 'mongoose'
 import { passDuplicates } from '../executions/executionStore.js'
-import { byTenant, type Client, isMissed, newestPerClient, type SeenConnection } from './client.js'
-import { type ClientStore, clientKey } from './clientStore.js'
+import { byTenant, type Client, isMissed, namePartsOf, newestPerClient, type SeenConnection } from './client.js'
+import { type ClientStore, clientKey, type StoredClient } from './clientStore.js'
 
 export interface HelloOf {
   tenantId: string
@@ -35,8 +35,9 @@ export interface PresenceOptions {
   now: () => number
 }
 
-type Write = mongo.AnyBulkWriteOperation<Client>
+type Write = mongo.AnyBulkWriteOperation<StoredClient>
 
+const shown = { nameParts: 0, usernameParts: 0 } as const
 const stateFields = { mqttClientId: 1, status: 1, connectedAt: 1, disconnectedAt: 1 } as const
 
 /**
@@ -71,7 +72,7 @@ export function createPresenceStore({ clients, autoEnable, now }: PresenceOption
           ({ tenantId, clientId, connectedAt, username, ip }): Write => ({
             updateOne: {
               filter: { tenantId, mqttClientId: clientId, $or: isOlderThan(connectedAt) },
-              update: { $set: { status: 'ONLINE', connectedAt, username, ip } }
+              update: { $set: { status: 'ONLINE', connectedAt, username, ip, ...namePartsOf({ username }) } }
             }
           })
         )
@@ -114,7 +115,7 @@ export function createPresenceStore({ clients, autoEnable, now }: PresenceOption
 
     onlinePage: (takenAt, after, limit) =>
       collection
-        .find({ _id: { $gt: after }, status: 'ONLINE', connectedAt: { $lt: takenAt } })
+        .find({ _id: { $gt: after }, status: 'ONLINE', connectedAt: { $lt: takenAt } }, { projection: shown })
         .sort({ _id: 1 })
         .limit(limit)
         .toArray(),
@@ -139,12 +140,12 @@ function reviveWrite({ tenantId, clientId, connectedAt, username, ip }: SeenConn
   return {
     updateOne: {
       filter: { tenantId, mqttClientId: clientId, $or: [...isOlderThan(connectedAt), wasEnded] },
-      update: { $set: { status: 'ONLINE', connectedAt, username, ip } }
+      update: { $set: { status: 'ONLINE', connectedAt, username, ip, ...namePartsOf({ username }) } }
     }
   }
 }
 
-function isOlderThan(connectedAt: number): mongo.Filter<Client>[] {
+function isOlderThan(connectedAt: number): mongo.Filter<StoredClient>[] {
   return [{ connectedAt: { $exists: false } }, { connectedAt: { $lt: connectedAt } }]
 }
 
@@ -152,7 +153,7 @@ function newClient(
   seen: Pick<SeenConnection, 'tenantId' | 'clientId' | 'username' | 'ip'>,
   clientId: number,
   { autoEnable, now }: { autoEnable: boolean; now: number }
-): Client {
+): StoredClient {
   const { tenantId, username, ip } = seen
   return {
     _id: clientKey(tenantId, clientId),
@@ -160,6 +161,7 @@ function newClient(
     clientId,
     mqttClientId: seen.clientId,
     username,
+    ...namePartsOf({ mqttClientId: seen.clientId, username }),
     ip,
     enabled: autoEnable,
     role: 'STORE',

@@ -75,6 +75,10 @@ export interface ExecutionStore {
   find(tenantId: string, executionId: string): Promise<Execution | undefined>
   findLatest(tenantId: string, jobId: number, clientId: number): Promise<Execution | undefined>
   list(filter: ExecutionFilter, page: Page): Promise<PageOf<ExecutionRow>>
+  /** The same without the count. */
+  rows(filter: ExecutionFilter, page: Page): Promise<ExecutionRow[]>
+  /** Those of these runs: all in any order, or a page of them in the order of the client's number where it is one run. */
+  rowsOfRuns(runIds: readonly string[], states: ExecutionFilter['states'], page?: Page): Promise<ExecutionRow[]>
   /** How the latest execution that is over ended, by client; clients without one are absent. */
   latestEnds(tenantId: string, clientIds: readonly number[]): Promise<Map<number, ExecutionState>>
   /** The runs of a machine, the newest first, as far as `limit` reaches. */
@@ -90,6 +94,7 @@ export interface ExecutionStore {
 }
 
 const duplicateKey = 11000
+const notInRows = '-log -ends -lateReports -halt'
 const headFields = {
   runId: 1,
   tenantId: 1,
@@ -108,6 +113,33 @@ export function createExecutionStore(store: Store): ExecutionStore {
   const model: Model<Execution> = store.model<Execution>('executions', executionSchema)
   const collection = model.collection as unknown as ExecutionCollection
 
+  function rowsWhere({ runId, clientId, states, ...filter }: ExecutionFilter) {
+    const query = model.find<ExecutionRow>({
+      ...wholeRun(filter),
+      ...(runId === undefined ? {} : { runId }),
+      ...(clientId === undefined ? {} : { clientId }),
+      ...(states === undefined ? {} : stateFilter(states))
+    })
+    // The newest run first, and its machines in the order of their numbers.
+    return query
+      .select(notInRows)
+      .sort('-createdAt clientId')
+      .hint(indexFor({ clientId, states, ...filter }))
+  }
+
+  function rowsOfRun(runIds: readonly string[], states: ExecutionFilter['states']) {
+    const [runId = ''] = runIds
+    const hint = { runId: 1, ...(states === undefined ? {} : { state: 1 as const }), clientId: 1 } as const
+    const query = model
+      .find<ExecutionRow>({
+        runId: runIds.length === 1 ? runId : { $in: [...runIds] },
+        ...(states === undefined ? {} : { state: { $in: [...states] } })
+      })
+      .select(notInRows)
+      .hint(hint)
+    return runIds.length === 1 ? query.sort('clientId') : query
+  }
+
   return {
     collection,
 
@@ -125,20 +157,23 @@ export function createExecutionStore(store: Store): ExecutionStore {
       return (await query.lean<Execution>()) ?? undefined
     },
 
-    list(filter, page) {
-      const { tenantId, runId, jobId, clientId, states, since } = filter
-      const query = model.find<ExecutionRow>({
-        tenantId,
-        ...(runId === undefined ? {} : { runId }),
-        ...(jobId === undefined ? {} : { jobId }),
-        ...(clientId === undefined ? {} : { clientId }),
-        ...(states === undefined ? {} : stateFilter(states)),
-        ...(since === undefined ? {} : { createdAt: { $gte: since } })
-      })
-      // A run's own list has one state's machines in order of their number; a job's list has the newest run first.
-      const order = runId === undefined ? '-createdAt clientId' : 'clientId'
-      query.select('-log -ends -lateReports -halt').sort(order).hint(indexFor(filter))
-      return pageOf(query, page) as Promise<PageOf<ExecutionRow>>
+    async list(filter, page) {
+      const { runId, clientId, states } = filter
+      if (runId === undefined || clientId !== undefined)
+        return pageOf(rowsWhere(filter), page) as Promise<PageOf<ExecutionRow>>
+      // What is the same for a whole run is asked of one row, so that the index alone leads to a deep page of the others.
+      const isMeant = (await model.exists({ ...wholeRun(filter), runId })) !== null
+      // A client has one execution in a run.
+      return isMeant
+        ? (pageOf(rowsOfRun([runId], states), page, { by: 'clientId' }) as Promise<PageOf<ExecutionRow>>)
+        : { items: [], total: 0 }
+    },
+
+    rows: (filter, { offset, limit }) => rowsWhere(filter).skip(offset).limit(limit).lean<ExecutionRow[]>().exec(),
+
+    rowsOfRuns(runIds, states, page) {
+      const query = rowsOfRun(runIds, states)
+      return (page ? query.skip(page.offset).limit(page.limit) : query).lean<ExecutionRow[]>().exec()
     },
 
     async latestEnds(tenantId, clientIds) {
@@ -209,14 +244,22 @@ export function createExecutionStore(store: Store): ExecutionStore {
  * The index that has a list in its order. The planner would find it too, but tries all that begin with the tenant whenever a deep
  * page follows a first one, which takes it half a second.
  */
-function indexFor({ runId, jobId, clientId, states }: ExecutionFilter): Record<string, 1 | -1> {
-  if (runId !== undefined) return states === undefined ? { runId: 1, clientId: 1 } : { runId: 1, state: 1, clientId: 1 }
+function indexFor({ jobId, clientId, states }: Omit<ExecutionFilter, 'runId'>): Record<string, 1 | -1> {
   if (clientId !== undefined && jobId === undefined) return { tenantId: 1, clientId: 1, createdAt: -1 }
   if (jobId !== undefined) return { tenantId: 1, jobId: 1, createdAt: -1, clientId: 1 }
   const isOverOnly = states !== undefined && areFinal(states)
   return isOverOnly
     ? { tenantId: 1, state: 1, createdAt: -1, clientId: 1 }
     : { tenantId: 1, createdAt: -1, clientId: 1 }
+}
+
+/** Conditions that hold for all executions of a run or for none. */
+function wholeRun({ tenantId, jobId, since }: Omit<ExecutionFilter, 'runId' | 'clientId' | 'states'>) {
+  return {
+    tenantId,
+    ...(jobId === undefined ? {} : { jobId }),
+    ...(since === undefined ? {} : { createdAt: { $gte: since } })
+  }
 }
 
 function areFinal(states: readonly ExecutionState[]): boolean {

@@ -2,6 +2,7 @@ import { AppError } from '@fleetgate/kit'
 import type { Page, PageOf } from '@fleetgate/store'
 import type { Execution, ExecutionState } from '../executions/execution.js'
 import type { ExecutionRow, ExecutionStore } from '../executions/executionStore.js'
+import { createRunPages } from '../executions/runPages.js'
 import { type StepView, type TaskView, viewOf } from '../executions/view.js'
 import { waitingReason } from '../runs/reasons.js'
 import type { Run, RunJob } from '../runs/run.js'
@@ -52,6 +53,8 @@ export interface Logs {
 }
 
 export function createLogs({ runs, executions, now }: LogsDeps): Logs {
+  const listExecutions = createRunPages({ runs, executions })
+
   async function find(of: OneExecution): Promise<Execution> {
     const { tenantId, jobId, clientId, executionId } = of
     const found =
@@ -104,14 +107,14 @@ export function createLogs({ runs, executions, now }: LogsDeps): Logs {
     latestEnds: (tenantId, clientIds) => executions.latestEnds(tenantId, clientIds),
 
     async machines(filter, page) {
-      const found = await executions.list(filter, page)
+      const found = await listExecutions(filter, page)
       const runsOf = await runsById(filter.tenantId, found.items.filter(isWaiting))
       const reasons = await reasonsOf(found.items, runsOf)
       return { ...found, items: found.items.map((row) => ({ ...row, reason: reasons.get(row._id) })) }
     },
 
     async clientJobs(filter, page) {
-      const found = await executions.list(filter, page)
+      const found = await listExecutions(filter, page)
       const runsOf = await runsById(filter.tenantId, found.items)
       const reasons = await reasonsOf(found.items, runsOf)
       const items = found.items.map((row) => {

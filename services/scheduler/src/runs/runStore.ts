@@ -86,6 +86,21 @@ export interface RunOutline {
   tasks: { taskId: number; name: string }[]
 }
 
+/** Which executions are meant by what their runs know of them. */
+export interface RunsFilter {
+  tenantId: string
+  jobId?: number | undefined
+  since?: number | undefined
+  /** Only what ended so; everything where it is absent. */
+  ends?: readonly ('succeeded' | 'failed')[] | undefined
+}
+
+/** How many executions of a run are meant. */
+export interface RunSize {
+  _id: string
+  rows: number
+}
+
 export interface RunStore {
   readonly model: Model<Run>
   /** The driver's own collection, for the engine. */
@@ -109,6 +124,10 @@ export interface RunStore {
     runIds?: string[]
     limit: number
   }): Promise<RunOutline[]>
+  /** How many executions these runs have together; of an open run as of its latest count. */
+  rowsOf(filter: RunsFilter): Promise<number>
+  /** The newest first. */
+  sizes(filter: RunsFilter, page: Page): Promise<RunSize[]>
   /** Lets open runs of a job end now. */
   expireOpen(tenantId: string, jobId: number, now: number, reason: string): Promise<void>
 }
@@ -178,11 +197,37 @@ export function createRunStore(store: Store): RunStore {
       return model.find(filter, fields).sort({ createdAt: -1 }).limit(limit).lean<RunOutline[]>().exec()
     },
 
+    async rowsOf(filter) {
+      const group = { $group: { _id: null, rows: { $sum: rowsOfRun(filter) } } }
+      const [sum] = await collection.aggregate<{ rows: number }>([{ $match: whichRuns(filter) }, group]).toArray()
+      return sum?.rows ?? 0
+    },
+
+    sizes: (filter, { offset, limit }) =>
+      collection
+        .find(whichRuns(filter), { projection: { rows: rowsOfRun(filter) } })
+        .sort({ createdAt: -1 })
+        .skip(offset)
+        .limit(limit)
+        .toArray() as unknown as Promise<RunSize[]>,
+
     async expireOpen(tenantId, jobId, now, reason) {
       const change = { deadlineAt: now, deadlineReason: reason }
       await model.updateMany({ tenantId, jobId, open: true }, { $set: change })
     }
   }
+}
+
+function whichRuns({ tenantId, jobId, since }: RunsFilter): mongo.Filter<Run> {
+  return {
+    tenantId,
+    ...(jobId === undefined ? {} : { jobId }),
+    ...(since === undefined ? {} : { createdAt: { $gte: since } })
+  }
+}
+
+function rowsOfRun({ ends }: RunsFilter): string | { $add: string[] } {
+  return ends === undefined ? '$targets' : { $add: ends.map((end) => `$counts.${end}`) }
 }
 
 function stateFilter(is: RunFilter['is']): Record<string, unknown> {

@@ -3,6 +3,7 @@ import { quietLog, startParts } from '@fleetgate/testkit'
 import t from 'tap'
 import type { Client } from '../../src/clients/client.js'
 import { clientKey, createClientStore } from '../../src/clients/clientStore.js'
+import { fillNameParts } from '../../src/clients/fillNameParts.js'
 
 const count = 1200
 
@@ -19,7 +20,9 @@ t.test('a search for a part of a name', async (t) => {
     ...{ attributes: [], createdAt: 0 }
   })
   const all = Array.from({ length: count }, (_, index) => client('t1', index + 1))
+  // As a version wrote them that kept no parts of names.
   await clients.collection.insertMany([...all, client('t2', 1)])
+  await fillNameParts(clients, quietLog)
   const ask = async (wish: object, offset: number, limit: number) => {
     const { items, total } = await clients.list({ tenantId: 't1', ...wish }, { offset, limit })
     return { ids: items.map(({ clientId }) => clientId), total, names: items.map((one) => one.mqttClientId) }
@@ -39,6 +42,47 @@ t.test('a search for a part of a name', async (t) => {
     t.match(await ask({ mqttClientIdContain: 'TILL' }, 0, 3), { ids: [1, 2, 3], total: count })
     t.match(await ask({ mqttClientIdContain: 'TILL' }, count - 2, 5), { ids: [count - 1, count], total: count })
     t.match(await ask({ usernameContain: 'ser-' }, 600, 2), { ids: [601, 602], total: count })
+  })
+
+  t.test('that is longer than what is kept of each part, or has signs of patterns', async (t) => {
+    const long = {
+      mqttClientId: 'Warehouse (Köln) gate-17/β',
+      username: 'ÄNNE',
+      ip: '',
+      enabled: true,
+      role: 'STORE'
+    } as const
+    const { clientId } = await clients.insert('t3', long, 0)
+    const find = async (wish: object) =>
+      (await clients.list({ tenantId: 't3', ...wish }, { offset: 0, limit: 5 })).total
+    for (const part of ['house (köln) gate-17', '(k', '/Β', 'e', 'WAREHOUSE (KÖLN) GATE-17/β', ' ']) {
+      t.equal(await find({ mqttClientIdContain: part }), 1, part)
+    }
+    for (const part of ['house (köln) gate-18', '.', 'xouse (köln) gate-17', '(köln)gate']) {
+      t.equal(await find({ mqttClientIdContain: part }), 0, part)
+    }
+    t.equal(await find({ usernameContain: 'änn' }), 1)
+    t.test('follows both names', async (t) => {
+      await clients.update('t3', clientId, { mqttClientId: 'shop', username: 'berta' })
+      t.same([await find({ mqttClientIdContain: 'gate' }), await find({ mqttClientIdContain: 'hop' })], [0, 1])
+      t.same([await find({ usernameContain: 'nne' }), await find({ usernameContain: 'ert' })], [0, 1])
+      t.notOk('nameParts' in ((await clients.find('t3', clientId)) ?? {}), 'what is looked up is not shown')
+    })
+  })
+
+  t.test('deep pages of many clients are right whichever is asked for first', async (t) => {
+    const many = Array.from({ length: 5000 }, (_, index) => client('t4', index + 1))
+    await clients.collection.insertMany(many)
+    const page = async (offset: number, wish: object = {}) => {
+      const found = await clients.list({ tenantId: 't4', ...wish }, { offset, limit: 3 })
+      return [...found.items.map(({ clientId }) => clientId), found.total]
+    }
+    t.same(await page(3000), [3001, 3002, 3003, 5000])
+    t.same(await page(3003), [3004, 3005, 3006, 5000])
+    t.same(await page(2999), [3000, 3001, 3002, 5000])
+    t.same(await page(4998), [4999, 5000, 5000])
+    t.same(await page(3000, { enabled: true }), [3001, 3002, 3003, 5000])
+    t.same(await page(9000), [5000])
   })
 
   t.test('beside another condition', async (t) => {

@@ -1,0 +1,98 @@
+import { openStore } from '@fleetgate/store'
+import { quietLog, startParts } from '@fleetgate/testkit'
+import t from 'tap'
+import type { Execution, ExecutionState } from '../src/executions/execution.js'
+import { createRunPages } from '../src/executions/runPages.js'
+import { createStores } from '../src/parts.js'
+import type { Run } from '../src/runs/run.js'
+
+/** Machines of each run, the oldest run first. */
+const sizes = [3, 40, 1, 1, 25, 2]
+
+t.test('pages of the executions of many runs', async (t) => {
+  const parts = await startParts(t, { nats: false })
+  const store = await openStore({ uri: parts.mongoUri, database: 'pages', log: quietLog })
+  t.teardown(() => store.close())
+  const { runs, executions } = createStores(store)
+  await store.sync()
+  const common = {
+    tenantId: 't1',
+    hold: 'NONE',
+    attempt: 1,
+    epoch: 1,
+    tries: 0,
+    maxAttempts: 1,
+    retryWaitMs: 0
+  } as const
+  const all: Execution[] = sizes.flatMap((size, run) =>
+    Array.from({ length: size }, (_, machine): Execution => {
+      const clientId = size - machine
+      const state: ExecutionState = clientId % 3 === 0 ? 'FAILED' : 'SUCCEEDED'
+      const names = { runId: `r${run}`, jobId: run % 2, clientId, mqttClientId: `m${clientId}`, username: '', ip: '' }
+      return { _id: `r${run}-${clientId}`, ...common, ...names, state, createdAt: run, endedAt: run + 1 }
+    })
+  )
+  await executions.insertMissing(all)
+  await runs.collection.insertMany(
+    sizes.map((targets, run) => {
+      const failed = Math.floor(targets / 3)
+      const counts = { total: targets, failed, succeeded: targets - failed, running: 0, waiting: 0 }
+      return {
+        _id: `r${run}`,
+        tenantId: 't1',
+        jobId: run % 2,
+        triggerKey: `r${run}`,
+        targets,
+        counts,
+        createdAt: run
+      } as Run
+    })
+  )
+  const byRuns = createRunPages({ runs, executions, large: 0, deepFrom: 5 })
+
+  const filters = [
+    {},
+    { jobId: 1 },
+    { since: 2 },
+    { states: ['FAILED'] },
+    { states: ['SUCCEEDED'], jobId: 0 },
+    { states: ['SUCCEEDED', 'FAILED'] },
+    { states: ['QUEUED'] },
+    { runId: 'r1' },
+    { runId: 'r1', clientId: 2 },
+    { clientId: 1 }
+  ] as const
+  for (const filter of filters) {
+    t.test(`are those of one walk through all: ${JSON.stringify(filter)}`, async (t) => {
+      const wish = { tenantId: 't1', ...filter }
+      const idsOf = ({ items, total }: { items: { _id: string }[]; total: number }) => [
+        total,
+        ...items.map(({ _id }) => _id)
+      ]
+      for (const limit of [1, 7, 30]) {
+        for (let offset = 0; offset < all.length + limit; offset += limit) {
+          const page = { offset, limit }
+          t.same(idsOf(await byRuns(wish, page)), idsOf(await executions.list(wish, page)), JSON.stringify(page))
+        }
+      }
+    })
+  }
+
+  t.test('of one run, unless it is of another tenant, another job, or older than asked for', async (t) => {
+    const ask = async (wish: object) => {
+      const { items, total } = await executions.list({ tenantId: 't1', runId: 'r1', ...wish }, { offset: 38, limit: 5 })
+      return [total, ...items.map(({ clientId }) => clientId)]
+    }
+    t.same(await ask({}), [40, 39, 40])
+    t.same(await ask({ jobId: 1, since: 1 }), [40, 39, 40])
+    t.same(await ask({ states: ['FAILED'] }), [13])
+    for (const wish of [{ tenantId: 't2' }, { jobId: 0 }, { since: 2 }])
+      t.same(await ask(wish), [0], JSON.stringify(wish))
+  })
+
+  t.test('a short log is counted itself', async (t) => {
+    await executions.removeSome(['r5'], 1)
+    const { total } = await createRunPages({ runs, executions })({ tenantId: 't1' }, { offset: 0, limit: 1 })
+    t.equal(total, all.length - 1)
+  })
+})
