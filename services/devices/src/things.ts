@@ -10,7 +10,7 @@ import { valueRoutes } from './entities/beaverValues.js'
 import { createCleaning } from './entities/clean.js'
 import { createEntities } from './entities/entities.js'
 import { createEntityStore } from './entities/entityStore.js'
-import { createIngest, type Measured, reportMeasured } from './entities/ingest.js'
+import { createCheck, createIngest, type Measured, reportMeasured } from './entities/ingest.js'
 import type { Measurement } from './entities/measurement.js'
 import { createRecorder } from './entities/recorder.js'
 import { createValues } from './entities/values.js'
@@ -86,7 +86,8 @@ export async function createThings({ historyDays, workflows, ...parts }: ThingsO
       devices,
       register,
       settle: settleDevice,
-      report
+      checks: (tenantId) => createCheck({ entities, now }, { tenantId, reach: wholeReach }),
+      parts: recorder.inParts
     }),
     fleet: createFleet({ devices, entities, settle: settleDevice, report, bus, log, now }),
     outboxes: [devices.outbox, entities.outbox],

@@ -41,7 +41,7 @@ export function createIngest({ reachOf, ...parts }: IngestOptions) {
     /** All or nothing: what is refused is named, and then none is kept. */
     async ingest(measured: Measured[], caller: Caller): Promise<{ stored: number; repeated: number }> {
       const { tenantId } = caller
-      const { taken, refused } = await check(parts, { tenantId, measured, reach: await reachOf(caller) })
+      const { taken, refused } = await createCheck(parts, { tenantId, reach: await reachOf(caller) })(measured)
       if (refused.length > 0) throw refusal(refused)
       const repeated = await parts.recorder.record(tenantId, taken)
       return { stored: taken.length - repeated, repeated }
@@ -51,43 +51,64 @@ export function createIngest({ reachOf, ...parts }: IngestOptions) {
 
 /** Values that devices sent: keeps what is good and answers what is not, because devices cannot be asked again. */
 export async function reportMeasured(parts: IngestParts, tenantId: string, measured: Measured[]): Promise<Refused[]> {
-  const { taken, refused } = await check(parts, { tenantId, measured, reach: wholeReach })
+  const { taken, refused } = await createCheck(parts, { tenantId, reach: wholeReach })(measured)
   await parts.recorder.record(tenantId, taken)
   return refused
 }
 
-interface Batch {
-  tenantId: string
-  measured: Measured[]
-  reach: Reach
+export interface Checked {
+  taken: Measurement[]
+  refused: Refused[]
 }
 
-async function check({ entities, now }: IngestParts, batch: Batch) {
-  const find = await finder(entities, batch)
-  const at = now()
-  const taken: Measurement[] = []
-  const refused: Refused[] = []
-  for (const [index, one] of batch.measured.entries()) {
-    const found = checkOne(find(one), one, at)
-    if (found && 'reason' in found) refused.push({ index, reason: found.reason })
-    else if (found) taken.push(found)
+/** Holds values against their entities. For one batch of them: an entity that it has met is not looked up again. */
+export function createCheck(
+  { entities, now }: Pick<IngestParts, 'entities' | 'now'>,
+  { tenantId, reach }: { tenantId: string; reach: Reach }
+): (measured: Measured[]) => Promise<Checked> {
+  const byId = new Map<string, Entity | undefined>()
+  const byKey = new Map<string, Entity | undefined>()
+
+  async function meet(measured: Measured[]): Promise<void> {
+    const ids = unknown(byId, measured, ({ id }) => id)
+    const keys = unknown(byKey, measured, ({ id, key }) => (id === undefined ? (key ?? '') : undefined))
+    const [named, keyed] = await Promise.all([
+      ids.length > 0 ? entities.findByIds(tenantId, ids, reach) : [],
+      keys.length > 0 ? entities.findByKeys(tenantId, keys, reach) : []
+    ])
+    for (const entity of named) byId.set(entity.id, entity)
+    for (const entity of keyed) byKey.set(entity.key, entity)
   }
-  return { taken, refused }
+
+  return async (measured) => {
+    await meet(measured)
+    const at = now()
+    const taken: Measurement[] = []
+    const refused: Refused[] = []
+    for (const [index, one] of measured.entries()) {
+      const { id, key } = one
+      const found = checkOne(id === undefined ? byKey.get(key ?? '') : byId.get(id), one, at)
+      if (found && 'reason' in found) refused.push({ index, reason: found.reason })
+      else if (found) taken.push(found)
+    }
+    return { taken, refused }
+  }
 }
 
-async function finder(
-  entities: IngestParts['entities'],
-  { tenantId, measured, reach }: Batch
-): Promise<(one: Measured) => Entity | undefined> {
-  const ids = [...new Set(measured.flatMap(({ id }) => id ?? []))]
-  const keys = [...new Set(measured.flatMap(({ id, key }) => (id === undefined ? (key ?? []) : [])))]
-  const [named, keyed] = await Promise.all([
-    ids.length > 0 ? entities.findByIds(tenantId, ids, reach) : [],
-    keys.length > 0 ? entities.findByKeys(tenantId, keys, reach) : []
-  ])
-  const byId = new Map(named.map((entity) => [entity.id, entity]))
-  const byKey = new Map(keyed.map((entity) => [entity.key, entity]))
-  return ({ id, key }) => (id === undefined ? byKey.get(key ?? '') : byId.get(id))
+/** Those that were not asked for yet; from now on they were. */
+function unknown(
+  known: Map<string, Entity | undefined>,
+  measured: Measured[],
+  nameOf: (one: Measured) => string | undefined
+): string[] {
+  const names: string[] = []
+  for (const one of measured) {
+    const name = nameOf(one)
+    if (name === undefined || known.has(name)) continue
+    known.set(name, undefined)
+    names.push(name)
+  }
+  return names
 }
 
 function checkOne(entity: Entity | undefined, { value, at }: Measured, now: number) {

@@ -4,7 +4,8 @@ import type { DeviceStore } from '../devices/deviceStore.js'
 import type { Register } from '../devices/register.js'
 import type { Settle } from '../devices/settle.js'
 import { deviceKey } from '../entities/entityKeys.js'
-import type { Measured, Refused } from '../entities/ingest.js'
+import type { Checked, Measured } from '../entities/ingest.js'
+import type { Parts } from '../entities/recorder.js'
 import { blueprintOf } from '../templates/blueprint.js'
 import { mqttDevice, type Template } from '../templates/template.js'
 import type { TemplateStore } from '../templates/templateStore.js'
@@ -16,8 +17,9 @@ export interface OnTopicOptions {
   devices: Pick<DeviceStore, 'findByKeys'>
   register: Register
   settle: Settle
-  /** Keeps what is good, answers what is not, rejects where nothing could be kept. */
-  report: (tenantId: string, measured: Measured[]) => Promise<Refused[]>
+  /** Of one batch: tells good values from others. */
+  checks: (tenantId: string) => (measured: Measured[]) => Promise<Checked>
+  parts: (tenantId: string) => Parts
 }
 
 type Message = Delivered<UplinkMessage>
@@ -31,12 +33,14 @@ interface Match {
 }
 
 const createdAtOnce = 8
+/** Messages that go together into the history, while the next ones are read. */
+const atOnce = 500
 
 /**
  * What devices published, batch by batch: their values are stored when this resolves. Whatever is wrong with a message is
  * told on its template and never holds up the others; a rejection says that a part of ours is away, and all come again.
  */
-export function createOnTopic({ templates, devices, register, settle, report }: OnTopicOptions) {
+export function createOnTopic({ templates, devices, register, settle, checks, parts }: OnTopicOptions) {
   return async (batch: readonly Message[]): Promise<void> => {
     for (const tenantId of new Set(batch.map(({ data }) => data.tenantId))) {
       await takeAll(
@@ -50,30 +54,38 @@ export function createOnTopic({ templates, devices, register, settle, report }: 
     const ready = (await templates.all(tenantId)).map((one) => ({ ...one, reader: readerOf(one) }))
     if (ready.length === 0) return
     const tally = createTally()
-    const matches = messages.flatMap((message) => matchesOf(message, ready, tally))
-    if (matches.length > 0) {
-      const known = await devicesOf(tenantId, matches)
+    const check = checks(tenantId)
+    const { add, end } = parts(tenantId)
+    const known = new Map<string, Device>()
+    for (let begin = 0; begin < messages.length; begin += atOnce) {
+      const some = messages.slice(begin, begin + atOnce)
+      const matches = some.flatMap((message) => matchesOf(message, ready, tally))
+      if (matches.length === 0) continue
+      await meet(tenantId, matches, known)
       const { measured, sources } = measure(matches, known, tally)
-      const refused = await report(tenantId, measured)
+      const { taken, refused } = await check(measured)
       tally.refuse(refused, sources)
+      if (taken.length > 0) await add(taken)
     }
+    await end()
     await templates.addTraffic(tenantId, tally.ofTemplates)
   }
 
-  /** By identifier, those of before and those made now. Each has its entities. */
-  async function devicesOf(tenantId: string, matches: Match[]): Promise<Map<string, Device>> {
-    const names = [...new Set(matches.map(({ device }) => device))]
-    const known = await find(tenantId, names)
+  /** Adds the devices that are not known yet, those of before and those made now. Each has its entities. */
+  async function meet(tenantId: string, matches: Match[], known: Map<string, Device>): Promise<void> {
+    const names = [...new Set(matches.map(({ device }) => device))].filter((name) => !known.has(name))
+    if (names.length === 0) return
+    await find(tenantId, names, known)
     const wanted = new Map<string, Template>()
     for (const { device, template } of matches) {
       if (template.autoCreate && !known.has(device) && !wanted.has(device)) wanted.set(device, template)
     }
-    if (wanted.size === 0) return known
+    if (wanted.size === 0) return
     const making = [...wanted]
     while (making.length > 0) {
       await Promise.all(making.splice(0, createdAtOnce).map(([device, template]) => make(tenantId, device, template)))
     }
-    return find(tenantId, names)
+    await find(tenantId, [...wanted.keys()], known)
   }
 
   async function make(tenantId: string, device: string, template: Template): Promise<void> {
@@ -87,7 +99,7 @@ export function createOnTopic({ templates, devices, register, settle, report }: 
   }
 
   /** A device that waits for its entities would lose its values: they are made first. */
-  async function find(tenantId: string, names: string[]): Promise<Map<string, Device>> {
+  async function find(tenantId: string, names: string[], known: Map<string, Device>): Promise<void> {
     const keys = names.map((name) => deviceKey(mqttDevice, name))
     let found = await devices.findByKeys(tenantId, keys)
     const waiting = found.filter(({ isUnsettled }) => isUnsettled)
@@ -98,7 +110,7 @@ export function createOnTopic({ templates, devices, register, settle, report }: 
         throw new AppError('unavailable', 'a device has not all of its entities yet')
       }
     }
-    return new Map(found.map(({ device }) => [device.identifier, device]))
+    for (const { device } of found) known.set(device.identifier, device)
   }
 }
 
