@@ -1,25 +1,30 @@
-/** Each replica restarted in turn while requests and a job are under way. */
+/** Replicas restarted in turn while requests, jobs and pushes to websockets are under way. */
 import { startStackFor } from '@fleetgate/testkit'
 import t from 'tap'
 import { logIn } from '../src/demo/account.js'
 import { connectFleet, runOnce } from '../src/fleet/fanout.js'
+import { startListeners } from '../src/rolling/listeners.js'
 import { replicasToRoll, restartReplica } from '../src/rolling/roll.js'
 import { startLoad } from '../src/rolling/steadyLoad.js'
 
-t.test('a rolling restart fails no request and loses no machine of a job', async (t) => {
+t.test('a rolling restart fails no request, loses no machine of a job and no push', async (t) => {
   const stack = await startStackFor(t, { replicas: 2 })
   const account = await logIn(stack.url, { dataDir: stack.dataDir, say: () => {} })
   const fleet = await connectFleet(account, stack.mqttUrl, 20)
   t.teardown(() => fleet.close())
   const load = await startLoad(account.session)
+  const listeners = await startListeners(account, stack.url, 4)
 
   t.same(replicasToRoll(stack).length, 8, 'gateway and broker-proxy are one each')
-  for (const name of ['scheduler', 'devices-2']) {
+  for (const name of ['scheduler', 'devices', 'devices-2']) {
     const job = runOnce(account.session, fleet)
     await restartReplica(stack, name)
     t.equal((await job).succeeded, 20, `every machine ran the job while ${name} was restarted`)
   }
 
-  const { sent, failed } = await load.finish(300)
+  const { sent, failed } = await load.finish(10_000)
   t.same(failed, [], `of ${sent} requests none failed`)
+  const { written, reconnects, missed } = await listeners.finish()
+  t.same(missed, [], `of ${written} values none was missed on a connection`)
+  t.ok(reconnects >= 4, `each websocket was closed when its replica ended, ${reconnects} came back`)
 })

@@ -1,7 +1,8 @@
 import { until } from '@fleetgate/testkit'
-import { WebSocket } from 'ws'
+import type { WebSocket } from 'ws'
 import { inLanes } from '../fleet/lanes.js'
 import { type Devices, indexes } from './devices.js'
+import { openSocket } from './openSocket.js'
 
 export interface Pushed {
   /** From the publish to the frame, one per publish and socket, ms. */
@@ -68,13 +69,4 @@ export async function pushTo(count: number, url: string, token: string, devices:
     for (const socket of sockets) socket?.terminate()
   }
   return { frames: measured.flat(), last: measured.map((times) => Math.max(...times)) }
-}
-
-function openSocket(url: string, token: string): Promise<WebSocket> {
-  const query = new URLSearchParams({ Authorization: `Bearer ${token}` })
-  const socket = new WebSocket(`${url.replace('http', 'ws')}/api/v1/websocket?${query}`)
-  return new Promise((resolve, reject) => {
-    socket.once('error', reject)
-    socket.once('open', () => resolve(socket.off('error', reject).on('error', () => socket.terminate())))
-  })
 }
