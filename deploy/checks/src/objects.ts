@@ -23,6 +23,7 @@ export interface Container {
   readinessProbe?: unknown
   livenessProbe?: unknown
   lifecycle?: { preStop?: { sleep?: { seconds: number } } }
+  ports?: { name: string; containerPort: number }[]
   volumeMounts?: { name: string; mountPath: string }[]
 }
 

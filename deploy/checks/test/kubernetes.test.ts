@@ -90,6 +90,31 @@ for (const overlay of kustomize ? overlays : []) {
     )
   })
 
+  t.test(`${overlay}: machines find MQTT over TLS where they are told to`, async (t) => {
+    const named = (kind: string, name: string) =>
+      objects.find((object) => object.kind === kind && object.metadata.name === name)
+    const told = pods.flatMap(({ containers }) => containers).find(({ name }) => name === 'scheduler')
+    const { port } = new URL(told?.env?.find(({ name }) => name === 'MACHINE_MQTT_URL')?.value ?? '')
+    const service = named('Service', 'mqtt')?.spec as {
+      selector: object
+      ports: { port: number; targetPort: string }[]
+    }
+    const target = service.ports.find((one) => String(one.port) === port)?.targetPort
+    const broker = overlay === 'single' ? 'broker-proxy' : 'emqx'
+    t.same(service.selector, { 'app.kubernetes.io/name': broker })
+    const container = pods.flatMap(({ pod }) => pod.containers).find(({ name }) => name === broker)
+    t.match(
+      container?.ports?.find(({ name }) => name === target),
+      { containerPort: Number(port) }
+    )
+    t.ok(
+      container?.volumeMounts?.some(({ mountPath }) => mountPath === '/tls'),
+      'its certificate is mounted'
+    )
+    const policy = JSON.stringify(named('NetworkPolicy', broker)?.spec?.ingress)
+    t.ok(policy.includes(`{"port":${port}}`), 'the policy lets them in')
+  })
+
   t.test(`${overlay}: each service has a database user of its own, with its own database`, async (t) => {
     const mongodb = objects.find(({ kind }) => kind === 'MongoDBCommunity')
     const users = mongodb?.spec?.users as {
@@ -114,6 +139,17 @@ for (const overlay of kustomize ? overlays : []) {
         t.notOk(isSecret && value !== undefined, `${name} comes from a secret`)
       }
     }
+  })
+}
+
+if (kustomize) {
+  t.test('Grafana gets the dashboard that the compose file mounts', async (t) => {
+    const maps = render(kustomize, 'production').filter(({ metadata }) => metadata.labels?.grafana_dashboard === '1')
+    const file = readFileSync(join(workspaceRoot, 'deploy/observability/dashboards/fleetgate.json'), 'utf8')
+    t.same(
+      maps.map(({ data }) => data),
+      [{ 'fleetgate.json': file }]
+    )
   })
 }
 
