@@ -23,6 +23,8 @@ export interface PageOptions {
   by?: string
   /** The index to count by, where it is not the one that has the order. */
   countHint?: Record<string, 1 | -1> | undefined
+  /** A total above this may be some seconds old; 10,000 where nothing is said. */
+  exactUpTo?: number
 }
 
 /**
@@ -32,14 +34,14 @@ export interface PageOptions {
 export async function pageOf<R, D, H, T>(
   query: Query<R[], D, H, T>,
   page: Page,
-  { by, countHint }: PageOptions = {}
+  { by, countHint, exactUpTo }: PageOptions = {}
 ): Promise<PageOf<Require_id<T>>> {
   const filter = query.getFilter()
   const hint = countHint ?? query.getOptions().hint
   const { totals, marks } = knownOf(query.model)
   const list = keyOf(filter)
   const count = () => query.model.countDocuments(filter, hint === undefined ? {} : { hint }).exec()
-  const total = () => totals.of(list, count)
+  const total = () => totals.of(list, count, exactUpTo)
   if (page.limit < 1) return { items: [], total: await total() }
   const mark = by === undefined ? undefined : marks.before(list, page.offset)
   // The count is of the whole list, so the query itself stays as it is.

@@ -73,3 +73,12 @@ t.test('a count that fails leaves the old total and is tried again; one that shr
   list.rows = 6
   t.equal(await totals.of('a', now), 6)
 })
+
+t.test('what counts as long may be said', async (t) => {
+  const { list, now } = listOf(2_000)
+  const totals = createTotals(() => 0)
+  await totals.of('a', now, 1_000)
+  list.rows = 3_000
+  t.equal(await totals.of('a', now, 1_000), 2_000)
+  t.equal(list.counts, 1)
+})

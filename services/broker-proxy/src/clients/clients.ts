@@ -1,4 +1,3 @@
-import { createTotals } from '@fleetgate/store'
 import type { Presence as Writer } from './presence.js'
 import type { Presence, PresenceStore } from './presenceStore.js'
 
@@ -22,15 +21,12 @@ export function createClients(parts: {
   presence: Pick<Writer, 'settled'>
 }): Clients {
   const { node, store, presence } = parts
-  const totals = createTotals()
-  const count = (place: Place) => totals.of(JSON.stringify([place.tenantId, place.node]), () => store.count(place))
 
   return {
     node,
     async list(place, page) {
       await presence.settled(settleMs)
-      const [items, total] = await Promise.all([store.page(place, page), count(place)])
-      return { items, total }
+      return store.page(place, page)
     },
     async find(tenantId, clientId, atNode) {
       await presence.settled(settleMs)

@@ -1,4 +1,4 @@
-import { isDuplicateKey, type Store } from '@fleetgate/store'
+import { isDuplicateKey, type Page, type PageOf, pageOf, type Store } from '@fleetgate/store'
 import { type Model, mongo, Schema } from 'mongoose'
 import type { Owner } from './owners.js'
 
@@ -27,8 +27,8 @@ export interface PresenceStore {
   write(rows: Presence[]): Promise<string[]>
   owners(clientIds: string[]): Promise<Map<string, Owner>>
   find(tenantId: string, clientId: string, node?: string): Promise<Presence | undefined>
-  page(place: { tenantId: string; node: string }, page: { offset: number; limit: number }): Promise<Presence[]>
-  count(place: { tenantId: string; node: string }): Promise<number>
+  /** Online clients in order of client id. The total of more than 1,000 may be some seconds old. */
+  page(place: { tenantId: string; node: string }, page: Page): Promise<PageOf<Presence>>
   /** Of any tenant, connected or not. */
   lastUser(clientId: string): Promise<{ tenantId: string; username: string } | undefined>
   /** Online clients of every tenant in order of client id. */
@@ -88,21 +88,15 @@ export function createPresenceStore(store: Store): PresenceStore {
     },
 
     /**
-     * Two steps: the ids of the page from the index alone, then only the page's documents. A deep page so costs a walk over
-     * index keys (about 50 ms for 100,000) and never reads the documents it skips.
+     * Two steps: the ids of the page from the index alone, then only the page's documents: those that a deep page skips are
+     * never read.
      */
-    async page({ tenantId, node }, { offset, limit }) {
-      const ids = await model
-        .find({ tenantId, node, online: true })
-        .select('-_id clientId')
-        .sort({ clientId: 1 })
-        .skip(offset)
-        .limit(limit)
-        .lean<{ clientId: string }[]>()
-      return lean({ clientId: { $in: ids.map(({ clientId }) => clientId) } }).sort({ clientId: 1 })
+    async page({ tenantId, node }, page) {
+      const found = model.find({ tenantId, node, online: true }).select('-_id clientId').sort({ clientId: 1 })
+      const { items, total } = await pageOf(found, page, { by: 'clientId', exactUpTo: 1000 })
+      const rows = await lean({ clientId: { $in: items.map(({ clientId }) => clientId) } }).sort({ clientId: 1 })
+      return { items: rows, total }
     },
-
-    count: ({ tenantId, node }) => model.countDocuments({ tenantId, node, online: true }),
 
     listOnline: (after, limit) =>
       lean({ online: true, clientId: { $gt: after } })
