@@ -1,9 +1,8 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { createAllowed, createHttp, type Lookup } from '@fleetgate/kit/outbound'
 import t from 'tap'
 import { planOf } from '../src/workflows/design.js'
-import { createAllowed } from '../src/workflows/http/allowed.js'
-import { createHttp, type Lookup } from '../src/workflows/http/http.js'
 import { compare } from '../src/workflows/nodes/choice.js'
 import { kinds } from '../src/workflows/nodes/index.js'
 import { lookupIn, resolve } from '../src/workflows/references.js'
@@ -148,7 +147,7 @@ t.test('calls no address that is not public, whatever its name', async (t) => {
     else done(null, '127.0.0.1', 4)
   }
   const httpWith = (setting: string) => {
-    const made = createHttp({ allowed: createAllowed(setting), lookup })
+    const made = createHttp({ allowed: createAllowed(setting), setting: 'WORKFLOW_ALLOWED_HOSTS', lookup })
     t.teardown(() => made.close())
     return (url: string) => made.http({ method: 'GET', url, headers: {}, signal: AbortSignal.timeout(20_000) })
   }

@@ -1,4 +1,5 @@
 import type { TSchema } from '@fleetgate/kit'
+import type { Http } from '@fleetgate/kit/outbound'
 import type { Outputs } from './references.js'
 import type { Sandbox } from './sandbox/sandbox.js'
 
@@ -17,23 +18,6 @@ export interface NodeParts {
   secretOf(tenantId: string, credentialId: string): Promise<string>
   http: Http
 }
-
-export interface HttpCall {
-  method: string
-  url: string
-  headers: Record<string, string>
-  body?: string | undefined
-  signal: AbortSignal
-}
-
-export interface HttpAnswer {
-  status: number
-  headers: Record<string, string>
-  body: string
-}
-
-/** Throws `invalid_state` with the reason where the host may not be reached or does not answer. */
-export type Http = (call: HttpCall) => Promise<HttpAnswer>
 
 export interface NodeContext extends NodeParts {
   tenantId: string

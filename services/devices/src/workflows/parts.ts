@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { AppError, type Bus, type Caller, type CreatorsOf, type Log, type Route, sendMail } from '@fleetgate/kit'
+import { createAllowed, createHttp } from '@fleetgate/kit/outbound'
 import type { Secrets, Store } from '@fleetgate/store'
 import { credentialRoutes } from '../credentials/beaver.js'
 import { createCredentials } from '../credentials/credential.js'
@@ -15,8 +16,6 @@ import type { Known } from './checks.js'
 import { createEngine } from './engine.js'
 import { createEvents } from './events.js'
 import { createExecutor } from './executor.js'
-import { createAllowed } from './http/allowed.js'
-import { createHttp } from './http/http.js'
 import { httpInRoutes } from './httpInBeaver.js'
 import { workflowLogRoutes } from './logsBeaver.js'
 import type { NodeParts } from './nodeType.js'
@@ -65,7 +64,8 @@ export function createWorkflowParts(options: WorkflowPartsOptions) {
     max: settings.MAX_CREDENTIALS
   })
   const sandbox = createSandbox()
-  const { http, close: closeHttp } = createHttp({ allowed: createAllowed(settings.WORKFLOW_ALLOWED_HOSTS) })
+  const allowed = createAllowed(settings.WORKFLOW_ALLOWED_HOSTS)
+  const { http, close: closeHttp } = createHttp({ allowed, setting: 'WORKFLOW_ALLOWED_HOSTS' })
   const parts = { ...nodeParts(options), sandbox, http, secretOf: credentials.secretOf }
   const executor = createExecutor({ parts, nodeTimeoutMs: settings.WORKFLOW_NODE_TIMEOUT_MS, now })
 

@@ -1,19 +1,37 @@
 import { type LookupAddress, type LookupOptions, lookup as systemLookup } from 'node:dns'
 import { isIP } from 'node:net'
-import { AppError } from '@fleetgate/kit'
+import { AppError } from '@fleetgate/contracts'
 import { Agent, request } from 'undici'
-import type { Http, HttpAnswer, HttpCall } from '../nodeType.js'
 import type { Allowed } from './allowed.js'
 
 const timeoutMs = 15_000
 const maxAnswerBytes = 64 * 1024
 const maxRedirects = 3
 
+export interface HttpCall {
+  method: string
+  url: string
+  headers: Record<string, string>
+  body?: string | undefined
+  signal: AbortSignal
+}
+
+export interface HttpAnswer {
+  status: number
+  headers: Record<string, string>
+  body: string
+}
+
+/** Throws `invalid_state` with the reason where the host may not be reached or does not answer. */
+export type Http = (call: HttpCall) => Promise<HttpAnswer>
+
 type LookupDone = (error: Error | null, address: string | LookupAddress[], family?: number) => void
 export type Lookup = (host: string, options: LookupOptions, done: LookupDone) => void
 
 export interface HttpOptions {
   allowed: Allowed
+  /** The setting that opens more addresses, for the reason. */
+  setting: string
   /** Names to addresses; the system's own where none is given. */
   lookup?: Lookup
 }
@@ -22,12 +40,13 @@ export interface HttpOptions {
  * Calls what is outside. The addresses that a connection is made to are the ones that are looked at, so a name that changes what
  * it resolves to gains nothing; each redirect is a new call under the same rule.
  */
-export function createHttp({ allowed, lookup = systemLookup as Lookup }: HttpOptions): {
+export function createHttp({ allowed, setting, lookup = systemLookup as Lookup }: HttpOptions): {
   http: Http
   close(): Promise<void>
 } {
+  const rule = { allowed, setting }
   const agent = new Agent({
-    connect: { timeout: timeoutMs, lookup: guarded(allowed, lookup) },
+    connect: { timeout: timeoutMs, lookup: guarded(rule, lookup) },
     headersTimeout: timeoutMs,
     bodyTimeout: timeoutMs,
     maxResponseSize: maxAnswerBytes,
@@ -48,14 +67,14 @@ export function createHttp({ allowed, lookup = systemLookup as Lookup }: HttpOpt
 
   return {
     async http(call) {
-      let url = checkedUrl(call.url, allowed)
+      let url = checkedUrl(call.url, rule)
       let current = call
       for (let i = 0; ; i++) {
         const answer = await once(current, url).catch(asReason)
         const next = isRedirect(answer.status) ? answer.headers.location : undefined
         if (next === undefined) return answer
         if (i === maxRedirects) throw failed(`more than ${maxRedirects} redirects`)
-        const target = checkedUrl(next, allowed, url)
+        const target = checkedUrl(next, rule, url)
         current = redirected(current, answer.status, target.origin === url.origin)
         url = target
       }
@@ -64,24 +83,26 @@ export function createHttp({ allowed, lookup = systemLookup as Lookup }: HttpOpt
   }
 }
 
-function checkedUrl(text: string, allowed: Allowed, base?: URL): URL {
+type Rule = Pick<HttpOptions, 'allowed' | 'setting'>
+
+function checkedUrl(text: string, { allowed, setting }: Rule, base?: URL): URL {
   if (!URL.canParse(text, base?.href)) throw failed('url is not a URL')
   const url = new URL(text, base?.href)
   if (url.protocol !== 'http:' && url.protocol !== 'https:') throw failed('url must begin with http:// or https://')
   const host = url.hostname.replace(/^\[|\]$/g, '')
   // A literal address is never looked up.
-  if (isIP(host) !== 0 && !allowed.address(host)) throw closed(host)
+  if (isIP(host) !== 0 && !allowed.address(host)) throw closed(host, setting)
   return url
 }
 
-function guarded(allowed: Allowed, lookup: Lookup): Lookup {
+function guarded({ allowed, setting }: Rule, lookup: Lookup): Lookup {
   return (host, options, done) => {
     lookup(host, { ...options, all: true }, (error, found) => {
       if (error) return done(error, '')
       const addresses = found as LookupAddress[]
       const isOpen = allowed.host(host) || addresses.every(({ address }) => allowed.address(address))
       const [first] = addresses
-      if (!isOpen || !first) return done(closed(host), '')
+      if (!isOpen || !first) return done(closed(host, setting), '')
       if (options.all) done(null, addresses)
       else done(null, first.address, first.family)
     })
@@ -114,8 +135,8 @@ function asReason(error: unknown): never {
   throw failed(`the host did not answer: ${(code || message).slice(0, 200)}`)
 }
 
-function closed(host: string): AppError {
-  return failed(`${host} may not be called from here: its address is not a public one (WORKFLOW_ALLOWED_HOSTS)`)
+function closed(host: string, setting: string): AppError {
+  return failed(`${host} may not be called from here: its address is not a public one (${setting})`)
 }
 
 function failed(reason: string): AppError {

@@ -1,6 +1,6 @@
 import { BlockList, isIP } from 'node:net'
 
-/** Which addresses nodes may call. */
+/** Which addresses may be called on behalf of a person. */
 export interface Allowed {
   /** By its name alone, whatever it resolves to. */
   host(name: string): boolean
