@@ -19,6 +19,7 @@ import { emqMessageRoutes } from './messages/emq.js'
 import { createPublish } from './messages/publish.js'
 import { createBrokerMetrics } from './metrics.js'
 import { emqPeopleRoutes } from './people/emq.js'
+import { createPluginParts } from './plugins/pluginParts.js'
 import { createUplink } from './uplink/uplink.js'
 import { createAccounts } from './users/accounts.js'
 import { createAuthority } from './users/authority.js'
@@ -69,7 +70,6 @@ export function createBrokerProxy(parts: BrokerProxyParts): BrokerProxy {
   const users = createUsers({ store: createUserStore(store), secrets, announce, maxUsers, now, log })
   const whitelistAsRocketMq = config.MQTT_WHITELIST_AS_ROCKETMQ
   const accounts = createAccounts({ users, onChange: createRevocation({ driver, whitelistAsRocketMq, log }), log })
-  const authority = createAuthority(accounts)
   const metrics = createMetrics('broker-proxy')
   addStreamFigures(metrics, bus, log)
   const counters = createBrokerMetrics(
@@ -77,14 +77,27 @@ export function createBrokerProxy(parts: BrokerProxyParts): BrokerProxy {
     () => [...driver.sessions()].length,
     () => driver.counts
   )
+  const plugins = createPluginParts({ store, secrets, bus, driver, config, onLost: counters.hookLost, now, log })
+  const authority = createAuthority(accounts, plugins.needsNoRights)
   const fileCounts = { onServed: counters.blockServed, onCast: counters.blockCast }
-  const files = createFiles({ store, driver, config, now, log, ...fileCounts, ...parts.fileParts })
+  const files = createFiles({
+    store,
+    driver,
+    config,
+    isOn: plugins.takesFiles,
+    now,
+    log,
+    ...fileCounts,
+    ...parts.fileParts
+  })
   const uplink = createUplink({
     bus,
     authority,
     files: files.channel,
+    delayed: plugins.delayed,
     now,
     onStored: counters.uplinkStored,
+    onPublished: plugins.webHook.published,
     onDenied({ clientId, tenantId }, topic) {
       counters.publishDenied()
       log.debug({ clientId, tenantId, topic }, 'publish denied')
@@ -95,10 +108,11 @@ export function createBrokerProxy(parts: BrokerProxyParts): BrokerProxy {
     owners,
     throttle: createLoginThrottle(config.MQTT_FAILED_LOGINS_PER_MINUTE),
     whitelistAsRocketMq,
+    isOpen: plugins.needsNoPassword,
     now
   })
   const checks = { nats: bus.isReady, store: store.ready }
-  const broker = createBrokerApi({ config, version, store, driver, clients, accounts, checks, now })
+  const broker = createBrokerApi({ config, version, plugins: plugins.plugins, driver, clients, accounts, checks, now })
   const publish = createPublish(driver)
   const stops: (() => unknown)[] = []
 
@@ -150,24 +164,33 @@ export function createBrokerProxy(parts: BrokerProxyParts): BrokerProxy {
       stops.push(files.startSweeping())
       await accounts.start()
       stops.push(() => accounts.stop())
+      stops.push(await plugins.load())
       if (!driver.isRemote) await presence.clearLeftBehind()
       stops.push(() => presence.stop())
       const { port, ports = new Map() } = await driver.open({
         logIn: (attempt) => logIn(attempt),
         onMessage: (session, message) => uplink.receive(session, message),
+        rewrite: plugins.rewrite,
         maySubscribe: authority.maySubscribe,
         mayReceive: authority.mayReceive,
         mayPublish: authority.mayPublish,
         account: (username) => accountOf(accounts.find(username)),
         lastUser: (clientId) => presenceStore.lastUser(clientId),
         takeOver: presence.takeOver,
-        onConnected: presence.connected,
-        onDisconnected: presence.disconnected
+        onConnected(session) {
+          presence.connected(session)
+          if (!driver.isRemote) plugins.webHook.connected(session)
+        },
+        onDisconnected(session, reason) {
+          presence.disconnected(session, reason)
+          if (!driver.isRemote) plugins.webHook.disconnected(session, reason)
+        }
       })
       stops.push(() => driver.close())
       stops.push(() => files.endCasts())
-      await broker.open()
+      broker.open()
       stops.push(() => broker.close())
+      stops.push(plugins.start())
       const delivering = await onDeliver({ bus, driver, onDelivered: counters.commandsDelivered, log })
       stops.push(() => delivering.stop())
       const publishing = await onPublish({ bus, publish, log })

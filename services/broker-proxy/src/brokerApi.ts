@@ -1,5 +1,4 @@
 import type { Route } from '@fleetgate/kit'
-import type { Store } from '@fleetgate/store'
 import { createAlarms } from './alarms/alarms.js'
 import { emqAlarmRoutes } from './alarms/emq.js'
 import type { BrokerDriver } from './broker/brokerDriver.js'
@@ -13,8 +12,7 @@ import { emqListenerRoutes } from './listeners/emq.js'
 import { emqMonitoringRoutes } from './monitoring/emq.js'
 import { emqNodeRoutes } from './nodes/emq.js'
 import { emqPluginRoutes } from './plugins/emq.js'
-import { createPluginStore } from './plugins/pluginStore.js'
-import { createPlugins } from './plugins/plugins.js'
+import type { Plugins } from './plugins/plugins.js'
 import { emqRouteRoutes } from './routes/emq.js'
 import { emqSessionRoutes } from './sessions/emq.js'
 import { emqSubscriptionRoutes } from './subscriptions/emq.js'
@@ -24,7 +22,7 @@ import type { Accounts } from './users/accounts.js'
 export interface BrokerApiParts {
   config: Config
   version: string
-  store: Store
+  plugins: Plugins
   driver: BrokerDriver & MaybeExtras
   clients: Clients
   accounts: Pick<Accounts, 'refresh'>
@@ -35,7 +33,7 @@ export interface BrokerApiParts {
 export interface BrokerApi {
   routes: Route[]
   /** When the broker is open. */
-  open(): Promise<void>
+  open(): void
   close(): void
 }
 
@@ -45,7 +43,6 @@ export function createBrokerApi(parts: BrokerApiParts): BrokerApi {
   const node = config.BROKER_NODE
   const facts = () => extrasOf(driver).facts
   const control = () => extrasOf(driver).control
-  const plugins = createPlugins({ store: createPluginStore(parts.store), control })
   const alarms = createAlarms(watched(parts.checks), now)
   const place = { node, facts }
 
@@ -60,14 +57,11 @@ export function createBrokerApi(parts: BrokerApiParts): BrokerApi {
       ...emqRouteRoutes(place),
       ...emqListenerRoutes(place),
       ...emqMonitoringRoutes(place),
-      ...emqPluginRoutes({ node, version, plugins }),
+      ...emqPluginRoutes({ node, version, plugins: parts.plugins }),
       ...emqAlarmRoutes({ node, alarms }),
-      ...emqConfigRoutes({ node, config, isPlugin: plugins.has })
+      ...emqConfigRoutes({ node, config })
     ],
-    async open() {
-      if (driver.control) await plugins.restore()
-      alarms.start()
-    },
+    open: alarms.start,
     close: alarms.stop
   }
 }

@@ -37,6 +37,12 @@ export const Config = Type.Object({
   MQTT_FAILED_LOGINS_PER_MINUTE: Type.Integer({ minimum: 1, default: 60 }),
   /** MQTT users a tenant may have; DMS documents 1000. */
   MQTT_MAX_USERS: Type.Integer({ minimum: 1, maximum: 100_000, default: 1000 }),
+  /** Lets tenants stop the plugins for log-in and permissions: their machines come in by the name of an MQTT user alone. */
+  MQTT_ALLOW_OPEN: Type.Boolean({ default: false }),
+  /** Messages of one tenant to `$delayed/…` that may wait. */
+  MQTT_MAX_DELAYED: Type.Integer({ minimum: 1, maximum: 1_000_000, default: 10_000 }),
+  /** Hosts, addresses and CIDR ranges that web hooks may call beside public addresses, with commas between them. */
+  WEB_HOOK_ALLOWED_HOSTS: Type.String({ default: '' }),
   /** Log-in without password from the addresses of a user's list, as RocketMQ does. */
   MQTT_WHITELIST_AS_ROCKETMQ: Type.Boolean({ default: false }),
   /** Seconds after which the session of an absent client (clean = false) is forgotten. */

@@ -7,6 +7,7 @@ export interface BrokerMetrics {
   blockServed(): void
   blockCast(): void
   commandsDelivered(count: number): void
+  hookLost(): void
 }
 
 const lossHelp = {
@@ -62,11 +63,18 @@ export function createBrokerMetrics(
     registers
   })
 
+  const lost = new Counter({
+    name: 'mqtt_web_hook_lost_total',
+    help: 'Events that the URL of a web hook did not take',
+    registers
+  })
+
   return {
     uplinkStored: () => stored.inc(),
     publishDenied: () => denied.inc(),
     blockServed: () => blocks.inc(),
     blockCast: () => cast.inc(),
-    commandsDelivered: (count) => commands.inc(count)
+    commandsDelivered: (count) => commands.inc(count),
+    hookLost: () => lost.inc()
   }
 }

@@ -73,7 +73,12 @@ t.test('reading the broker answers as the document says', async (t) => {
       `nodes/${node}/plugins`,
       [
         { name: 'emqx_auth_username', active: true },
-        { name: 'emqx_retainer', active: true }
+        { name: 'emqx_acl_internal', active: true },
+        { name: 'emqx_retainer', active: true },
+        { name: 'emqx_file_transfer', active: true },
+        { name: 'emqx_mod_rewrite', active: false },
+        { name: 'emqx_delayed_publish', active: false },
+        { name: 'emqx_web_hook', active: false }
       ]
     ],
     [`nodes/${node}/alarms`, []],

@@ -94,6 +94,12 @@ export const mqttUserChanged = {
   data: Type.Object({ tenantId: TenantId, accessKey: Type.String(), at: EpochMs })
 } satisfies EventContract
 
+export const pluginChanged = {
+  subject: 'broker-proxy.plugin.changed',
+  summary: 'A tenant switched or configured a plugin of its broker; how it is now says the store of broker-proxy',
+  data: Type.Object({ tenantId: TenantId, name: Type.String(), at: EpochMs })
+} satisfies EventContract
+
 export const runFinished = {
   subject: 'scheduler.run.finished',
   summary: 'Every execution of a run has its final state',
@@ -222,6 +228,7 @@ export const events: readonly EventContract[] = [
   clientConnected,
   clientDisconnected,
   mqttUserChanged,
+  pluginChanged,
   runFinished,
   alertRaised,
   alertClosed,

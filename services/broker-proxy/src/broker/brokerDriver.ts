@@ -61,6 +61,8 @@ export interface BrokerRules {
   logIn(attempt: LogInAttempt): Promise<Session>
   /** Runs before the acknowledgement; a rejection closes the connection without one. */
   onMessage(session: Session, message: InboundMessage): Promise<Verdict>
+  /** What a topic or filter that a client names is to be; asked before everything else. */
+  rewrite(session: Session, topic: string): string
   maySubscribe(session: Session, filter: string): boolean
   /** Asked for each message and receiver: permissions may have changed since the subscription. */
   mayReceive(session: Session, topic: string): boolean

@@ -10,12 +10,6 @@ const Row = Type.Object({
   datatpye: Type.String(),
   app: Type.String()
 })
-const PluginRow = Type.Object({
-  key: Type.String(),
-  value: Type.String(),
-  desc: Type.String(),
-  required: Type.Boolean()
-})
 
 const app = 'emqx'
 const appParam = { app: Type.String({ maxLength: 128 }) }
@@ -24,43 +18,17 @@ const Change = Type.Object({ key: Type.String({ maxLength: 256 }), value: Type.S
 export interface ConfigRouteParts {
   node: string
   config: Config
-  isPlugin(name: string): boolean
 }
 
 /** EMQ REST v2.3, "configs": what the broker runs with. It is the same for every tenant, so none may change it here. */
-export function emqConfigRoutes({ node, config, isPlugin }: ConfigRouteParts): Route[] {
+export function emqConfigRoutes({ node, config }: ConfigRouteParts): Route[] {
   const rows = rowsOf(config)
   const ofApp = (name: string) => rows.filter((row) => row.app === name)
   const atNode = (params: { node: string }) => checkNode(node, params.node)
 
   return [
     ...configRoutes('/api/v2/configs', {}, { rows, ofApp }),
-    ...configRoutes('/api/v2/nodes/:node/configs', nodeParam, { rows, ofApp, check: atNode }),
-    route({
-      method: 'get',
-      path: '/api/v2/nodes/:node/plugin_configs/:plugin',
-      summary: 'Settings of a plugin: ours have none',
-      needs: 'broker.view',
-      params: Type.Object({ ...nodeParam, plugin: appParam.app }),
-      reply: Type.Array(PluginRow),
-      handle: ({ params }) => {
-        atNode(params)
-        checkPlugin(isPlugin, params.plugin)
-        return []
-      }
-    }),
-    route({
-      method: 'put',
-      path: '/api/v2/nodes/:node/plugin_configs/:plugin',
-      summary: 'Refused: plugins have no settings',
-      needs: 'broker.edit',
-      params: Type.Object({ ...nodeParam, plugin: appParam.app }),
-      handle: ({ params }) => {
-        atNode(params)
-        checkPlugin(isPlugin, params.plugin)
-        throw new AppError('invalid_state', `plugin ${params.plugin} has no settings`)
-      }
-    })
+    ...configRoutes('/api/v2/nodes/:node/configs', nodeParam, { rows, ofApp, check: atNode })
   ]
 }
 
@@ -111,10 +79,6 @@ function configRoutes(path: string, place: Partial<typeof nodeParam>, { rows, of
       }
     })
   ]
-}
-
-function checkPlugin(isPlugin: ConfigRouteParts['isPlugin'], name: string): void {
-  if (!isPlugin(name)) throw new AppError('invalid_state', `plugin ${name} does not exist`)
 }
 
 function rowsOf(config: Config): Static<typeof Row>[] {

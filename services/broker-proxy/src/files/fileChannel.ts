@@ -30,6 +30,8 @@ export interface FileChannelParts {
   /** Somebody asks for it. */
   onUsed(key: FileKey): void
   driver: Pick<BrokerDriver, 'send'>
+  /** Whether the tenant's machines may send and fetch files. */
+  isOn(tenantId: string): boolean
   log: Log
 }
 
@@ -67,6 +69,10 @@ export function createFileChannel(
   }
 
   const tell = (session: Session, info: Omit<FileInfo, 'blockSize'>) => sendFileInfo(parts.driver, session, info)
+
+  function checkOn({ tenantId }: Session): void {
+    if (!parts.isOn(tenantId)) throw new AppError('invalid_input', 'file transfer is switched off')
+  }
 
   async function run(session: Session, step: UploadStep, payload: Buffer): Promise<void> {
     const key = { tenantId: session.tenantId, clientId: session.clientId, fileId: step.fileId }
@@ -118,6 +124,7 @@ export function createFileChannel(
       const step = parseUploadTopic(topic)
       try {
         if (!step) throw new AppError('invalid_input', 'not a topic of the file protocol')
+        checkOn(session)
         await run(session, step, payload)
       } catch (error) {
         if (!isRefusal(error)) throw error
@@ -133,6 +140,7 @@ export function createFileChannel(
 
     async ask(session: Session, channel: UpChannel, payload: Buffer) {
       try {
+        checkOn(session)
         if (channel === 'file-query') await answerQuery(session, checkQuery(parse(payload)))
         else if (channel === 'cast-join') await countIn(session, checkJoin(parse(payload)))
         else await answerBlocks(session, checkBlocks(parse(payload)))

@@ -46,6 +46,8 @@ export interface FilesParts extends FileParts {
     Config,
     'MAX_FILE_BYTES' | 'FILE_QUOTA_BYTES' | 'FILE_RETENTION_DAYS' | 'CAST_GATHER_MS' | 'CAST_BYTES_PER_SECOND'
   >
+  /** Whether machines of the tenant may send and fetch files. */
+  isOn(tenantId: string): boolean
   now: () => number
   onServed(): void
   onCast(): void
@@ -99,7 +101,16 @@ export function createFiles(parts: FilesParts): Files {
     onCast: parts.onCast,
     log
   })
-  const channel = createFileChannel({ uploads, downloads, casts, files, onUsed: usage.note, driver, log })
+  const channel = createFileChannel({
+    uploads,
+    downloads,
+    casts,
+    files,
+    onUsed: usage.note,
+    driver,
+    isOn: parts.isOn,
+    log
+  })
   const library = createLibrary({
     ...{ files, graves, keeper, cache, maxFileBytes, now },
     onRead: usage.note,

@@ -10,6 +10,15 @@ const Plugin = Type.Object({
   active: Type.Boolean()
 })
 
+const SettingRow = Type.Object({
+  key: Type.String(),
+  value: Type.String(),
+  desc: Type.String(),
+  required: Type.Boolean()
+})
+const Change = Type.Object({ key: Type.String({ maxLength: 256 }), value: Type.String({ maxLength: 4096 }) })
+const pluginParam = { ...nodeParam, plugin: Type.String({ maxLength: 128 }) }
+
 const alreadyStarted = 110
 const notStarted = 111
 
@@ -45,6 +54,30 @@ export function emqPluginRoutes({ node, version, plugins }: PluginRouteParts): R
       handle: async ({ params, body: { active }, caller }) => {
         checkNode(node, params.node)
         await coded(plugins.set(caller.tenantId, ownName(params.name), active), active)
+      }
+    }),
+    route({
+      method: 'get',
+      path: '/api/v2/nodes/:node/plugin_configs/:plugin',
+      summary: 'Settings of a plugin; secrets are masked',
+      needs: 'broker.view',
+      params: Type.Object(pluginParam),
+      reply: Type.Array(SettingRow),
+      handle: ({ params, caller }) => {
+        checkNode(node, params.node)
+        return plugins.settings(caller.tenantId, ownName(params.plugin))
+      }
+    }),
+    route({
+      method: 'put',
+      path: '/api/v2/nodes/:node/plugin_configs/:plugin',
+      summary: 'Sets settings of a plugin, one or a list; an empty value takes one away',
+      needs: 'broker.edit',
+      params: Type.Object(pluginParam),
+      body: Type.Union([Change, Type.Array(Change, { minItems: 1, maxItems: 100 })]),
+      handle: async ({ params, body, caller }) => {
+        checkNode(node, params.node)
+        await plugins.configure(caller.tenantId, ownName(params.plugin), [body].flat())
       }
     })
   ]

@@ -1,43 +1,73 @@
-import type { Store } from '@fleetgate/store'
+import type { Secrets, Store } from '@fleetgate/store'
 import { Schema } from 'mongoose'
 
-export interface PluginRow {
+/** How a tenant has set a plugin. */
+export interface PluginState {
   tenantId: string
   name: string
   active: boolean
+  settings: ReadonlyMap<string, string>
+}
+
+interface PluginDoc {
+  tenantId: string
+  name: string
+  active: boolean
+  /** Sealed JSON. */
+  settings?: string
 }
 
 export interface PluginStore {
-  /** False where it is so already. Plugins that nobody has switched are active. */
-  set(row: PluginRow): Promise<boolean>
-  /** Names that the tenant has switched off. */
-  stopped(tenantId: string): Promise<string[]>
-  allStopped(): AsyncIterable<PluginRow>
+  /** False where it is so already; `byDefault` is what holds while nobody has switched it. */
+  set(row: Pick<PluginState, 'tenantId' | 'name' | 'active'>, byDefault: boolean): Promise<boolean>
+  configure(row: Omit<PluginState, 'active'>, byDefault: boolean): Promise<void>
+  find(tenantId: string, name: string): Promise<PluginState | undefined>
+  of(tenantId: string): Promise<PluginState[]>
+  all(): AsyncIterable<PluginState>
 }
 
-const fields = '-_id tenantId name active'
+const fields = '-_id tenantId name active settings'
 
-export function createPluginStore(store: Store): PluginStore {
-  const schema = new Schema<PluginRow>({
+export function createPluginStore(store: Store, secrets: Pick<Secrets, 'seal' | 'open'>): PluginStore {
+  const schema = new Schema<PluginDoc>({
     tenantId: { type: String, required: true },
     name: { type: String, required: true },
-    active: { type: Boolean, required: true }
-  })
-    .index({ tenantId: 1, name: 1 }, { unique: true })
-    .index({ active: 1 })
-  const model = store.model<PluginRow>('plugins', schema)
+    active: { type: Boolean, required: true },
+    settings: String
+  }).index({ tenantId: 1, name: 1 }, { unique: true })
+  const model = store.model<PluginDoc>('plugins', schema)
+
+  function toState({ tenantId, name, active, settings }: PluginDoc): PluginState {
+    const text = settings === undefined ? '{}' : secrets.open(settings, contextOf(tenantId, name))
+    return { tenantId, name, active, settings: new Map(Object.entries(JSON.parse(text) as Record<string, string>)) }
+  }
 
   return {
-    async set({ tenantId, name, active }) {
-      await model.updateOne({ tenantId, name }, { $setOnInsert: { active: true } }, { upsert: true })
+    async set({ tenantId, name, active }, byDefault) {
+      await model.updateOne({ tenantId, name }, { $setOnInsert: { active: byDefault } }, { upsert: true })
       const { matchedCount } = await model.updateOne({ tenantId, name, active: !active }, { $set: { active } })
       return matchedCount === 1
     },
-    async stopped(tenantId) {
-      const rows = await model.find({ tenantId, active: false }).select(fields).lean<PluginRow[]>()
-      return rows.map(({ name }) => name)
+    async configure({ tenantId, name, settings }, byDefault) {
+      const sealed = secrets.seal(JSON.stringify(Object.fromEntries(settings)), contextOf(tenantId, name))
+      const change = { $set: { settings: sealed }, $setOnInsert: { active: byDefault } }
+      await model.updateOne({ tenantId, name }, change, { upsert: true })
     },
-    allStopped: () =>
-      model.find({ active: false }).select(fields).lean<PluginRow[]>().cursor() as AsyncIterable<PluginRow>
+    async find(tenantId, name) {
+      const doc = await model.findOne({ tenantId, name }).select(fields).lean<PluginDoc>()
+      return doc ? toState(doc) : undefined
+    },
+    async of(tenantId) {
+      return (await model.find({ tenantId }).select(fields).lean<PluginDoc[]>()).map(toState)
+    },
+    async *all() {
+      for await (const doc of model.find().select(fields).lean<PluginDoc[]>().cursor()) {
+        yield toState(doc as unknown as PluginDoc)
+      }
+    }
   }
+}
+
+function contextOf(tenantId: string, name: string): string {
+  return `plugin:${tenantId}:${name}`
 }

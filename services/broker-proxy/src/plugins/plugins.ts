@@ -1,5 +1,5 @@
 import { AppError } from '@fleetgate/contracts'
-import type { BrokerControl } from '../broker/brokerFacts.js'
+import { kindOf, type PluginKind, pluginKinds, type SettingKind, settingOf } from './kinds.js'
 import type { PluginStore } from './pluginStore.js'
 
 export interface Plugin {
@@ -8,57 +8,101 @@ export interface Plugin {
   active: boolean
 }
 
+export type Setting = Omit<SettingKind, 'isSecret'>
+
 export interface Plugins {
-  has(name: string): boolean
   list(tenantId: string): Promise<Plugin[]>
   /** `conflict` where it is so already, `invalid_state` for what cannot be switched or does not exist. */
   set(tenantId: string, name: string, active: boolean): Promise<void>
-  /** Tells the broker what is switched off; once, when it is open. */
-  restore(): Promise<void>
+  /** Those that are set, and the possible ones that are not. Secrets are masked. */
+  settings(tenantId: string, name: string): Promise<Setting[]>
+  /** Sets these and leaves the others; an empty value takes one away. Nothing is changed where one is refused. */
+  configure(tenantId: string, name: string, changes: readonly { key: string; value: string }[]): Promise<void>
 }
 
-interface Kind {
-  name: string
-  description: string
-  /** Absent: a part that cannot be left out. */
-  apply?: (control: BrokerControl, tenantId: string, active: boolean) => void
+export interface PluginParts {
+  store: PluginStore
+  /** The broker runs in a process of its own: what works inside of ours is not there. */
+  isRemote: boolean
+  /** Whether tenants may let their machines in without password or permissions. */
+  mayOpen: boolean
+  /** Tells every process, ours before it resolves. */
+  announce(tenantId: string, name: string): Promise<void>
 }
 
-/** Parts of ours that do what a plugin of EMQ did, under its name. A tenant switches its own side of them only. */
-const kinds: readonly Kind[] = [
-  { name: 'emqx_auth_username', description: 'Log-in and permissions by MQTT user' },
-  {
-    name: 'emqx_retainer',
-    description: 'Retained messages',
-    apply: (control, tenantId, active) => control.setRetaining(tenantId, active)
+/** What a masked secret looks like; sent back it changes nothing. */
+const masked = '******'
+const maxSettings = 100
+
+export function createPlugins({ store, isRemote, mayOpen, announce }: PluginParts): Plugins {
+  const kinds: readonly PluginKind[] = pluginKinds.filter((kind: PluginKind) => !isRemote || kind.isForAnyBroker)
+
+  function known(name: string): PluginKind {
+    const kind = kindOf(name)
+    if (!kind) throw new AppError('invalid_state', `plugin ${name.slice(0, 100)} does not exist`)
+    if (!kinds.includes(kind)) throw new AppError('invalid_state', `plugin ${name} is not there with this broker`)
+    return kind
   }
-]
 
-export function createPlugins(parts: { store: PluginStore; control: () => BrokerControl }): Plugins {
-  const { store, control } = parts
+  function check(kind: PluginKind, settings: ReadonlyMap<string, string>): void {
+    try {
+      kind.check?.(settings)
+    } catch (cause) {
+      throw new AppError('invalid_input', (cause as Error).message, {}, { cause })
+    }
+  }
 
   return {
-    has: (name) => kinds.some((one) => one.name === name),
-
     async list(tenantId) {
-      const stopped = await store.stopped(tenantId)
-      return kinds.map(({ name, description }) => ({ name, description, active: !stopped.includes(name) }))
+      const states = new Map((await store.of(tenantId)).map(({ name, active }) => [name, active]))
+      return kinds.map(({ name, description, isOnByDefault }) => ({
+        name,
+        description,
+        active: states.get(name) ?? isOnByDefault
+      }))
     },
 
     async set(tenantId, name, active) {
-      const kind = kinds.find((one) => one.name === name)
-      if (!kind) throw new AppError('invalid_state', `plugin ${name.slice(0, 100)} does not exist`)
-      if (!kind.apply && !active) throw new AppError('invalid_state', `plugin ${name} cannot be stopped`)
-      if (!kind.apply || !(await store.set({ tenantId, name, active }))) {
+      const kind = known(name)
+      if (kind.isProtection && !active && !mayOpen) {
+        throw new AppError('invalid_state', `plugin ${name} cannot be stopped: this needs MQTT_ALLOW_OPEN`)
+      }
+      if (active) {
+        const settings = (await store.find(tenantId, name))?.settings ?? new Map()
+        const missing = kind.settings.find(({ key, required }) => required && !settings.get(key))
+        if (missing) throw new AppError('invalid_state', `plugin ${name} needs ${missing.key}`)
+      }
+      if (!(await store.set({ tenantId, name, active }, kind.isOnByDefault))) {
         throw new AppError('conflict', `plugin ${name} is ${active ? 'started' : 'stopped'} already`)
       }
-      kind.apply(control(), tenantId, active)
+      await announce(tenantId, name)
     },
 
-    async restore() {
-      for await (const { tenantId, name } of store.allStopped()) {
-        kinds.find((one) => one.name === name)?.apply?.(control(), tenantId, false)
+    async settings(tenantId, name) {
+      const kind = known(name)
+      const set = (await store.find(tenantId, name))?.settings ?? new Map<string, string>()
+      const unset = kind.settings.filter(({ key }) => key.includes('<') || !set.has(key))
+      const made = [...set].flatMap(([key, value]) => {
+        const found = settingOf(kind, key)
+        return found ? [{ ...found, key, value: found.isSecret ? masked : value }] : []
+      })
+      return [...made, ...unset].map(({ key, value, desc, required }) => ({ key, value, desc, required }))
+    },
+
+    async configure(tenantId, name, changes) {
+      const kind = known(name)
+      const settings = new Map((await store.find(tenantId, name))?.settings)
+      for (const { key, value } of changes) {
+        const setting = settingOf(kind, key)
+        if (!setting) throw new AppError('invalid_input', `plugin ${name} has no setting ${key.slice(0, 100)}`)
+        if (setting.isSecret && value === masked) continue
+        if (value === '') settings.delete(key)
+        else settings.set(key, value)
       }
+      if (settings.size > maxSettings) throw new AppError('invalid_input', `more than ${maxSettings} settings`)
+      check(kind, settings)
+      await store.configure({ tenantId, name, settings }, kind.isOnByDefault)
+      await announce(tenantId, name)
     }
   }
 }

@@ -1,6 +1,7 @@
 import { AppError, type Bus, fileChannels, parseUpTopic, type UpChannel } from '@fleetgate/contracts'
 import type { InboundMessage, Session, Verdict } from '../broker/brokerDriver.js'
 import { createLane, type Lane } from '../broker/lane.js'
+import type { DelayedWish } from '../plugins/delayed.js'
 import type { Authority } from '../users/authority.js'
 
 /** What a client publishes, on its way into the stream. */
@@ -15,12 +16,23 @@ export interface FileChannel {
   ask(session: Session, channel: UpChannel, payload: Buffer): Promise<void>
 }
 
+/** Messages that are published later, where the tenant wants them. */
+export interface MaybeDelayed {
+  /** Undefined where the topic asks for no such thing, or the tenant has switched it off. */
+  wishOf(session: Session, topic: string): DelayedWish | undefined
+  /** False where too many wait. */
+  keep(session: Session, wish: DelayedWish, message: InboundMessage): Promise<boolean>
+}
+
 export interface UplinkParts {
   bus: Pick<Bus, 'uplink'>
   authority: Pick<Authority, 'mayPublish'>
   files: FileChannel
+  delayed: MaybeDelayed
   now: () => number
   onStored(): void
+  /** A message that goes on to subscribers. */
+  onPublished(session: Session, message: InboundMessage): void
   onDenied(session: Session, topic: string): void
 }
 
@@ -32,7 +44,7 @@ const storeWithinMs = 20_000
 const upOfAnyone = /^fleet\/[^/]+\/up(?:\/|$)/
 
 export function createUplink(parts: UplinkParts): Uplink {
-  const { bus, authority, files, now } = parts
+  const { bus, authority, files, delayed, now } = parts
   const lanes = new WeakMap<Session, { stream: Lane; files: Lane }>()
 
   function lanesOf(session: Session): { stream: Lane; files: Lane } {
@@ -64,10 +76,19 @@ export function createUplink(parts: UplinkParts): Uplink {
         await lanesOf(session).files.run(() => files.ask(session, channel, message.payload))
         return 'taken'
       }
+      const later = delayed.wishOf(session, topic)
+      if (later) return takeForLater(session, later, message)
       if (!authority.mayPublish(session, topic)) return deny(session, topic)
       await store(session, channel ?? 'topic', message)
-      return channel ? 'taken' : 'forward'
+      if (channel) return 'taken'
+      parts.onPublished(session, message)
+      return 'forward'
     }
+  }
+
+  async function takeForLater(session: Session, wish: DelayedWish, message: InboundMessage): Promise<Verdict> {
+    const isKept = authority.mayPublish(session, wish.topic) && (await delayed.keep(session, wish, message))
+    return isKept ? 'taken' : deny(session, message.topic)
   }
 
   /**

@@ -216,7 +216,7 @@ export function createEmbeddedBroker(options: EmbeddedBrokerOptions): EmbeddedBr
         publish: publishMounted,
         onFailed: (err) => log.warn({ err }, 'will of an earlier connection not published')
       })
-      listeners = await openListeners({ options: options.listeners, handshakeMs: limits.connectMs, admit, accept })
+      listeners = await openListeners({ options: options.listeners, handshakeMs: limits.connectMs, admit, accept, log })
       return { port: listeners.ports.get('mqtt:tcp') ?? 0, ports: listeners.ports }
     },
 

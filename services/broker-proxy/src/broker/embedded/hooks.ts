@@ -112,7 +112,7 @@ interface Incoming {
 }
 
 interface TakeInParts {
-  rules: Pick<BrokerRules, 'onMessage'>
+  rules: Pick<BrokerRules, 'onMessage' | 'rewrite'>
   kept: () => KeptSessions
   hasReceived(clientId: string, id: number): boolean
 }
@@ -125,7 +125,8 @@ function createTakeIn({ rules, kept, hasReceived }: TakeInParts) {
   const underWay = new WeakMap<Connection, Map<number, Promise<void>>>()
 
   async function take({ session, client, pace }: Connection, packet: Incoming): Promise<void> {
-    const { topic, qos, retain = false, messageId } = packet
+    const { qos, retain = false, messageId } = packet
+    const topic = rules.rewrite(session, packet.topic)
     const payload = typeof packet.payload === 'string' ? Buffer.from(packet.payload) : packet.payload
     const turn = pace.pass(payload.length + topic.length)
     if (turn) await turn
@@ -180,7 +181,7 @@ async function logIn(arrival: Arrival, username: string | undefined, password: B
     clean: known.clean
   })
   if (client.closed || client.conn.destroyed) return false
-  known.guard.mount(mountPoint(session), session)
+  known.guard.mount(mountPoint(session), session, (filter) => rules.rewrite(session, filter))
   known.meter.join(trafficOf(session.tenantId))
   const connection = {
     client,

@@ -1,17 +1,17 @@
-import { readFileSync } from 'node:fs'
 import { createServer as createHttpServer, type Server as HttpServer } from 'node:http'
 import { createServer as createHttpsServer } from 'node:https'
 import { createServer, type Server, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { createServer as createTlsServer } from 'node:tls'
+import type { Log } from '@fleetgate/contracts'
+import { type RenewableServer, readCertificates, renewCertificates, type TlsFiles } from './certificates.js'
 import { serveWebSockets } from './webSockets.js'
 
 export interface ListenerOptions {
   host: string
   /** 0 takes a free one; absent: no such listener. */
   ports: Partial<Record<Protocol, number | undefined>>
-  /** PEM files; read once, when the listeners open. */
-  tls?: { certFile: string; keyFile: string; clientCaFile?: string | undefined } | undefined
+  tls?: TlsFiles | undefined
 }
 
 export type Protocol = 'mqtt:tcp' | 'mqtt:ssl' | 'mqtt:ws' | 'mqtt:wss'
@@ -27,6 +27,7 @@ export interface ListenerParts {
   /** Before a byte is read; false closes the connection. */
   admit(socket: Socket): boolean
   accept(stream: Duplex, protocol: Protocol): void
+  log: Log
 }
 
 /** TCP's own question after a silence: a client with keepalive 0 that lost its power is found only so. */
@@ -39,7 +40,10 @@ export async function openListeners(parts: ListenerParts): Promise<Listeners> {
   const ports = new Map<Protocol, number>()
   const servers: Server[] = []
 
+  let stopRenewing = () => {}
+
   async function close(): Promise<void> {
+    stopRenewing()
     await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))))
   }
 
@@ -57,6 +61,8 @@ export async function openListeners(parts: ListenerParts): Promise<Listeners> {
     await close()
     throw error
   }
+  const secure = servers.filter((server): server is Server & RenewableServer => 'setSecureContext' in server)
+  if (parts.options.tls && secure.length > 0) stopRenewing = renewCertificates(secure, parts.options.tls, parts.log)
   return { ports, close }
 }
 
@@ -80,8 +86,7 @@ function webSockets(server: HttpServer, take: (stream: Duplex) => void): Server 
 
 function certificates({ tls }: ListenerOptions) {
   if (!tls) throw new Error('a TLS listener needs a certificate')
-  const ca = tls.clientCaFile ? { ca: readFileSync(tls.clientCaFile), requestCert: true, rejectUnauthorized: true } : {}
-  return { cert: readFileSync(tls.certFile), key: readFileSync(tls.keyFile), minVersion: 'TLSv1.2' as const, ...ca }
+  return { ...readCertificates(tls), ...(tls.clientCaFile && { requestCert: true, rejectUnauthorized: true }) }
 }
 
 function listen(server: Server, host: string, port: number): Promise<number> {

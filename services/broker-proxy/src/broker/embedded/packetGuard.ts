@@ -3,8 +3,8 @@ import type { AedesClient, ParsedPacket, StoredPacket } from './aedesParts.js'
 const maxBytesBeforeLogIn = 16_384
 
 export interface PacketGuard {
-  /** From now on filters stand below the tenant's mount point, and packets are counted. */
-  mount(prefix: string, counted: { packetsIn: number }): void
+  /** From now on filters are rewritten and stand below the tenant's mount point, and packets are counted. */
+  mount(prefix: string, counted: { packetsIn: number }, rewrite: (filter: string) => string): void
 }
 
 /**
@@ -16,12 +16,12 @@ export function guardPackets(client: AedesClient, maxPacketBytes: number): Packe
   const parser = client._parser
   const parse = parser.parse.bind(parser)
   const early: ParsedPacket[] = []
-  let prefix: string | undefined
+  let place: Place | undefined
   let counter = { packetsIn: 0 }
 
   parser.parse = (bytes) => {
     const rest = parse(bytes)
-    if (parser.packet.length > (prefix === undefined ? maxBytesBeforeLogIn : maxPacketBytes)) {
+    if (parser.packet.length > (place === undefined ? maxBytesBeforeLogIn : maxPacketBytes)) {
       client.emit('error', new Error('packet too large'))
     }
     return rest
@@ -30,13 +30,14 @@ export function guardPackets(client: AedesClient, maxPacketBytes: number): Packe
   parser.prependListener('packet', (packet) => {
     counter.packetsIn += 1
     if (!packet.subscriptions && !packet.unsubscriptions) return
-    if (prefix === undefined) early.push(packet)
-    else mountFilters(packet, prefix)
+    if (place === undefined) early.push(packet)
+    else mountFilters(packet, place)
   })
 
   return {
-    mount(given, counted) {
-      prefix = given
+    mount(prefix, counted, rewrite) {
+      const given = { prefix, rewrite }
+      place = given
       counted.packetsIn += counter.packetsIn
       counter = counted
       for (const packet of early.splice(0)) mountFilters(packet, given)
@@ -44,14 +45,19 @@ export function guardPackets(client: AedesClient, maxPacketBytes: number): Packe
   }
 }
 
-function mountFilters(packet: ParsedPacket, prefix: string): void {
-  for (const subscription of packet.subscriptions ?? []) subscription.topic = mountedFilter(prefix, subscription.topic)
-  packet.unsubscriptions = packet.unsubscriptions?.map((filter) => mountedFilter(prefix, filter))
+interface Place {
+  prefix: string
+  rewrite: (filter: string) => string
+}
+
+function mountFilters(packet: ParsedPacket, place: Place): void {
+  for (const subscription of packet.subscriptions ?? []) subscription.topic = mountedFilter(place, subscription.topic)
+  packet.unsubscriptions = packet.unsubscriptions?.map((filter) => mountedFilter(place, filter))
 }
 
 /** An empty filter stays empty: aedes refuses it. */
-function mountedFilter(prefix: string, filter: string): string {
-  return filter === '' ? '' : prefix + filter
+function mountedFilter({ prefix, rewrite }: Place, filter: string): string {
+  return filter === '' ? '' : prefix + rewrite(filter)
 }
 
 const nothing = Buffer.alloc(0)

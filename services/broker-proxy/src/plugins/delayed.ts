@@ -1,0 +1,101 @@
+import { type Bus, type Log, newId } from '@fleetgate/contracts'
+import type { BrokerDriver, InboundMessage, Session } from '../broker/brokerDriver.js'
+import { isSaneTopic } from '../broker/topics.js'
+import type { DelayedStore } from './delayedStore.js'
+
+export interface DelayedParts {
+  store: DelayedStore
+  bus: Pick<Bus, 'uplink'>
+  driver: Pick<BrokerDriver, 'publish'>
+  /** Messages of one tenant that may wait. */
+  maxWaiting: number
+  now: () => number
+  log: Log
+}
+
+export interface Delayed {
+  /** False where too many wait; resolves when it is kept. */
+  keep(session: Session, wish: DelayedWish, message: InboundMessage): Promise<boolean>
+  start(): void
+  stop(): Promise<void>
+}
+
+export interface DelayedWish {
+  seconds: number
+  topic: string
+}
+
+/** The bound of EMQX. */
+const maxSeconds = 4_294_967
+const lookEveryMs = 500
+const leaseMs = 30_000
+const atOnce = 100
+const countEveryMs = 5_000
+
+/** `$delayed/{seconds}/{topic}`, taken apart; undefined for everything else. */
+export function parseDelayed(name: string): DelayedWish | undefined {
+  const [, digits = '', topic = ''] = /^\$delayed\/([0-9]{1,7})\/(.+)$/s.exec(name) ?? []
+  const seconds = Number(digits)
+  if (topic === '' || seconds > maxSeconds || !isSaneTopic(topic) || /[+#]/.test(topic)) return undefined
+  // What machines and the product say to one another is not said later.
+  return topic.startsWith('$') || topic.startsWith('fleet/') ? undefined : { seconds, topic }
+}
+
+/**
+ * Messages for later. They lie in the database, so whichever process is there when one is due sends it. A process that dies
+ * in between leaves it to another, half a minute later: like all QoS 1 it may come twice, and is never lost.
+ */
+export function createDelayed({ store, bus, driver, maxWaiting, now, log }: DelayedParts): Delayed {
+  const counts = new Map<string, { waiting: number; at: number }>()
+  let timer: NodeJS.Timeout | undefined
+  let working: Promise<void> = Promise.resolve()
+  let isStopped = false
+
+  async function waiting(tenantId: string): Promise<{ waiting: number; at: number }> {
+    const known = counts.get(tenantId)
+    if (known && now() - known.at < countEveryMs) return known
+    const fresh = { waiting: await store.count(tenantId), at: now() }
+    counts.set(tenantId, fresh)
+    return fresh
+  }
+
+  async function sendDue(): Promise<void> {
+    for (;;) {
+      const due = await store.claimDue(now(), leaseMs, atOnce)
+      for (const { id, tenantId, clientId, username, topic, payload, qos, retain } of due) {
+        const stored = { tenantId, clientId, username, channel: 'topic' as const, topic, receivedAt: now(), payload }
+        await bus.uplink(stored, { deadlineMs: leaseMs / 3 })
+        await driver.publish(tenantId, { topic, payload, qos, retain })
+        await store.remove(id)
+        const count = counts.get(tenantId)
+        if (count) count.waiting -= 1
+      }
+      if (due.length < atOnce || isStopped) return
+    }
+  }
+
+  function look(): void {
+    working = sendDue()
+      .catch((err) => log.warn({ err }, 'delayed messages not sent, trying again'))
+      .then(() => {
+        if (!isStopped) timer = setTimeout(look, lookEveryMs)
+      })
+  }
+
+  return {
+    async keep({ tenantId, clientId, username }, { seconds, topic }, { payload, qos, retain }) {
+      const count = await waiting(tenantId)
+      if (count.waiting >= maxWaiting) return false
+      count.waiting += 1
+      const dueAt = now() + seconds * 1000
+      await store.insert({ id: newId(), tenantId, clientId, username, topic, payload, qos, retain, dueAt })
+      return true
+    },
+    start: look,
+    async stop() {
+      isStopped = true
+      clearTimeout(timer)
+      await working
+    }
+  }
+}
