@@ -62,6 +62,8 @@ function canonical(raw: string): string | undefined {
 
 /** Requests that start workflows prove themselves to the service, with a credential of its own. */
 const httpInPath = '/workflow-http-in/'
+/** Links to dashboards have a token of their own. */
+const sharedPath = '/dashboard/shared/'
 
 const publicRoutes = new Set([
   'POST /oauth2/token',
@@ -77,7 +79,15 @@ const publicRoutes = new Set([
 
 /** Routes that need no token: how people and machines get one. The service decides everything else about them. */
 export function isPublic(method: string, path: string): boolean {
-  return publicRoutes.has(`${method} ${withoutSlash(path)}`) || path.startsWith(httpInPath)
+  return (
+    publicRoutes.has(`${method} ${withoutSlash(path)}`) ||
+    path.startsWith(httpInPath) ||
+    (isRead(method) && path.startsWith(sharedPath))
+  )
+}
+
+function isRead(method: string): boolean {
+  return method === 'GET' || method === 'HEAD'
 }
 
 export function withoutSlash(path: string): string {

@@ -117,7 +117,9 @@ t.test('only how one gets a token is public, under its exact method and path', a
     'POST /v1/user/login',
     'POST /api/v2/auth',
     'POST /v1/clients/enrol',
-    'POST /workflow-http-in/7@default/orders'
+    'POST /workflow-http-in/7@default/orders',
+    'GET /dashboard/shared/abcdefghijklmnopqrstuvwx',
+    'GET /dashboard/shared/abcdefghijklmnopqrstuvwx/history'
   ]
   for (const entry of open) {
     const [method = '', path = ''] = entry.split(' ')
@@ -130,6 +132,8 @@ t.test('only how one gets a token is public, under its exact method and path', a
     'GET /oauth2/token',
     'POST /user/register/x',
     'DELETE /user/status',
+    'POST /dashboard/shared/abcdefghijklmnopqrstuvwx',
+    'GET /dashboard/shared',
     'GET /user',
     'POST /v1/user'
   ]) {

@@ -58,6 +58,8 @@ async function populate(): Promise<(path: string, parameter: string) => string> 
     ...(await populateDevices(ok)),
     ...(await populateClusters(ok)),
     [/^\/v1\/clients\/enrolments/, enrolment.enrolmentId],
+    // Who has a link may look, of whatever tenant: this is none.
+    [/^\/dashboard\/shared/, 'there-is-no-such-link-anywhere'],
     [/^\/dashboard/, dashboard.dashboard_id],
     [/^\/integration/, 'ping'],
     [/^\/device/, device?.id],

@@ -1,11 +1,15 @@
 import { type App, createApp, dialects, type Guard, type Log, type Route } from '@fleetgate/kit'
 import { dashboardRoutes } from './dashboards/beaver.js'
 import type { Dashboards } from './dashboards/dashboard.js'
+import { dashboardShareRoutes } from './dashboards/shareBeaver.js'
+import type { Shares } from './dashboards/shares.js'
 
 export interface DevicesAppDeps {
   log: Log
   guard: Guard
   dashboards: Dashboards
+  shares: Shares
+  now: () => number
   /** Of integrations, devices, entities and their history. */
   things: Route[]
   workflows: Route[]
@@ -17,6 +21,8 @@ export function createDevicesApp({
   log,
   guard,
   dashboards,
+  shares,
+  now,
   things,
   workflows,
   checks,
@@ -28,6 +34,11 @@ export function createDevicesApp({
     guard,
     checks,
     checkReplies,
-    apis: [{ dialect: dialects.beaver, routes: [...dashboardRoutes(dashboards), ...things, ...workflows] }]
+    apis: [
+      {
+        dialect: dialects.beaver,
+        routes: [...dashboardRoutes(dashboards), ...dashboardShareRoutes(shares, now), ...things, ...workflows]
+      }
+    ]
   })
 }

@@ -4,6 +4,9 @@ import { createDevicesApp } from './app.js'
 import type { Config } from './config.js'
 import { createDashboards } from './dashboards/dashboard.js'
 import { createDashboardStore } from './dashboards/dashboardStore.js'
+import { createDeskStore } from './dashboards/deskStore.js'
+import { createShareStore } from './dashboards/shareStore.js'
+import { createShares } from './dashboards/shares.js'
 import { createReachOf } from './grants/reach.js'
 import { createGrantNow, watchGrants } from './grants/watchGrants.js'
 import { createLive } from './live/liveServer.js'
@@ -31,6 +34,8 @@ export async function startDevices({ config, log, add }: StartOptions): Promise<
   const bus = await connectBus({ name: 'devices', url: config.NATS_URL, log })
   add('bus', () => bus.close())
   const dashboardStore = createDashboardStore({ store, bus, log, now: Date.now })
+  const desks = createDeskStore({ store })
+  const shareStore = createShareStore({ store })
   const hooks = createHooks()
   const things = await createThings({
     ...{ store, bus, log, now: Date.now, historyDays: config.HISTORY_DAYS, workflows: hooks }
@@ -52,7 +57,9 @@ export async function startDevices({ config, log, add }: StartOptions): Promise<
   )
   add('sweep', () => sweep.stop())
   const purge = setInterval(() => {
-    dashboardStore.purge().catch((err) => log.warn({ err }, 'deleted dashboards not removed, trying again later'))
+    Promise.all([dashboardStore.purge(), shareStore.removeExpired(Date.now())]).catch((err) =>
+      log.warn({ err }, 'deleted dashboards and old links not removed, trying again later')
+    )
   }, purgeEveryMs)
   add('purge', () => clearInterval(purge))
   const { grants, watches } = await watchGrants(bus)
@@ -79,12 +86,23 @@ export async function startDevices({ config, log, add }: StartOptions): Promise<
     workflows: working.routes({ grants, grantNow, creatorsOf, reachOf: things.reachOf(grants) }),
     dashboards: createDashboards({
       store: dashboardStore,
+      desks,
+      shares: shareStore,
+      entities: things.entities,
       grants,
       grantNow,
       creatorsOf,
       max: config.MAX_DASHBOARDS,
       now: Date.now
     }),
+    shares: createShares({
+      store: shareStore,
+      dashboards: dashboardStore,
+      grants,
+      ...things.shown(grants),
+      now: Date.now
+    }),
+    now: Date.now,
     checks: { mongodb: () => store.ready(), nats: () => bus.isReady() },
     checkReplies: config.CHECK_REPLIES
   })

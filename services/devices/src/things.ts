@@ -97,6 +97,11 @@ export async function createThings({ historyDays, workflows, ...parts }: ThingsO
       await clean()
       await expire()
     },
+    /** Entities and their values as somebody may see them. */
+    shown(grants: Pick<Grants, 'scopeOf'>) {
+      const reachOf = createReachOf({ grants, provision })
+      return { entities, reachOf, history: createHistory({ entities, reachOf, store: history }) }
+    },
     routes(grants: Pick<Grants, 'scopeOf'>): Route[] {
       const reachOf = createReachOf({ grants, provision })
       const shared = { registry, reachOf, entities, now }

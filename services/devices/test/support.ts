@@ -36,7 +36,8 @@ export interface Listed {
   user_email?: string
   user_deleted?: boolean
   name: string
-  widgets?: { widget_id: string; data: unknown }[]
+  home: boolean
+  widgets?: { widget_id: string; data: unknown; missing?: string[] }[]
   created_at: string
 }
 

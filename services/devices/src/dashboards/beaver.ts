@@ -1,8 +1,8 @@
 import { beaverCreator, type Route, route, type Static, Type, toBeaverCreator, type UserNames } from '@fleetgate/kit'
-import type { Dashboard, Dashboards, WidgetDraft } from './dashboard.js'
+import { ById, NumericId } from '../beaverIds.js'
+import type { Dashboard, Dashboards, Widget, WidgetDraft } from './dashboard.js'
 
 const digits = '^[0-9]{1,19}$'
-const ById = Type.Object({ id: Type.String({ pattern: digits }) })
 const Name = Type.String({ minLength: 1, maxLength: 127, pattern: '\\S' })
 const Data = Type.Record(Type.String(), Type.Unknown())
 
@@ -19,11 +19,20 @@ const Change = Type.Object({
   widgets: Type.Array(Type.Object({ widget_id: Type.Optional(WidgetId), data: Data }), { maxItems: 1000 })
 })
 
+export const Widgets = Type.Array(
+  Type.Object({
+    widget_id: Type.String(),
+    data: Data,
+    /** Ids and keys in the data that name no entity (any more). */
+    missing: Type.Optional(Type.Array(Type.String()))
+  })
+)
 const Reply = Type.Object({
   dashboard_id: Type.String(),
   ...beaverCreator,
   name: Type.String(),
-  widgets: Type.Optional(Type.Array(Type.Object({ widget_id: Type.String(), data: Data }))),
+  home: Type.Boolean(),
+  widgets: Type.Optional(Widgets),
   created_at: Type.String()
 })
 
@@ -41,13 +50,41 @@ export function dashboardRoutes(dashboards: Dashboards): Route[] {
     route({
       method: 'get',
       path: '/dashboard/dashboards',
-      summary: 'All dashboards in order of creation',
+      summary: 'All dashboards, in the order that the caller gave them, else of creation',
       needs: 'dashboard.view',
       reply: Type.Array(Reply),
       handle: async ({ caller }) => {
-        const { items, creators } = await dashboards.list(caller)
-        return items.map((dashboard) => toReply(dashboard, creators))
+        const { items, creators, homeId, missing } = await dashboards.list(caller)
+        return items.map((dashboard) => ({
+          ...toReply(dashboard, creators),
+          ...toWidgets(dashboard.widgets, missing),
+          home: dashboard.id === homeId
+        }))
       }
+    }),
+    route({
+      method: 'put',
+      path: '/dashboard/order',
+      summary: 'Put dashboards in an order for the caller (ours); those that are not named follow',
+      needs: 'dashboard.view',
+      body: Type.Object({ dashboard_ids: Type.Array(NumericId, { maxItems: 1000 }) }),
+      handle: ({ body, caller }) => dashboards.arrange(body.dashboard_ids.map(String), caller)
+    }),
+    route({
+      method: 'post',
+      path: '/dashboard/:id/home',
+      summary: 'Make a dashboard the home of the caller, who has one at most',
+      needs: 'dashboard.view',
+      params: ById,
+      handle: ({ params, caller }) => dashboards.setHome(params.id, true, caller)
+    }),
+    route({
+      method: 'post',
+      path: '/dashboard/:id/cancel-home',
+      summary: 'Make it the home no longer',
+      needs: 'dashboard.view',
+      params: ById,
+      handle: ({ params, caller }) => dashboards.setHome(params.id, false, caller)
     }),
     route({
       method: 'put',
@@ -74,14 +111,25 @@ function toDraft({ widget_id, data }: Static<typeof Change>['widgets'][number]):
   return widget_id === undefined || widget_id === null ? { data } : { id: String(widget_id), data }
 }
 
-/** `widgets` is left out when there are none, as every empty thing in Beaver's answers. */
-function toReply(dashboard: Dashboard, creators: UserNames | undefined): Static<typeof Reply> {
-  const widgets = dashboard.widgets.map(({ id, data }) => ({ widget_id: id, data }))
+function toReply(dashboard: Dashboard, creators: UserNames | undefined) {
   return {
     dashboard_id: dashboard.id,
     ...toBeaverCreator(dashboard.userId, creators),
     name: dashboard.name,
-    ...(widgets.length > 0 ? { widgets } : {}),
     created_at: String(dashboard.createdAt)
+  }
+}
+
+/** `widgets` is left out when there are none, as every empty thing in Beaver's answers. */
+export function toWidgets(
+  widgets: readonly Widget[],
+  missing?: (widget: Widget) => string[]
+): { widgets?: Static<typeof Widgets> } {
+  if (widgets.length === 0) return {}
+  return {
+    widgets: widgets.map((widget) => {
+      const gone = missing?.(widget) ?? []
+      return { widget_id: widget.id, data: widget.data, ...(gone.length > 0 ? { missing: gone } : {}) }
+    })
   }
 }

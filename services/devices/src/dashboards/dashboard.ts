@@ -1,7 +1,11 @@
 import { AppError, type Caller, type CreatorsOf, newNumericId, type UserNames } from '@fleetgate/kit'
+import type { EntityStore } from '../entities/entityStore.js'
 import type { Grants, Scope } from '../grants/grants.js'
 import type { Creation } from '../grants/watchGrants.js'
 import type { DashboardStore } from './dashboardStore.js'
+import type { DeskStore } from './deskStore.js'
+import { namedBy, namedByAll } from './named.js'
+import type { ShareStore } from './shareStore.js'
 
 export interface Widget {
   id: string
@@ -34,6 +38,9 @@ export type Dashboards = ReturnType<typeof createDashboards>
 
 export interface DashboardsOptions {
   store: DashboardStore
+  desks: DeskStore
+  shares: Pick<ShareStore, 'removeOf'>
+  entities: Pick<EntityStore, 'existing'>
   grants: Pick<Grants, 'scopeOf'>
   /** Grants a new dashboard to the roles of its creator; never rejects. */
   grantNow: (creation: Creation) => Promise<void>
@@ -43,7 +50,9 @@ export interface DashboardsOptions {
 }
 
 /** Of the others than super admins each sees and changes what a role grants, and what they lack does not exist. */
-export function createDashboards({ store, grants, grantNow, creatorsOf, max, now }: DashboardsOptions) {
+export function createDashboards(options: DashboardsOptions) {
+  const { store, desks, shares, entities, grants, grantNow, creatorsOf, max, now } = options
+
   async function checkScope(id: string, caller: Caller): Promise<void> {
     if (!isInside(id, await grants.scopeOf(caller, 'DASHBOARD'))) throw noSuchDashboard()
   }
@@ -67,14 +76,40 @@ export function createDashboards({ store, grants, grantNow, creatorsOf, max, now
       return id
     },
 
-    async list(caller: Caller): Promise<{ items: Dashboard[]; creators: UserNames | undefined }> {
+    async list(caller: Caller): Promise<Listed> {
+      const { tenantId, userId } = caller
       const { all, ids } = await grants.scopeOf(caller, 'DASHBOARD')
-      const items = await store.list(caller.tenantId, max, all ? undefined : ids)
-      const creators = await creatorsOf(
-        caller.tenantId,
-        items.map(({ userId }) => userId)
+      const items = await store.list(tenantId, max, all ? undefined : ids)
+      const [creators, desk, missing] = await Promise.all([
+        creatorsOf(
+          tenantId,
+          items.map((one) => one.userId)
+        ),
+        desks.find(tenantId, userId),
+        missingIn(tenantId, items)
+      ])
+      return { items: arranged(items, desk.order), creators, homeId: desk.homeId, missing }
+    },
+
+    /** For the caller alone. Ids that are out of reach are left out. */
+    async arrange(order: string[], caller: Caller): Promise<void> {
+      const { tenantId, userId } = caller
+      const { all, ids } = await grants.scopeOf(caller, 'DASHBOARD')
+      const items = await store.list(tenantId, max, all ? undefined : ids)
+      const known = new Set(items.map(({ id }) => id))
+      await desks.setOrder(
+        tenantId,
+        userId,
+        [...new Set(order)].filter((id) => known.has(id))
       )
-      return { items, creators }
+    },
+
+    async setHome(id: string, isHome: boolean, caller: Caller): Promise<void> {
+      const { tenantId, userId } = caller
+      await checkScope(id, caller)
+      await find(id, caller)
+      if (isHome) await desks.setHome(tenantId, userId, id)
+      else await desks.clearHome(tenantId, userId, id)
     },
 
     /** Replaces name and widgets; of two callers at the same moment the later one wins whole. */
@@ -92,8 +127,35 @@ export function createDashboards({ store, grants, grantNow, creatorsOf, max, now
     async remove(id: string, caller: Caller): Promise<void> {
       await checkScope(id, caller)
       if (!(await store.remove(caller.tenantId, id))) throw noSuchDashboard()
+      // A link whose dashboard is gone shows nothing; where this does not come to pass it goes when it expires.
+      await shares.removeOf(caller.tenantId, id)
     }
   }
+
+  /** Tells of a widget which entities it names that are not there. */
+  async function missingIn(tenantId: string, items: readonly Dashboard[]): Promise<Listed['missing']> {
+    const { ids, keys } = namedByAll(items.flatMap(({ widgets }) => widgets))
+    if (ids.size + keys.size === 0) return () => []
+    const there = await entities.existing(tenantId, { ids: [...ids], keys: [...keys] })
+    return (widget) => {
+      const named = namedBy(widget)
+      return [...named.ids, ...named.keys].filter((name) => !there.has(name))
+    }
+  }
+}
+
+interface Listed {
+  items: Dashboard[]
+  creators: UserNames | undefined
+  homeId: string | undefined
+  missing: (widget: Widget) => string[]
+}
+
+/** Those that were put in an order, then the others in order of creation. */
+function arranged(items: readonly Dashboard[], order: readonly string[]): Dashboard[] {
+  const places = new Map(order.map((id, place) => [id, place]))
+  const placeOf = ({ id }: Dashboard) => places.get(id) ?? order.length
+  return [...items].sort((a, b) => placeOf(a) - placeOf(b))
 }
 
 function isInside(id: string, { all, ids }: Scope): boolean {

@@ -16,7 +16,7 @@ const Samples = Type.Object({ samples: Type.Array(Sample, { minItems: 1, maxItem
 const AnyValue = Type.Unsafe<string | number | boolean>({ type: ['string', 'number', 'boolean'] })
 
 /** The time as both versions of the real system call it. */
-const Status = Type.Object({
+export const Status = Type.Object({
   value: Type.Optional(AnyValue),
   value_type: Type.Optional(Type.String()),
   updated_at: Type.Optional(Type.String()),
@@ -90,7 +90,7 @@ function toMeasured({ entity_id, entity_key, value, timestamp }: Static<typeof S
   }
 }
 
-function toStatus({ latest, valueType }: Entity): Static<typeof Status> {
+export function toStatus({ latest, valueType }: Entity): Static<typeof Status> {
   if (!latest) return {}
   const at = String(Math.floor(latest.at))
   return { value: toWire(latest.value), value_type: valueType, updated_at: at, timestamp: at }

@@ -82,6 +82,14 @@ export function createEntityStore({ store, bus, log, now }: EntityStoreOptions) 
       const docs = await model.find({ $and: [{ tenantId, key: { $in: keys } }, reachFilter(reach)] }).lean()
       return docs.map(toEntity)
     },
+    /** The ids and keys among these that there are, whoever may see them. */
+    async existing(tenantId: string, { ids, keys }: { ids: string[]; keys: string[] }): Promise<Set<string>> {
+      const [byId, byKey] = await Promise.all([
+        ids.length > 0 ? model.find({ tenantId, _id: { $in: ids } }, { _id: 1 }).lean() : [],
+        keys.length > 0 ? model.find({ tenantId, key: { $in: keys } }, { _id: 0, key: 1 }).lean() : []
+      ])
+      return new Set([...byId.map(({ _id }) => _id), ...byKey.map(({ key }) => key)])
+    },
     /** Children of these, parent by parent in the order they were made in. */
     async childrenOf(tenantId: string, parentKeys: string[], reach: Reach): Promise<Entity[]> {
       const filter = { $and: [{ tenantId, parentKey: { $in: parentKeys } }, reachFilter(reach)] }

@@ -30,7 +30,7 @@ const Search = Type.Object({
   ...beaverPaging
 })
 const AnyValue = Type.Optional(Type.Unsafe<string | number | boolean>({ type: ['string', 'number', 'boolean'] }))
-const Found = Type.Object({
+export const Found = Type.Object({
   entity_id: Type.String(),
   timestamp: Type.String(),
   value: AnyValue,
@@ -137,7 +137,7 @@ function entitiesOf({ entity_id, entity_ids }: Static<typeof Search>): { id: str
   throw new AppError('invalid_input', 'entity_id is required', { field: 'entity_id' })
 }
 
-function toFound({ entityId, at, value, valueType }: Sample): Static<typeof Found> {
+export function toFound({ entityId, at, value, valueType }: Sample): Static<typeof Found> {
   return { entity_id: entityId, timestamp: String(Math.floor(at)), value: toWire(value), value_type: valueType }
 }
 
