@@ -26,6 +26,10 @@ import { createIntegrations } from './integrations/integration.js'
 import { createProvision } from './integrations/provision.js'
 import { loadIntegrations } from './integrations/registry.js'
 import { createTools } from './integrations/tools.js'
+import { deviceGroupRoutes, entityTagRoutes } from './labels/beaver.js'
+import { createDeviceGroups } from './labels/deviceGroups.js'
+import { createEntityTags } from './labels/entityTags.js'
+import { createLabelStore } from './labels/labelStore.js'
 import { createTellValues } from './live/tellValues.js'
 import { createOnTopic } from './telemetry/onTopic.js'
 import { templateRoutes } from './templates/beaver.js'
@@ -54,6 +58,8 @@ export async function createThings({ historyDays, workflows, ...parts }: ThingsO
   const entities = createEntityStore(parts)
   const history = createHistoryStore(parts)
   const templates = createTemplateStore(parts)
+  const groups = createLabelStore(parts.store, 'deviceGroups')
+  const tags = createLabelStore(parts.store, 'entityTags')
   const tellLive = createTellValues(parts)
   const tell = async (tenantId: string, samples: readonly Measurement[]) => {
     tellLive(tenantId, samples)
@@ -112,14 +118,16 @@ export async function createThings({ historyDays, workflows, ...parts }: ThingsO
       const integrationName = (id: string) => registry.find(id)?.manifest.name
       return [
         ...integrationRoutes(createIntegrations({ ...shared, devices })),
-        ...deviceRoutes(createDevices({ ...shared, store: devices, settle, register })),
+        ...deviceRoutes(createDevices({ ...shared, store: devices, groups, settle, register })),
+        ...deviceGroupRoutes(createDeviceGroups({ ...shared, store: groups, devices })),
+        ...entityTagRoutes(createEntityTags({ ...shared, store: tags })),
         ...templateRoutes(
           createTemplates({ store: templates, devices, settle: settling.settle, reachOf, now }),
           testTemplate
         ),
         ...historyRoutes({ history: createHistory({ ...shared, store: history }), integrationName, now }),
         ...valueRoutes(createValues({ ...shared, recorder }), createIngest({ ...shared, recorder })),
-        ...entityRoutes(createEntities({ ...shared, store: entities, clean }))
+        ...entityRoutes(createEntities({ ...shared, store: entities, tags, groups, devices, clean }))
       ]
     }
   }

@@ -8,6 +8,7 @@ export interface Page<T> {
 }
 
 export interface ListedDevice {
+  group_name?: string
   id: string
   key: string
   name: string

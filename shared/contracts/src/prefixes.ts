@@ -21,6 +21,7 @@ export const prefixRules: readonly PrefixRule[] = [
   { prefix: '/user', service: 'auth', dialect: 'beaver' },
   { prefix: '/integration', service: 'devices', dialect: 'beaver' },
   { prefix: '/device', service: 'devices', dialect: 'beaver' },
+  { prefix: '/device-group', service: 'devices', dialect: 'beaver' },
   { prefix: '/entity', service: 'devices', dialect: 'beaver' },
   { prefix: '/dashboard', service: 'devices', dialect: 'beaver' },
   { prefix: '/workflow-http-in', service: 'devices', dialect: 'beaver' },

@@ -16,6 +16,7 @@ const Search = Type.Object({
   name: orNull<string>({ type: 'string', maxLength: 256 }),
   identifier: orNull<string>({ type: 'string', maxLength: 256 }),
   id_list: Type.Optional(Type.Array(NumericId, { maxItems: 1000 })),
+  group_id: Type.Optional(Type.Union([NumericId, Type.Null()])),
   ...beaverPaging
 })
 const Listed = {
@@ -28,6 +29,8 @@ const Listed = {
   updated_at: Type.Integer(),
   integration_name: Text,
   template: Text,
+  group_id: Text,
+  group_name: Text,
   deletable: Type.Boolean(),
   identifier: Type.String()
 }
@@ -62,8 +65,10 @@ export function deviceRoutes(devices: Devices): Route[] {
       body: Search,
       reply: BeaverPage(Type.Object(Listed)),
       handle: async ({ body, caller }) => {
-        const { name, identifier, id_list } = body
-        const wish = { name: name ?? undefined, identifier: identifier ?? undefined, ids: id_list?.map(String) }
+        const { name, identifier, id_list, group_id } = body
+        const groupIds = group_id === undefined || group_id === null ? undefined : [String(group_id)]
+        const named = { name: name ?? undefined, identifier: identifier ?? undefined }
+        const wish = { ...named, ids: id_list?.map(String), groupIds }
         const { items, total } = await devices.search(wish, beaverRange(body), caller)
         return pageReply(body, { items: items.map(toListed), total })
       }
@@ -100,7 +105,7 @@ export function deviceRoutes(devices: Devices): Route[] {
   ]
 }
 
-function toListed({ device, integrationName, isDeletable }: DeviceView) {
+function toListed({ device, integrationName, groupName, isDeletable }: DeviceView) {
   return {
     id: device.id,
     key: device.key,
@@ -111,6 +116,8 @@ function toListed({ device, integrationName, isDeletable }: DeviceView) {
     updated_at: device.updatedAt,
     integration_name: integrationName,
     template: device.template,
+    group_id: groupName === undefined ? undefined : device.groupId,
+    group_name: groupName,
     deletable: isDeletable,
     identifier: device.identifier
   }

@@ -5,6 +5,7 @@ import type { Reach, ReachOf } from '../grants/reach.js'
 import { isReached } from '../integrations/integration.js'
 import type { Integration } from '../integrations/manifest.js'
 import type { Registry } from '../integrations/registry.js'
+import type { LabelStore } from '../labels/labelStore.js'
 import type { DeviceWish } from './deviceFilter.js'
 import { paramsOf } from './deviceForm.js'
 import type { DeviceStore } from './deviceStore.js'
@@ -23,6 +24,8 @@ export interface Device {
   integration: string
   /** Id of the template that it was made by. */
   template?: string | undefined
+  /** Group that people have put it into. */
+  groupId?: string | undefined
   /** The integration's own. */
   additionalData: Record<string, unknown>
   /** Who made it. */
@@ -35,6 +38,7 @@ export interface DeviceView {
   device: Device
   /** Undefined where the integration is gone. */
   integrationName: string | undefined
+  groupName?: string | undefined
   isDeletable: boolean
 }
 
@@ -51,6 +55,7 @@ export interface DevicesOptions {
   store: DeviceStore
   entities: Pick<EntityStore, 'listOf'>
   registry: Registry
+  groups: Pick<LabelStore, 'all'>
   reachOf: ReachOf
   /** Makes the entities of a device as the device says; what fails is done later. */
   settle: Settle
@@ -58,10 +63,16 @@ export interface DevicesOptions {
 }
 
 /** Others than super admins see what a role grants, itself or with its integration, and what they made. */
-export function createDevices({ store, entities, registry, reachOf, settle, register }: DevicesOptions) {
+export function createDevices({ store, entities, registry, groups, reachOf, settle, register }: DevicesOptions) {
   const view = (device: Device): DeviceView => {
     const manifest = registry.find(device.integration)?.manifest
     return { device, integrationName: manifest?.name, isDeletable: !manifest || manifest.deleteDevice !== undefined }
+  }
+
+  async function inGroups(tenantId: string, views: DeviceView[]): Promise<DeviceView[]> {
+    if (views.every(({ device }) => device.groupId === undefined)) return views
+    const names = new Map((await groups.all(tenantId)).map(({ id, name }) => [id, name]))
+    return views.map((one) => ({ ...one, groupName: names.get(one.device.groupId ?? '') }))
   }
 
   function findAddable(id: string, reach: Reach): Integration {
@@ -87,13 +98,14 @@ export function createDevices({ store, entities, registry, reachOf, settle, regi
     async search(wish: Omit<DeviceWish, 'reach'>, range: { offset: number; limit: number }, caller: Caller) {
       const reach = await reachOf(caller)
       const { items, total } = await store.search(caller.tenantId, { ...wish, reach }, range)
-      return { items: items.map(view), total }
+      return { items: await inGroups(caller.tenantId, items.map(view)), total }
     },
 
     async get(id: string, caller: Caller): Promise<DeviceView & { entities: Entity[] }> {
       const device = await store.find(caller.tenantId, id, await reachOf(caller))
       if (!device) throw noSuchDevice()
-      return { ...view(device), entities: await entities.listOf(caller.tenantId, { deviceId: id }) }
+      const [found = view(device)] = await inGroups(caller.tenantId, [view(device)])
+      return { ...found, entities: await entities.listOf(caller.tenantId, { deviceId: id }) }
     },
 
     async rename(id: string, name: string, caller: Caller): Promise<void> {

@@ -26,6 +26,7 @@ export const deviceSchema = new Schema<DeviceDoc>({
   name: { type: String, required: true },
   integration: { type: String, required: true },
   template: String,
+  groupId: String,
   additionalData: { type: String, required: true },
   userId: { type: String, default: '' },
   createdAt: { type: Number, required: true },
@@ -42,6 +43,7 @@ deviceSchema.index({ tenantId: 1, createdAt: -1, _id: -1 })
 deviceSchema.index({ tenantId: 1, integration: 1, createdAt: -1, _id: -1 })
 deviceSchema.index({ tenantId: 1, userId: 1, createdAt: -1, _id: -1 })
 deviceSchema.index({ tenantId: 1, template: 1 }, { sparse: true })
+deviceSchema.index({ tenantId: 1, groupId: 1, createdAt: -1, _id: -1 })
 deviceSchema.index({ integration: 1, _id: 1 })
 deviceSchema.index({ unsettledSince: 1 }, { sparse: true })
 
@@ -54,6 +56,7 @@ export function toDevice(doc: DeviceDoc): Device {
     name: doc.name,
     integration: doc.integration,
     template: doc.template,
+    groupId: doc.groupId,
     additionalData: JSON.parse(doc.additionalData) as Record<string, unknown>,
     userId: doc.userId,
     createdAt: doc.createdAt,

@@ -11,6 +11,7 @@ export interface DeviceWish {
   identifier?: string | undefined
   ids?: string[] | undefined
   integrations?: string[] | undefined
+  groupIds?: string[] | undefined
 }
 
 /** For other services: those in `ids` or below `parentIds`, but those in `exceptIds` or below `exceptParentIds`. */
@@ -28,12 +29,14 @@ export function reachFilter({ all, userId, integrations, devices }: Reach): Filt
   return { $or: [{ integration: { $in: [...integrations] } }, { _id: { $in: [...devices] } }, { userId }] }
 }
 
-export function wishFilter(tenantId: string, { reach, name, identifier, ids, integrations }: DeviceWish): Filter {
+export function wishFilter(tenantId: string, wish: DeviceWish): Filter {
+  const { reach, name, identifier, ids, integrations, groupIds } = wish
   const among = {
     ...(name ? { name: containsPattern(name) } : {}),
     ...(identifier ? { identifier: containsPattern(identifier) } : {}),
     ...(ids ? { _id: { $in: ids } } : {}),
-    ...(integrations ? { integration: { $in: integrations } } : {})
+    ...(integrations ? { integration: { $in: integrations } } : {}),
+    ...(groupIds ? { groupId: { $in: groupIds } } : {})
   }
   return { $and: [{ tenantId, ...among }, reachFilter(reach)] }
 }

@@ -116,6 +116,27 @@ export function createDeviceStore({ store, bus, log, now }: DeviceStoreOptions) 
       )
       return result.matchedCount === 1
     },
+    async countByGroup(tenantId: string, groupIds: string[], reach: Reach): Promise<Map<string, number>> {
+      if (groupIds.length === 0) return new Map()
+      const match = { $and: [{ tenantId, groupId: { $in: groupIds } }, reachFilter(reach)] }
+      const counted = await model.aggregate<{ _id: string; n: number }>([
+        { $match: match },
+        { $group: { _id: '$groupId', n: { $sum: 1 } } }
+      ])
+      return new Map(counted.map(({ _id, n }) => [_id, n]))
+    },
+    async moveToGroup(tenantId: string, ids: string[], groupId: string | undefined, reach: Reach): Promise<void> {
+      const update = groupId === undefined ? { $unset: { groupId: 1 } as const } : { $set: { groupId } }
+      await model.updateMany({ $and: [{ tenantId, _id: { $in: ids } }, reachFilter(reach)] }, update)
+    },
+    async leaveGroups(tenantId: string, groupIds: string[]): Promise<void> {
+      await model.updateMany({ tenantId, groupId: { $in: groupIds } }, { $unset: { groupId: 1 } })
+    },
+    /** The newest of them, as many as a search can look among. */
+    async idsIn(tenantId: string, groupIds: string[], limit: number): Promise<string[]> {
+      const found = model.find({ tenantId, groupId: { $in: groupIds } }, { _id: 1 }).sort(newestFirst)
+      return (await found.limit(limit).lean()).map(({ _id }) => _id)
+    },
     async remove(tenantId: string, id: string): Promise<void> {
       const entry = outbox.entry(resourceDeleted, { tenantId, resource: { id, type: 'DEVICE' }, at: now() })
       const gone = { tenantId: '', formerTenantId: tenantId, key: id, removedAt: now(), unsettledSince: now() }

@@ -1,5 +1,16 @@
-import { BeaverPage, beaverPaging, beaverRange, oneOf, type Route, route, type Static, Type } from '@fleetgate/kit'
+import {
+  AppError,
+  BeaverPage,
+  beaverPaging,
+  beaverRange,
+  oneOf,
+  type Route,
+  route,
+  type Static,
+  Type
+} from '@fleetgate/kit'
 import { ById, NumericId, orNull, pageReply } from '../beaverIds.js'
+import { type Column, type Condition, columns, operators } from './advancedSearch.js'
 import type { Entities, EntityView } from './entities.js'
 import { accessMods, type Entity, entityTypes } from './entity.js'
 import { identifierPattern } from './entityKeys.js'
@@ -58,7 +69,23 @@ const Listed = Type.Object({
   entity_created_at: Type.Integer(),
   entity_updated_at: Type.Integer(),
   entity_description: Text,
-  entity_latest_value: Value
+  entity_latest_value: Value,
+  entity_tags: Type.Optional(
+    Type.Array(
+      Type.Object({ id: Type.String(), name: Type.String(), description: Type.String(), color: Type.String() })
+    )
+  )
+})
+/** Beaver IoT 1.3's; columns of an entity are also taken without `ENTITY_`. */
+const Advanced = Type.Object({
+  entity_filter: Type.Record(
+    Type.String({ maxLength: 32 }),
+    Type.Object({
+      operator: oneOf(operators),
+      values: Type.Optional(Type.Array(Type.String({ maxLength: 512 }), { maxItems: 100 }))
+    })
+  ),
+  ...beaverPaging
 })
 /** The real system writes the id as a number, which JavaScript cannot read: a string here, as everywhere else. */
 const Meta = Type.Object({
@@ -86,6 +113,20 @@ export function entityRoutes(entities: Entities): Route[] {
       reply: BeaverPage(Listed),
       handle: async ({ body, caller }) => {
         const { items, total, offset } = await entities.search(toWish(body), beaverRange(body), caller)
+        const asked = offset === 0 ? { ...body, page_number: 1 } : body
+        return pageReply(asked, { items: items.map(toListed), total })
+      }
+    }),
+    route({
+      method: 'post',
+      path: '/entity/advanced-search',
+      summary: 'Entities for which every column of the filter holds, newest first; begins anew behind the end',
+      needs: ['dashboard.edit', 'entity_custom.view', 'entity_data.view'],
+      body: Advanced,
+      reply: BeaverPage(Listed),
+      handle: async ({ body, caller }) => {
+        const wish = toConditions(body.entity_filter)
+        const { items, total, offset } = await entities.advancedSearch(wish, beaverRange(body), caller)
         const asked = offset === 0 ? { ...body, page_number: 1 } : body
         return pageReply(asked, { items: items.map(toListed), total })
       }
@@ -147,6 +188,15 @@ function customRoutes(entities: Entities): Route[] {
   ]
 }
 
+function toConditions(given: Static<typeof Advanced>['entity_filter']): Partial<Record<Column, Condition>> {
+  const conditions = Object.entries(given).map(([name, { operator, values = [] }]) => {
+    const column = columns.find((one) => one === name || one === `ENTITY_${name}`)
+    if (!column) throw new AppError('invalid_input', `entity_filter has no column ${name}`, { field: 'entity_filter' })
+    return [column, { operator, values }]
+  })
+  return Object.fromEntries(conditions) as Partial<Record<Column, Condition>>
+}
+
 function toWish(body: Static<typeof Search>) {
   return {
     keyword: body.keyword ?? undefined,
@@ -175,7 +225,7 @@ function toDraft(body: Static<typeof Draft>) {
   }
 }
 
-function toListed({ entity, integrationName, parentName }: EntityView): Static<typeof Listed> {
+function toListed({ entity, integrationName, parentName, tags }: EntityView): Static<typeof Listed> {
   return {
     device_name: entity.deviceName,
     integration_name: integrationName,
@@ -191,7 +241,9 @@ function toListed({ entity, integrationName, parentName }: EntityView): Static<t
     entity_created_at: entity.createdAt,
     entity_updated_at: entity.updatedAt,
     entity_description: entity.description,
-    entity_latest_value: entity.latest && toWire(entity.latest.value)
+    entity_latest_value: entity.latest && toWire(entity.latest.value),
+    entity_tags:
+      tags.length === 0 ? undefined : tags.map(({ id, name, description, color }) => ({ id, name, description, color }))
   }
 }
 

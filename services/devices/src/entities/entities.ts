@@ -1,6 +1,9 @@
 import { AppError, type Caller, may } from '@fleetgate/kit'
+import type { DeviceStore } from '../devices/deviceStore.js'
 import type { Reach, ReachOf } from '../grants/reach.js'
 import { integrationsNamed, type Registry } from '../integrations/registry.js'
+import type { Label, LabelStore } from '../labels/labelStore.js'
+import { advancedFilter, type Column, type Condition, type Lookups } from './advancedSearch.js'
 import { checkAttribute } from './attributeRules.js'
 import type { AccessMod, Attribute, Entity, EntityType } from './entity.js'
 import type { EntityWish } from './entityFilter.js'
@@ -12,6 +15,7 @@ export interface EntityView {
   entity: Entity
   integrationName?: string | undefined
   parentName?: string | undefined
+  tags: Label[]
 }
 
 export interface CustomDraft {
@@ -28,24 +32,33 @@ export interface CustomDraft {
 
 export type Search = Omit<EntityWish, 'reach' | 'keywordIntegrations'>
 
+/** So many devices or parents a condition may lead to. */
+const maxLookedUp = 10_000
+
 export type Entities = ReturnType<typeof createEntities>
 
 export interface EntitiesOptions {
   store: EntityStore
   registry: Registry
   reachOf: ReachOf
+  tags: Pick<LabelStore, 'all'>
+  groups: Pick<LabelStore, 'all'>
+  devices: Pick<DeviceStore, 'idsIn'>
   /** Takes away what removed entities leave behind; never rejects. */
   clean: () => Promise<void>
 }
 
 /** Others than super admins see what a role grants, itself or with its device or integration, and what they made. */
-export function createEntities({ store, registry, reachOf, clean }: EntitiesOptions) {
+export function createEntities({ store, registry, reachOf, tags, groups, devices, clean }: EntitiesOptions) {
   async function viewsOf(tenantId: string, found: Entity[], reach: Reach): Promise<EntityView[]> {
     const keys = [...new Set(found.flatMap(({ parentKey }) => parentKey ?? []))]
     const parents = keys.length > 0 ? await store.findByKeys(tenantId, keys, reach) : []
     const names = new Map(parents.map(({ key, name }) => [key, name]))
+    const isTagged = found.some(({ tagIds }) => tagIds.length > 0)
+    const known = new Map((isTagged ? await tags.all(tenantId) : []).map((tag) => [tag.id, tag]))
     return found.map((entity) => ({
       entity,
+      tags: entity.tagIds.flatMap((id) => known.get(id) ?? []),
       integrationName: registry.find(entity.integration)?.manifest.name,
       parentName: names.get(entity.parentKey ?? '')
     }))
@@ -68,22 +81,43 @@ export function createEntities({ store, registry, reachOf, clean }: EntitiesOpti
     return parent
   }
 
+  async function search(wish: Search, range: { offset: number; limit: number }, caller: Caller) {
+    const { tenantId } = caller
+    const reach = await reachOf(caller)
+    const isCustom = may(caller, 'entity_custom.view') ? wish.isCustom : false
+    if (wish.isCustom && !isCustom) return { items: [], total: 0, offset: 0 }
+    const keywordIntegrations = integrationsNamed(registry, wish.keyword)
+    const of = { ...wish, isCustom, reach, keywordIntegrations }
+    let { offset } = range
+    let found = await store.search(tenantId, of, range)
+    // Behind the end the real system begins anew.
+    if (found.items.length === 0 && found.total > 0) {
+      offset = 0
+      found = await store.search(tenantId, of, { ...range, offset })
+    }
+    return { items: await viewsOf(tenantId, found.items, reach), total: found.total, offset }
+  }
+
+  /** What conditions name is looked up in the tenant; which entities they find is bounded by the caller's reach. */
+  function lookupsOf({ tenantId }: Caller): Lookups {
+    return {
+      tags: () => tags.all(tenantId),
+      groups: () => groups.all(tenantId),
+      integrations: () => registry.all.map(({ manifest }) => ({ id: manifest.id, name: manifest.name })),
+      devicesIn: (groupIds) => devices.idsIn(tenantId, groupIds, maxLookedUp),
+      keysNamed: (filter) => store.keysWhere(tenantId, filter, maxLookedUp)
+    }
+  }
+
   return {
-    async search(wish: Search, range: { offset: number; limit: number }, caller: Caller) {
-      const { tenantId } = caller
-      const reach = await reachOf(caller)
-      const isCustom = may(caller, 'entity_custom.view') ? wish.isCustom : false
-      if (wish.isCustom && !isCustom) return { items: [], total: 0, offset: 0 }
-      const keywordIntegrations = integrationsNamed(registry, wish.keyword)
-      const of = { ...wish, isCustom, reach, keywordIntegrations }
-      let { offset } = range
-      let found = await store.search(tenantId, of, range)
-      // Behind the end the real system begins anew.
-      if (found.items.length === 0 && found.total > 0) {
-        offset = 0
-        found = await store.search(tenantId, of, { ...range, offset })
-      }
-      return { items: await viewsOf(tenantId, found.items, reach), total: found.total, offset }
+    search,
+
+    async advancedSearch(
+      wish: Partial<Record<Column, Condition>>,
+      range: { offset: number; limit: number },
+      caller: Caller
+    ) {
+      return search({ further: await advancedFilter(wish, lookupsOf(caller)) }, range, caller)
     },
 
     async children(id: string, caller: Caller): Promise<EntityView[]> {

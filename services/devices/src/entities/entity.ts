@@ -35,6 +35,7 @@ export interface Entity {
   /** Made by a person and not by an integration. */
   isCustom: boolean
   description?: string | undefined
+  tagIds: string[]
   /** Who made it, or its device. */
   userId?: string | undefined
   createdAt: number
@@ -43,7 +44,7 @@ export interface Entity {
 }
 
 /** An entity before it has an id. */
-export type EntityDraft = Omit<Entity, 'id' | 'createdAt' | 'updatedAt' | 'latest'>
+export type EntityDraft = Omit<Entity, 'id' | 'createdAt' | 'updatedAt' | 'latest' | 'tagIds'>
 
 export function isWritable({ type, accessMod }: Pick<Entity, 'type' | 'accessMod'>): boolean {
   return type === 'PROPERTY' && accessMod !== 'R'

@@ -4,8 +4,9 @@ import type { Attribute, Entity } from './entity.js'
 import { fromBson } from './storedValue.js'
 
 /** An entity with its latest value. The attribute is JSON text: its keys are the client's own. */
-export interface EntityDoc extends Omit<Entity, 'id' | 'attribute' | 'latest'> {
+export interface EntityDoc extends Omit<Entity, 'id' | 'attribute' | 'latest' | 'tagIds'> {
   _id: string
+  tagIds?: string[]
   attribute: string
   latest?: { value: unknown; at: number }
   /** Once removed `tenantId` is empty, so that no query of a tenant finds what waits for its history to go. */
@@ -30,6 +31,7 @@ export const entitySchema = new Schema<EntityDoc>({
   isVisible: { type: Boolean, required: true },
   isCustom: { type: Boolean, required: true },
   description: String,
+  tagIds: { type: [String], default: undefined },
   userId: String,
   createdAt: { type: Number, required: true },
   updatedAt: { type: Number, required: true },
@@ -44,6 +46,7 @@ entitySchema.index({ tenantId: 1, integration: 1, createdAt: -1, _id: -1 })
 entitySchema.index({ tenantId: 1, deviceId: 1, createdAt: -1, _id: -1 })
 entitySchema.index({ tenantId: 1, parentKey: 1, createdAt: 1, _id: 1 })
 entitySchema.index({ tenantId: 1, userId: 1, createdAt: -1, _id: -1 })
+entitySchema.index({ tenantId: 1, tagIds: 1, createdAt: -1, _id: -1 })
 
 export function toEntity(doc: EntityDoc): Entity {
   return {
@@ -62,6 +65,7 @@ export function toEntity(doc: EntityDoc): Entity {
     isVisible: doc.isVisible,
     isCustom: doc.isCustom,
     description: doc.description,
+    tagIds: doc.tagIds ?? [],
     userId: doc.userId,
     createdAt: doc.createdAt,
     updatedAt: doc.updatedAt,

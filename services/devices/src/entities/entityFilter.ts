@@ -21,6 +21,8 @@ export interface EntityWish {
   withoutChildren?: boolean | undefined
   isCustom?: boolean | undefined
   withHidden?: boolean | undefined
+  /** Conditions beside the others. */
+  further?: QueryFilter<EntityDoc>[] | undefined
 }
 
 type Filter = QueryFilter<EntityDoc>
@@ -51,7 +53,7 @@ export function filterOf(tenantId: string, wish: EntityWish): Filter {
     ...(isCustom === undefined ? {} : { isCustom }),
     ...(wish.withHidden ? {} : { isVisible: true })
   }
-  return { $and: [{ tenantId, ...among }, reachFilter(reach), keywordFilter(wish)] }
+  return { $and: [{ tenantId, ...among }, reachFilter(reach), keywordFilter(wish), ...(wish.further ?? [])] }
 }
 
 function keywordFilter({ keyword, keywordIntegrations = [] }: EntityWish): Filter {

@@ -63,12 +63,12 @@ export function createEntityStore({ store, bus, log, now }: EntityStoreOptions) 
       await write().catch((error) => (isDuplicateKey(error) ? write() : Promise.reject(error)))
     },
     async insert(draft: EntityDraft): Promise<Entity> {
-      const entity = { ...draft, id: newNumericId(now()), createdAt: now(), updatedAt: now() }
-      const { id, ...rest } = entity
+      const id = newNumericId(now())
+      const made = { ...draft, createdAt: now(), updatedAt: now() }
       await model
-        .create({ _id: id, ...rest, attribute: JSON.stringify(draft.attribute) })
+        .create({ _id: id, ...made, attribute: JSON.stringify(draft.attribute) })
         .catch((error) => toConflict(error, 'there is an entity of this identifier', { field: 'identifier' }))
-      return entity
+      return { id, ...made, tagIds: [] }
     },
     async find(tenantId: string, id: string, reach: Reach): Promise<Entity | undefined> {
       const doc = await model.findOne({ $and: [{ _id: id, tenantId }, reachFilter(reach)] }).lean()
@@ -89,6 +89,30 @@ export function createEntityStore({ store, bus, log, now }: EntityStoreOptions) 
         keys.length > 0 ? model.find({ tenantId, key: { $in: keys } }, { _id: 0, key: 1 }).lean() : []
       ])
       return new Set([...byId.map(({ _id }) => _id), ...byKey.map(({ key }) => key)])
+    },
+    async countByTag(tenantId: string, tagIds: string[], reach: Reach): Promise<Map<string, number>> {
+      if (tagIds.length === 0) return new Map()
+      const match = { $and: [{ tenantId, tagIds: { $in: tagIds } }, reachFilter(reach)] }
+      const counted = await model.aggregate<{ _id: string; n: number }>([
+        { $match: match },
+        { $unwind: '$tagIds' },
+        { $group: { _id: '$tagIds', n: { $sum: 1 } } }
+      ])
+      return new Map(counted.map(({ _id, n }) => [_id, n]))
+    },
+    async retag(tenantId: string, changes: { id: string; tagIds: string[] }[]): Promise<void> {
+      const writes = changes.map(({ id, tagIds }): AnyBulkWriteOperation<EntityDoc> => {
+        const update = tagIds.length > 0 ? { $set: { tagIds } } : { $unset: { tagIds: 1 as const } }
+        return { updateOne: { filter: { _id: id, tenantId }, update } }
+      })
+      if (writes.length > 0) await model.bulkWrite(writes, { ordered: false })
+    },
+    async dropTags(tenantId: string, tagIds: string[]): Promise<void> {
+      await model.updateMany({ tenantId, tagIds: { $in: tagIds } }, { $pull: { tagIds: { $in: tagIds } } })
+    },
+    async keysWhere(tenantId: string, filter: QueryFilter<EntityDoc>, limit: number): Promise<string[]> {
+      const found = model.find({ $and: [{ tenantId }, filter] }, { _id: 0, key: 1 }).sort(newestFirst)
+      return (await found.limit(limit).lean()).map(({ key }) => key)
     },
     /** Children of these, parent by parent in the order they were made in. */
     async childrenOf(tenantId: string, parentKeys: string[], reach: Reach): Promise<Entity[]> {
