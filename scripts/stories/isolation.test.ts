@@ -109,12 +109,16 @@ async function populateDevices(ok: Ok): Promise<Ids> {
   const flow = data<{ flow_id: string }>(
     ok(await here.post('/workflow/flows/design', { name: marker, remark: '', enabled: false, design_data }))
   )
+  const group = data<{ id: string }>(ok(await here.post('/device-group', { name: marker })))
+  const tag = data<{ id: string }>(ok(await here.post('/entity/tags', { name: marker.slice(0, 25) })))
   // The fleet's machine becomes a device a little later than it is made.
   await until(async () => data<{ content: unknown[] }>(await here.post('/device/search', {})).content.length === 2, {
     what: 'the machine among the devices'
   })
   return [
     [/^\/mqtt-device/, template.id],
+    [/^\/device-group/, group.id],
+    [/^\/entity\/tags/, tag.id],
     [/^\/credentials/, credentials.id],
     [/^\/workflow-http-in/, `${credentials.id}@default`],
     [/^\/workflow\/components/, 'trigger'],

@@ -30,6 +30,9 @@ export interface WantedPorts {
   replicas?: number
 }
 
+/** Those that tell machines and devices where the broker is. */
+const tellsMachines: StackService[] = ['scheduler', 'devices']
+
 /** How long a process of several goes on serving after it was told to end: the gateway looks twice a second. */
 const drainMs = 1500
 
@@ -103,7 +106,7 @@ export function serviceEnv(
     MONGODB_URI: mongoUri,
     DATA_DIR: serviceFolder(dataDir, replicaName(service, replica)),
     ...(isGateway && gatewayTargets(ports)),
-    ...(service === 'scheduler' && !env.MACHINE_MQTT_URL && { MACHINE_MQTT_URL: mqttUrlOf(ports, env) })
+    ...(tellsMachines.includes(service) && !env.MACHINE_MQTT_URL && { MACHINE_MQTT_URL: mqttUrlOf(ports, env) })
   }
 }
 

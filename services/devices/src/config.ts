@@ -6,6 +6,8 @@ export const Config = Type.Object({
   ...workflowSettings,
   /** Dashboards are listed in one answer, so their number is bounded. */
   MAX_DASHBOARDS: Type.Integer({ minimum: 1, default: 1000 }),
+  /** Where MQTT devices find the broker; told by `/mqtt-device/broker-info`. */
+  MACHINE_MQTT_URL: Type.Optional(Type.String({ pattern: '^(mqtts?|wss?)://[^/]+' })),
   /** Days that values of entities are kept; 0 keeps them for ever. */
   HISTORY_DAYS: Type.Integer({ minimum: 0, maximum: 36_500, default: 365 }),
   /** Open at a time in one process. */

@@ -1,6 +1,7 @@
 import { connectBus, listGrants, listPublicKeys } from '@fleetgate/kit'
 import { quietLog, type Session, startParts, testGuardKeys } from '@fleetgate/testkit'
 import t from 'tap'
+import { infoOf } from '../src/templates/brokerInfo.js'
 import { type Failure, startDevicesFor } from './support.js'
 import { addEntity, searchDevices, searchEntities } from './things.js'
 
@@ -242,4 +243,13 @@ await t.test('entities are found by conditions on many columns', async (t) => {
     t.equal(reply.status, 400)
     t.match(reply.body.error_message, word)
   }
+})
+
+await t.test('the address of the broker is told where it is known', async (t) => {
+  t.match((await admin.get('/mqtt-device/broker-info')).body, { error_message: /MACHINE_MQTT_URL/ })
+  const told = await startDevicesFor(t, parts, { MACHINE_MQTT_URL: 'mqtts://mqtt.example.com' })
+  const reply = await told.as(keys.token()).get<{ data: object }>('/mqtt-device/broker-info')
+  t.same(reply.body.data, { host: 'mqtt.example.com', mqtts_port: 8883 })
+  t.same(infoOf('mqtt://10.0.0.1:11883'), { host: '10.0.0.1', mqtt_port: 11883 })
+  t.same(infoOf('wss://x.example/mqtt'), { host: 'x.example', wss_port: 443, ws_path: '/mqtt' })
 })
