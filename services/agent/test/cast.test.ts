@@ -143,16 +143,51 @@ t.test('a rate is kept, down and up', async (t) => {
   const { centre } = await startMachine(t, folders)
   const bytes = randomBytes(4 * blockSize)
   const transferOption = { rateLimit: 2 * blockSize }
-  const timed = async (id: string, one: Step) => {
+  const timed = async (way: string, work: () => Promise<unknown>) => {
     const begun = performance.now()
-    sendCommand(centre, command(id, [one], { sources: { 1: offer(centre, bytes) } }))
-    t.match((await finished(centre, id)).at(-1), { status: 'SUCCESS' })
-    return performance.now() - begun
+    await work()
+    const ms = performance.now() - begun
+    t.ok(ms >= 1400 && ms < 30_000, `${way}: four blocks at two a second, the first at once: ${ms} ms`)
   }
+  const done = async (id: string, one: Step, sources = {}) => {
+    sendCommand(centre, command(id, [one], { sources }))
+    t.match((await finished(centre, id)).at(-1), { status: 'SUCCESS' })
+  }
+  const isStored = () => centre.store.get(hashOf(bytes))?.equals(bytes)
   const down = step(1, 'SEND_FILE', { filePath: 'x', targetFilePath: 'x', transferOption })
-  const downMs = await timed('e1', down)
-  t.ok(downMs >= 1400, `four blocks at two a second, the first at once: ${downMs} ms`)
+  await timed('down', () => done('e1', down, { 1: offer(centre, bytes) }))
   centre.store.clear()
-  const upMs = await timed('e2', step(2, 'UPLOAD_TO_SERVER', { filePath: 'x', transferOption }))
-  t.ok(downMs < 30_000 && upMs < 30_000, 'and used')
+  await timed('up', () => done('e2', step(2, 'UPLOAD_TO_SERVER', { filePath: 'x', transferOption })))
+  t.ok(isStored())
+})
+
+t.test('what a SERVER is asked to offer moves as the question says', async (t) => {
+  const folders = makeFolders(t)
+  const { centre } = await startMachine(t, folders, { env: { ROLE: 'SERVER' } })
+  const bytes = Buffer.from('words '.repeat((4 * blockSize) / 6 + 1))
+  writeFileSync(join(folders.root, 'x'), bytes)
+  let segmentBytes = 0
+  const published = centre.published
+  centre.published = (topic, payload) => {
+    if (/^\$file\/.*\/\d+\//.test(topic)) segmentBytes += payload.length
+    return published(topic, payload)
+  }
+  const transferOption = { rateLimit: 2 * blockSize, compress: true }
+  const begun = performance.now()
+  const ask = (stageId: string, more: object) => {
+    const question = { stageId, runId: 'run', path: 'x', ignoreHiddenFile: false, ...more }
+    centre.send('fleet/till-1/down/stage', Buffer.from(JSON.stringify(question)))
+  }
+  const answered = (count: number) => until(() => centre.staged.length === count, { what: `${count} answers` })
+  ask('s1', { transferOption })
+  ask('s2', { transferOption })
+  await answered(2)
+  const ms = performance.now() - begun
+  t.ok(ms >= 1400, `four blocks at two a second, the first at once: ${ms} ms`)
+  t.ok(segmentBytes > 0 && segmentBytes < bytes.length / 20, `${segmentBytes} bytes sent for ${bytes.length}`)
+  t.ok(centre.store.get(hashOf(bytes))?.equals(bytes))
+  ask('s3', {})
+  await answered(3)
+  const files = [{ path: '', sha256: hashOf(bytes), size: bytes.length }]
+  for (const staged of centre.staged) t.match(staged, { files })
 })

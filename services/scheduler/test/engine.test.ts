@@ -82,6 +82,7 @@ t.test('the engine', async (t) => {
 
     t.equal(fleet.staged.length, 1)
     t.match(fleet.staged[0], { clientId: 'server', path: '/files/app.zip', ignoreHiddenFile: false })
+    t.equal(fleet.staged[0]?.transferOption, undefined)
     t.equal(new Set(fleet.received.map(({ executionId }) => executionId)).size, 30)
     const [command] = fleet.received
     t.match(command, {
@@ -169,6 +170,7 @@ t.test('the engine', async (t) => {
       await job.run()
       await job.ended('SUCCESS')
       t.equal(fleet.staged.length, 1, 'the same file is offered once')
+      t.strictSame(fleet.staged[0]?.transferOption, transferOption, 'and uploaded at the rate that a step asks for')
       const [sendId = 0, castId = 0] = job.scriptIds
       const casts = new Set(fleet.received.map(({ sources }) => sources[castId]?.castId))
       t.equal(casts.size, 1)

@@ -12,8 +12,9 @@ import {
 import { flatten, viewOf } from '../src/executions/view.js'
 import { freeze } from '../src/runs/openRun.js'
 import { waitingReason } from '../src/runs/reasons.js'
-import { commandSources, parseStageId, type RunSource, resultOf, sourcesOf, stageIdOf } from '../src/runs/run.js'
+import { commandSources, resultOf } from '../src/runs/run.js'
 import { settled } from '../src/runs/settle.js'
+import { parseStageId, type RunSource, sourcesOf, stageIdOf } from '../src/runs/sources.js'
 import { nextStageStep } from '../src/runs/staging.js'
 import { checkSteps, numberSteps } from '../src/tasks/steps.js'
 
@@ -458,6 +459,33 @@ t.test('runs', async (t) => {
     )
   })
 
+  t.test('upload a file at the lowest rate that one of its steps names, compressed where one wants it', async (t) => {
+    const send = (scriptId: number, transferOption?: Record<string, unknown>) => ({
+      scriptId,
+      type: 'SEND_FILE' as const,
+      filePath: '/a',
+      order: 0,
+      block: true,
+      retryTimes: 0,
+      retryInterval: 0,
+      overWrite: 'OVERWRITE' as const,
+      ...(transferOption && { transferOption })
+    })
+    const transferOf = (...options: (Record<string, unknown> | undefined)[]) => {
+      const scripts = options.map((option, index) => send(index + 1, option))
+      const [source, other] = Object.values(sourcesOf([{ taskId: 1, name: '', order: 0, scripts }]))
+      t.equal(other, undefined, 'one upload')
+      return source?.transferOption
+    }
+    t.equal(transferOf(undefined, {}), undefined)
+    t.strictSame(transferOf({ rateLimit: 5000, note: 'x' }, undefined), { rateLimit: 5000 })
+    t.strictSame(transferOf({ rateLimit: 5000 }, { rateLimit: 2000 }, { rateLimit: 9000 }), { rateLimit: 2000 })
+    t.strictSame(transferOf({ rateLimit: 5000 }, { compress: true }, { compress: false }), {
+      rateLimit: 5000,
+      compress: true
+    })
+  })
+
   t.test('offer a file once, however many steps send it', async (t) => {
     const send = (scriptId: number, filePath: string) => ({
       scriptId,
@@ -480,9 +508,6 @@ t.test('runs', async (t) => {
       {
         taskId: 1,
         name: '',
-        description: '',
-        priority: 0,
-        disableValidation: false,
         order: 0,
         scripts: [send(1, '/a'), inside]
       }
@@ -493,6 +518,10 @@ t.test('runs', async (t) => {
         ['/a', [1, 5]],
         ['/b', [6]]
       ]
+    )
+    t.notOk(
+      Object.values(sources).some(({ transferOption }) => transferOption),
+      'nothing is said of how to move them'
     )
     for (const key of Object.keys(sources)) {
       const runId = 'ab'.repeat(16)

@@ -64,7 +64,9 @@ export const StageCommand = Type.Object({
   stageId: Type.String(),
   runId: Type.String(),
   path: Type.String(),
-  ignoreHiddenFile: Type.Boolean()
+  ignoreHiddenFile: Type.Boolean(),
+  /** Of the steps that send it. */
+  transferOption: Type.Optional(Type.Record(Type.String(), Type.Unknown()))
 })
 export type StageCommand = Static<typeof StageCommand>
 

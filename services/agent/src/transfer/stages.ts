@@ -1,4 +1,4 @@
-import { type ManifestFile, type StageCommand, type Staged, upTopic } from '@fleetgate/contracts/fleet'
+import { type ManifestFile, type StageCommand, type Staged, transferOf, upTopic } from '@fleetgate/contracts/fleet'
 import { type Connection, publishUntilTaken } from '../connection.js'
 import type { Log } from '../log.js'
 import { PathError, type Paths } from '../paths.js'
@@ -26,19 +26,20 @@ export function createStages({ connection, clientId, isServer, paths, contents, 
   const stopped = new AbortController()
   const { signal } = stopped
 
-  /** Stages of one path that meet share one hashing and one upload. */
-  function offer({ path, ignoreHiddenFile }: StageCommand): Promise<ManifestFile[]> {
-    const key = JSON.stringify([path, ignoreHiddenFile])
+  /** Stages of one path that meet, and are to move alike, share one hashing and one upload. */
+  function offer(command: StageCommand): Promise<ManifestFile[]> {
+    const key = JSON.stringify([command.path, command.ignoreHiddenFile, transferOf(command)])
     const running = offers.get(key)
     if (running) return running
-    const started = offerAnew(path, ignoreHiddenFile).finally(() => offers.delete(key))
+    const started = offerAnew(command).finally(() => offers.delete(key))
     offers.set(key, started)
     return started
   }
 
-  async function offerAnew(path: string, ignoreHidden: boolean): Promise<ManifestFile[]> {
+  async function offerAnew(command: StageCommand): Promise<ManifestFile[]> {
     if (!isServer) throw new PathError('this machine is not a SERVER: it offers no files')
-    return contents.bringIn(await findFiles(paths, path, ignoreHidden), { signal })
+    const found = await findFiles(paths, command.path, command.ignoreHiddenFile)
+    return contents.bringIn(found, { signal, transfer: transferOf(command) })
   }
 
   async function answer(command: StageCommand): Promise<void> {

@@ -1,6 +1,6 @@
 import { compile, type Log, Staged, type UplinkMessage } from '@fleetgate/kit'
-import { parseStageId } from './run.js'
 import type { RunStore } from './runStore.js'
+import { parseStageId } from './sources.js'
 
 const checkStaged = compile(Staged)
 

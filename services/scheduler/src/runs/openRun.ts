@@ -6,8 +6,9 @@ import type { Job } from '../jobs/job.js'
 import type { JobStore } from '../jobs/jobStore.js'
 import type { Task } from '../tasks/task.js'
 import type { TaskStore } from '../tasks/taskStore.js'
-import { type Run, type RunLimits, type RunTask, sourcesOf, taskListLimit } from './run.js'
+import { type Run, type RunLimits, type RunTask, taskListLimit } from './run.js'
 import type { RunRow, RunStore } from './runStore.js'
+import { sourcesOf } from './sources.js'
 
 export interface OpenRunDeps {
   runs: RunStore

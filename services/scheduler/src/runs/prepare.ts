@@ -6,9 +6,10 @@ import type { ExecutionStore } from '../executions/executionStore.js'
 import type { JobStore } from '../jobs/jobStore.js'
 import type { TaskStore } from '../tasks/taskStore.js'
 import type { HeldRun, Leases } from './leases.js'
-import { isStaged, type Run, type RunSource, stageIdOf } from './run.js'
+import type { Run } from './run.js'
 import type { RunStore } from './runStore.js'
 import { serversOf } from './servers.js'
+import { isStaged, type RunSource, stageIdOf } from './sources.js'
 import { nextStageStep, type ServerMachine } from './staging.js'
 
 export interface PrepareDeps {
@@ -87,8 +88,9 @@ export function createPrepare(deps: PrepareDeps): (held: HeldRun) => Promise<boo
     held: HeldRun,
     { key, source, server }: { key: string; source: RunSource; server: string }
   ): Promise<void> {
-    const { path, ignoreHiddenFile } = source
-    const common = { stageId: stageIdOf(held._id, key), runId: held._id, path, ignoreHiddenFile }
+    const { path, ignoreHiddenFile, transferOption } = source
+    const stageId = stageIdOf(held._id, key)
+    const common = { stageId, runId: held._id, path, ignoreHiddenFile, ...(transferOption && { transferOption }) }
     const targets = [{ clientId: server, own: {} }]
     await deps.bus.command(deliver, { tenantId: held.tenantId, channel: 'stage', common, targets })
     deps.log.info({ runId: held._id, server, path }, 'SERVER machine asked to offer a file')

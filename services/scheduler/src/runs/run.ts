@@ -1,43 +1,13 @@
-import { createHash } from 'node:crypto'
-import {
-  castIdOf,
-  type ExecutionTask,
-  fileListLimit,
-  type ManifestFile,
-  type Source,
-  type Step,
-  type StepType
-} from '@fleetgate/kit'
+import { castIdOf, type ExecutionTask, fileListLimit, type Source } from '@fleetgate/kit'
 import type { OutboxEntry } from '@fleetgate/store'
 import type { Counts } from '../executions/execution.js'
-import { flatten } from '../executions/view.js'
 import type { Pace, Rollout } from './pace.js'
+import { type RunSource, stepsOf } from './sources.js'
 import type { AbortRule, Stop } from './stop.js'
 
 export const runStates = ['PREPARING', 'RUNNING', 'FINISHED'] as const
 export type RunState = (typeof runStates)[number]
 export type RunResult = 'SUCCESS' | 'FAILED'
-
-export type SourceState = 'WAITING' | 'ASKED' | 'READY' | 'FAILED'
-
-/** Steps that send what a SERVER machine offers. */
-const sendingTypes: readonly StepType[] = ['SEND_FILE', 'BROADCAST']
-
-/** A file that such steps send, to be offered by a SERVER machine before the run is given out. */
-export interface RunSource {
-  path: string
-  ignoreHiddenFile: boolean
-  scriptIds: number[]
-  state: SourceState
-  /** MQTT client ids of the machines asked, in the order of asking. */
-  asked: string[]
-  /** When the last of them was asked for the first time, and for the last time. */
-  askedAt?: number
-  sentAt?: number
-  errors: { server: string; error: string }[]
-  files?: ManifestFile[]
-  error?: string
-}
 
 /** The job as it was when the run began, as far as runs and logs need it. */
 export interface RunJob {
@@ -103,47 +73,6 @@ export interface Run {
   recount?: true
   lease: Lease
   outbox?: OutboxEntry[]
-}
-
-function stepsOf(tasks: readonly ExecutionTask[]): Step[] {
-  return tasks.flatMap(({ scripts }) => flatten(scripts).map((place) => place.step))
-}
-
-/** Each distinct file of the SEND_FILE and BROADCAST steps, also of those inside an IF. */
-export function sourcesOf(tasks: readonly RunTask[]): Record<string, RunSource> {
-  const found = new Map<string, RunSource>()
-  for (const step of stepsOf(tasks)) {
-    if (!sendingTypes.includes(step.type) || !step.filePath) continue
-    const key = sourceKey(step)
-    const source = found.get(key) ?? newSource(step)
-    source.scriptIds.push(step.scriptId)
-    found.set(key, source)
-  }
-  return Object.fromEntries(found)
-}
-
-/** Short and made of the content alone, so that every replica and every restart asks under the same stage id. */
-function sourceKey(step: Step): string {
-  const text = JSON.stringify([step.filePath, step.ignoreHiddenFile ?? false])
-  return createHash('sha256').update(text).digest('hex').slice(0, 16)
-}
-
-function newSource(step: Step): RunSource {
-  const { filePath = '', ignoreHiddenFile = false } = step
-  return { path: filePath, ignoreHiddenFile, scriptIds: [], state: 'WAITING', asked: [], errors: [] }
-}
-
-export function stageIdOf(runId: string, key: string): string {
-  return `${runId}.${key}`
-}
-
-export function parseStageId(stageId: string): { runId: string; key: string } | undefined {
-  const [, runId, key] = /^([0-9a-f]{32})\.([0-9a-f]{16})$/.exec(stageId) ?? []
-  return runId && key ? { runId, key } : undefined
-}
-
-export function isStaged(run: Pick<Run, 'sources'>): boolean {
-  return Object.values(run.sources).every(({ state }) => state === 'READY' || state === 'FAILED')
 }
 
 export const taskListLimit = 200 * 1024

@@ -1,5 +1,5 @@
-import type { RunSource } from './run.js'
 import { inOrder } from './servers.js'
+import type { RunSource } from './sources.js'
 
 export interface ServerMachine {
   mqttClientId: string
