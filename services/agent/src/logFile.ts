@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
+import { closeSync, existsSync, fstatSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
 
 export interface LogFileOptions {
   path: string
@@ -24,15 +24,14 @@ export function openLogFile({ path, maxBytes, keep }: LogFileOptions): LogFile {
   let size = fstatSync(file).size
   let lost = 0
 
+  /** The old file is let go last: should there be no new one, the number of a closed file would soon be another file's. */
   function turnOver(): void {
     fsyncSync(file)
+    putAside(path, keep)
+    const next = openSync(path, 'a', 0o600)
     closeSync(file)
-    try {
-      putAside(path, keep)
-    } finally {
-      file = openSync(path, 'a', 0o600)
-      size = fstatSync(file).size
-    }
+    file = next
+    size = fstatSync(file).size
   }
 
   function append(lines: string): void {
@@ -57,8 +56,12 @@ export function openLogFile({ path, maxBytes, keep }: LogFileOptions): LogFile {
   }
 }
 
-/** From the oldest on: a process that dies in between leaves a gap in the numbers, and no file is written over. */
+/**
+ * From the oldest on: a process that dies in between leaves a gap in the numbers, and no file is written over. Nothing is moved
+ * where the file has gone already, in a try after which no new one could be opened.
+ */
 function putAside(path: string, keep: number): void {
+  if (!existsSync(path)) return
   if (keep === 0) {
     rmSync(path, { force: true })
     return

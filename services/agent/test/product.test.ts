@@ -1,15 +1,18 @@
 import { execFile, execFileSync } from 'node:child_process'
 import {
   chmodSync,
+  closeSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   readFileSync,
   rmSync,
   statSync,
   symlinkSync,
-  writeFileSync
+  writeFileSync,
+  writeSync
 } from 'node:fs'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
@@ -220,6 +223,29 @@ t.test('a full disk costs log lines, not the agent', (t) => {
   log.write('a line\n')
   log.close()
   t.pass('nothing was thrown')
+  t.end()
+})
+
+t.test('a log file that cannot be opened anew writes into no file of others', (t) => {
+  const base = folderFor(t)
+  const folder = join(base, 'logs')
+  mkdirSync(folder)
+  const log = openLogFile({ path: join(folder, 'agent.log'), maxBytes: 250, keep: 2 })
+  const line = `${'x'.repeat(150)}\n`
+  log.write(line)
+  rmSync(folder, { recursive: true })
+  log.write(line)
+  // Takes the number of the log file, should that be closed.
+  const other = openSync(join(base, 'other'), 'w')
+  log.write(line)
+  writeSync(other, 'mine')
+  t.equal(readFileSync(join(base, 'other'), 'utf8'), 'mine')
+  closeSync(other)
+  mkdirSync(folder)
+  log.write(line)
+  log.close()
+  t.match(readFileSync(join(folder, 'agent.log'), 'utf8'), /"lost":\d/)
+  t.strictSame(readdirSync(folder), ['agent.log'], 'and no file was moved for each try')
   t.end()
 })
 

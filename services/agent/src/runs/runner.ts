@@ -86,7 +86,13 @@ export function createRunner(root: string): Runner {
       const path = join(root, folder)
       if (await takeUnclaimed(path)) return
       const claimed = await readClaim(path)
-      if (claimed && !claimed.isVoid && (await isRunning(claimed))) process.kill(claimed.pid, 'SIGTERM')
+      if (!claimed || claimed.isVoid || !(await isRunning(claimed))) return
+      try {
+        process.kill(claimed.pid, 'SIGTERM')
+      } catch (error) {
+        // It has ended between the two, and has written how.
+        if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
+      }
     },
     outputTail: (folder, bytes) => readTail(join(root, folder, outputFile), bytes),
     remove: (folder) => rm(join(root, folder), { recursive: true, force: true })

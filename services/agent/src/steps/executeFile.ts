@@ -8,6 +8,8 @@ import type { RunEnd } from '../runs/runner.js'
 import { type Outcome, requiredPath, type StepContext, StepError, Stopped } from './step.js'
 
 const tailBytes = 4096
+/** A timer that is to wait for longer does not wait at all. */
+const longestTimerMs = 2 ** 31 - 1
 
 /**
  * EXECUTE_FILE: runs a program of the allow-list, argument by argument, without a shell. The one verb that is not
@@ -39,7 +41,7 @@ async function toOrder({ parts, step }: StepContext): Promise<RunOrder> {
     program,
     args: step.arguments ?? [],
     cwd: paths.contains(folder) ? folder : (paths.roots[0] ?? folder),
-    timeoutMs: step.timeout ? Math.min(step.timeout * 1000, 2 ** 31 - 1) : config.programTimeoutMs
+    timeoutMs: Math.min(step.timeout ? step.timeout * 1000 : config.programTimeoutMs, longestTimerMs)
   }
 }
 
