@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from 'node:fs'
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { type Session, until } from '@fleetgate/testkit'
@@ -58,7 +58,7 @@ export async function createMqttUser(
 export async function createMachine(account: Account, plan: MachinePlan): Promise<Machine> {
   const { name, role, folder, mqttUrl, agent = { args: [agentMain], env: {} } } = plan
   const root = join(folder, 'root')
-  refuseSecond(name, join(folder, 'state', 'agent.lock'))
+  refuseSecond(name, join(folder, 'state'))
   mkdirSync(join(root, 'bin'), { recursive: true })
   const env = {
     ...agent.env,
@@ -96,12 +96,14 @@ export async function createMachine(account: Account, plan: MachinePlan): Promis
 }
 
 /** Before its MQTT user gets a new password: that would cut off the machine that runs. */
-function refuseSecond(name: string, lock: string): void {
-  if (!existsSync(lock)) return
-  const { pid } = JSON.parse(readFileSync(lock, 'utf8')) as { pid: number }
-  const command = existsSync(`/proc/${pid}/cmdline`) ? readFileSync(`/proc/${pid}/cmdline`, 'utf8') : ''
-  if (command.includes(agentMain))
-    throw new Error(`${name} of another demo still runs as process ${pid}: stop that demo first`)
+function refuseSecond(name: string, state: string): void {
+  const locks = existsSync(state) ? readdirSync(state).filter((file) => file.startsWith('agent.lock')) : []
+  for (const lock of locks) {
+    const [, pid] = /"pid":(\d+)/.exec(readFileSync(join(state, lock), 'utf8')) ?? []
+    const command = existsSync(`/proc/${pid}/cmdline`) ? readFileSync(`/proc/${pid}/cmdline`, 'utf8') : ''
+    if (command.includes(agentMain))
+      throw new Error(`${name} of another demo still runs as process ${pid}: stop that demo first`)
+  }
 }
 
 interface Launch {

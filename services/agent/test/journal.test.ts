@@ -1,4 +1,14 @@
-import { appendFileSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync
+} from 'node:fs'
 import { open } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -95,6 +105,52 @@ t.test('waits while the disk refuses, and then loses nothing', async (t) => {
   await appended
   await journal.close()
   t.equal(readFileSync(file, 'utf8'), '{"n":1}\n', 'once, although it was written several times')
+})
+
+t.test('a piece of a line that the disk took is cut off before the line is written again', async (t) => {
+  const file = fileOf(t)
+  const { journal } = await openIt(file)
+  const handle = await open(file, 'a')
+  const prototype = Object.getPrototypeOf(handle)
+  await handle.close()
+  const real = { appendFile: prototype.appendFile, truncate: prototype.truncate }
+  const restore = () => Object.assign(prototype, real)
+  t.teardown(restore)
+  let refusals = 0
+  prototype.appendFile = async function (bytes: Buffer) {
+    prototype.appendFile = real.appendFile
+    await real.appendFile.call(this, bytes.subarray(0, 4))
+    throw Object.assign(new Error('no space'), { code: 'ENOSPC' })
+  }
+  prototype.truncate = async () => {
+    refusals += 1
+    if (refusals === 3) restore()
+    throw Object.assign(new Error('broken'), { code: 'EIO' })
+  }
+  await journal.append({ n: 1 })
+  await journal.append({ n: 2 })
+  await journal.close()
+  t.equal(readFileSync(file, 'utf8'), '{"n":1}\n{"n":2}\n')
+})
+
+t.test('a disk without room for a compaction holds nothing up', async (t) => {
+  const file = fileOf(t)
+  const { journal } = await openIt(file)
+  await journal.append({ n: 1 })
+  const openFiles = () => readdirSync('/proc/self/fd').length
+  const before = openFiles()
+  symlinkSync('/dev/full', `${file}.new`)
+  const done = Promise.all([journal.rewrite(() => [{ n: 'anew' }]), journal.append({ n: 2 })]).then(() => true)
+  await until(() => Promise.race([done, new Promise<false>((resolve) => setTimeout(() => resolve(false), 20))]), {
+    what: 'the line after the compaction'
+  })
+  t.equal(readFileSync(file, 'utf8'), '{"n":1}\n{"n":2}\n')
+  t.equal(openFiles(), before, 'and no file stays open')
+  rmSync(`${file}.new`, { force: true })
+  await journal.rewrite(() => [{ n: 'anew' }])
+  await journal.append({ n: 3 })
+  t.equal(readFileSync(file, 'utf8'), '{"n":"anew"}\n{"n":3}\n', 'it is done when there is room')
+  await journal.close()
 })
 
 t.test('a book read again is the same book', async (t) => {

@@ -1,11 +1,12 @@
 /** What differs between systems. The rules for Windows are pure and asked here; its files are not to be had on the test's system. */
 import { execFileSync, spawn } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { until } from '@fleetgate/testkit'
 import t, { type Test } from 'tap'
+import { holderOf, lockFolder } from '../src/lock.js'
 import { createPaths, type Paths } from '../src/paths.js'
 import { openFolder } from '../src/platform/folders.js'
 import { factsFromPs, isRunning, markOf } from '../src/platform/processes.js'
@@ -184,3 +185,28 @@ t.test('a process is known by more than its number', async (t) => {
   await until(async () => !(await isRunning(mark)), { what: 'its end' })
   t.equal(await factsFromPs(2 ** 22 + 1), undefined, 'a number that nobody has')
 })
+
+t.test('of many that want the state folder of a dead agent one gets it', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'platform-'))
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  const dead = { ...(await markOf(process.pid)), startedAt: 'another time' }
+  for (let round = 1; round <= 20; round += 1) {
+    const [last = 'agent.lock'] = readdirSync(folder)
+    // Also half a lock, and none, left by power loss.
+    writeFileSync(join(folder, last), ['', '{"pid":', JSON.stringify(dead)][round % 3] ?? '')
+    const tries = await Promise.allSettled(Array.from({ length: 8 }, (_, turns) => lockAfter(folder, turns)))
+    const [won, ...more] = tries.filter((one) => one.status === 'fulfilled')
+    t.equal(more.length, 0, `round ${round}: not two`)
+    await t.rejects(lockFolder(folder), /is in use by the agent/)
+    t.match(await holderOf(folder), { pid: process.pid })
+    await won?.value()
+    t.equal(await holderOf(folder), undefined)
+    t.equal(readdirSync(folder).length, 1, 'one name is left, whose number nobody takes again')
+  }
+})
+
+/** One comes while another is on its way. */
+async function lockAfter(folder: string, turns: number): Promise<() => Promise<void>> {
+  for (let turn = 0; turn < turns; turn += 1) await new Promise((resolve) => setImmediate(resolve))
+  return lockFolder(folder)
+}

@@ -1,3 +1,4 @@
+import { constants } from 'node:fs'
 import { type FileHandle, open, readFile, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
@@ -10,12 +11,17 @@ export interface Journal {
   append(record: object): Promise<void>
   /** Resolves when everything appended so far is on disk. */
   flushed(): Promise<void>
-  /** Replaces the file by these lines, atomically; they are asked for when the file's turn comes. */
+  /**
+   * Replaces the file by these lines, atomically; they are asked for when the file's turn comes. Resolves also where the disk
+   * has no room for that: then the file is as it was.
+   */
   rewrite(records: () => Iterable<object>): Promise<void>
   /** Bytes of the file. */
   size(): number
   close(): Promise<void>
 }
+
+const openAnew = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_APPEND
 
 interface Job {
   line?: string
@@ -50,6 +56,10 @@ export async function openJournal(options: JournalOptions): Promise<{ journal: J
 function createWriter({ file, log, retryMs = 1000 }: JournalOptions, first: FileHandle, firstSize: number): Journal {
   let handle = first
   let size = firstSize
+  /** A write that failed may have left a piece of a line at the end. */
+  let isTorn = false
+  /** The file has taken the place of another, which is durable only when the folder is. */
+  let isFolderStale = false
   const jobs: Job[] = []
   let work: Promise<void> | undefined
 
@@ -67,7 +77,7 @@ function createWriter({ file, log, retryMs = 1000 }: JournalOptions, first: File
       const isRewrite = jobs[0]?.rewrite !== undefined
       const end = isRewrite ? 1 : jobs.findIndex((job) => job.rewrite)
       const batch = jobs.splice(0, end < 0 ? jobs.length : end)
-      await untilWritten(() => (isRewrite ? replace(batch) : write(batch)))
+      await (isRewrite ? tryToReplace(batch) : untilWritten(batch))
       for (const job of batch) job.done()
     }
     // In the same breath as the last look at the list: a job added later must find that nobody works.
@@ -75,36 +85,65 @@ function createWriter({ file, log, retryMs = 1000 }: JournalOptions, first: File
   }
 
   /** The disk refusing is no reason to act without a journal: everything waits until it takes the lines. */
-  async function untilWritten(attempt: () => Promise<void>): Promise<void> {
+  async function untilWritten(batch: Job[]): Promise<void> {
     for (;;) {
       try {
-        return await attempt()
+        return await write(batch)
       } catch (error) {
         log.error({ file, err: error }, 'journal cannot be written; trying again')
         await delay(retryMs)
-        await handle.truncate(size).catch(() => undefined)
       }
     }
   }
 
   async function write(batch: Job[]): Promise<void> {
+    // Before anything else: a line that followed a piece of another could never be read.
+    if (isTorn) await handle.truncate(size)
+    isTorn = true
     const bytes = Buffer.from(batch.map((job) => job.line ?? '').join(''))
     await handle.appendFile(bytes)
     await handle.datasync()
+    if (isFolderStale) await syncFolder(dirname(file))
+    isTorn = false
+    isFolderStale = false
     size += bytes.length
+  }
+
+  /** Needs more room than the lines themselves; without it the file stays as it is, and grows. */
+  async function tryToReplace(batch: Job[]): Promise<void> {
+    try {
+      await replace(batch)
+    } catch (error) {
+      log.warn({ file, err: error }, 'journal cannot be written anew, it goes on growing')
+    }
   }
 
   async function replace([job]: Job[]): Promise<void> {
     const text = [...(job?.rewrite?.() ?? [])].map(toLine).join('')
-    const next = await open(`${file}.new`, 'w', 0o600)
-    await next.writeFile(text)
-    await next.sync()
-    await next.close()
-    await rename(`${file}.new`, file)
-    await syncFolder(dirname(file))
-    await handle.close()
-    handle = await open(file, 'a', 0o600)
+    const next = await writeNext(text)
+    const before = handle
+    handle = next
     size = Buffer.byteLength(text)
+    isTorn = false
+    isFolderStale = true
+    await before.close()
+    await syncFolder(dirname(file))
+    isFolderStale = false
+  }
+
+  /** Answers the new file under the journal's name, open for more lines. */
+  async function writeNext(text: string): Promise<FileHandle> {
+    const next = await open(`${file}.new`, openAnew, 0o600)
+    try {
+      await next.writeFile(text)
+      await next.sync()
+      await rename(`${file}.new`, file)
+      return next
+    } catch (error) {
+      await next.close()
+      await rm(`${file}.new`, { force: true })
+      throw error
+    }
   }
 
   return {
