@@ -30,12 +30,15 @@ export interface AgentOptions {
   config: AgentConfig
   connection: Connection
   now: () => number
+  /** Milliseconds by a clock that nobody sets. */
+  elapsed?: () => number
   log: Log
 }
 
 /** Opens the state folder, goes on with what is unfinished, and connects. */
-export async function startAgent({ config, connection, now, log }: AgentOptions): Promise<Agent> {
-  const { clientId, stateDir } = config
+export async function startAgent(options: AgentOptions): Promise<Agent> {
+  const { config, connection, now, elapsed = () => performance.now(), log } = options
+  const { clientId, stateDir, concurrency } = config
   const folders = await openState(stateDir)
   const unlock = await lockFolder(stateDir)
   try {
@@ -54,7 +57,7 @@ export async function startAgent({ config, connection, now, log }: AgentOptions)
     const isServer = config.role === 'SERVER'
     const stages = createStages({ connection, clientId, isServer, paths, contents, log })
     const receives = createReceives({ connection, clientId, isServer, parts, log })
-    const executions = createExecutions({ book, reports, parts, concurrency: config.concurrency, now, log })
+    const executions = createExecutions({ book, reports, parts, concurrency, now, elapsed, log })
     connection.onMessage(createCommands({ clientId, executions, stages, receives, offers, downloads, uploads, log }))
     connection.onConnect(() => greet(connection, config, log))
     executions.resume()

@@ -29,7 +29,12 @@ const Config = Type.Object({
 })
 
 export interface AgentConfig {
-  mqtt: { url: string; username?: string | undefined; password?: string | undefined; ca?: Buffer | undefined }
+  mqtt: {
+    url: string
+    username?: string | undefined
+    /** Read anew for each connection: files are replaced while the agent runs. */
+    secrets(): { password?: string | undefined; ca?: Buffer | undefined }
+  }
   clientId: string
   role: Role
   stateDir: string
@@ -69,13 +74,7 @@ export function loadConfig(env: NodeJS.ProcessEnv, file: string | undefined = en
 
 function toConfig(config: Static<typeof Config>): AgentConfig {
   return {
-    mqtt: {
-      url: config.MQTT_URL,
-      username: config.MQTT_USERNAME,
-      password:
-        config.MQTT_PASSWORD ?? (config.MQTT_PASSWORD_FILE ? readText(config.MQTT_PASSWORD_FILE).trim() : undefined),
-      ca: config.MQTT_CA_FILE ? readFileSync(config.MQTT_CA_FILE) : undefined
-    },
+    mqtt: { url: config.MQTT_URL, username: config.MQTT_USERNAME, secrets: secretsOf(config) },
     clientId: config.CLIENT_ID,
     role: config.ROLE,
     stateDir: resolve(config.STATE_DIR),
@@ -90,6 +89,24 @@ function toConfig(config: Static<typeof Config>): AgentConfig {
       : undefined,
     fleetUrl: config.FLEET_URL,
     fleetCa: config.FLEET_CA_FILE ? readFileSync(config.FLEET_CA_FILE) : undefined
+  }
+}
+
+/** Throws at once where a file cannot be read; later what was read last has to do, until it can be again. */
+function secretsOf(config: Static<typeof Config>): AgentConfig['mqtt']['secrets'] {
+  const { MQTT_PASSWORD: password, MQTT_PASSWORD_FILE: passwordFile, MQTT_CA_FILE: caFile } = config
+  const read = () => ({
+    password: password ?? (passwordFile ? readText(passwordFile).trim() : undefined),
+    ca: caFile ? readFileSync(caFile) : undefined
+  })
+  let last = read()
+  return () => {
+    try {
+      last = read()
+    } catch {
+      // It is being replaced, perhaps.
+    }
+    return last
   }
 }
 

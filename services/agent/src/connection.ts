@@ -26,9 +26,11 @@ export interface ConnectionOptions {
   mqtt: AgentConfig['mqtt']
   clientId: string
   log: Log
+  /** Milliseconds after which a broker that has not answered is left. */
+  ackTimeoutMs?: number
+  /** Milliseconds that a farewell may take. */
+  farewellMs?: number
 }
-
-const ackTimeoutMs = 60_000
 
 // A buffer made ahead for each number from 0 to 65535 is 6 MB of memory: much for one client that says little.
 Object.assign(writeToStream, { cacheNumbers: false })
@@ -38,8 +40,7 @@ export function connectOptions(mqtt: AgentConfig['mqtt'], clientId: string): ICl
   return {
     clientId,
     username: mqtt.username,
-    password: mqtt.password,
-    ca: mqtt.ca,
+    ...mqtt.secrets(),
     clean: true,
     keepalive: 30,
     connectTimeout: 15_000,
@@ -59,7 +60,8 @@ export function isRefused(grants: ISubscriptionGrant[]): boolean {
  * A chain of single connections, each with a client of its own: nothing is queued or sent again behind the agent's
  * back, the journal alone says what is still to be sent.
  */
-export function createConnection({ mqtt, clientId, log }: ConnectionOptions): Connection {
+export function createConnection(options: ConnectionOptions): Connection {
+  const { mqtt, clientId, log, ackTimeoutMs = 60_000, farewellMs = 2000 } = options
   const onConnect: (() => void)[] = []
   const onMessage: ((topic: string, payload: Buffer) => Promise<void>)[] = []
   const waiting = new Set<(error: Error) => void>()
@@ -91,7 +93,11 @@ export function createConnection({ mqtt, clientId, log }: ConnectionOptions): Co
 
   async function welcome(current: MqttClient): Promise<void> {
     try {
-      const grants = await current.subscribeAsync(downFilter(clientId), { qos: 1 })
+      // Pings alone would keep a connection on which nothing is ever heard.
+      const silence = delay(ackTimeoutMs, undefined, { ref: false }).then(() => {
+        throw new Error('the broker does not answer the subscription')
+      })
+      const grants = await Promise.race([current.subscribeAsync(downFilter(clientId), { qos: 1 }), silence])
       if (isRefused(grants)) throw new Error('the broker refused the subscription')
     } catch (error) {
       log.warn({ err: error, clientId }, 'subscription failed')
@@ -155,7 +161,13 @@ export function createConnection({ mqtt, clientId, log }: ConnectionOptions): Co
     close: async () => {
       isClosed = true
       clearTimeout(timer)
-      await client?.endAsync()
+      const current = client
+      if (!current) return
+      // What is on its way is worth a moment; a broker that takes nothing must not hold the end up.
+      await Promise.race([current.endAsync(), delay(farewellMs, undefined, { ref: false })])
+      retire(current)
+      // The client thinks that it is ending already.
+      current.stream.destroy()
     }
   }
 }

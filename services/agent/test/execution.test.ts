@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { blockSize, compile, Report } from '@fleetgate/contracts/fleet'
 import { until } from '@fleetgate/testkit'
@@ -300,7 +300,7 @@ t.test('begins nothing after the deadline of the run', async (t) => {
   const folders = makeFolders(t)
   let now = 1000
   writeProgram(folders, 'good', [])
-  const { centre } = await startMachine(t, folders, { now: () => now })
+  const { centre } = await startMachine(t, folders, { elapsed: () => now })
   const scripts = [step(1, 'EXECUTE_FILE', { filePath: 'bin/good' })]
   sendCommand(centre, command('in-time', scripts, { expiresInMs: 100 }))
   t.equal((await finished(centre, 'in-time')).at(-1)?.status, 'SUCCESS')
@@ -316,6 +316,38 @@ t.test('begins nothing after the deadline of the run', async (t) => {
     'STEP_ENDED 2 FAILED'
   ])
   t.match((await finished(centre, 'late')).at(-1), { status: 'FAILED', message: /deadline has passed/ })
+})
+
+t.test('a clock that is a day wrong, or is put right on the way, ends no run', async (t) => {
+  const folders = makeFolders(t)
+  const day = 86_400_000
+  let skew = -day
+  const clock = { now: () => Date.now() + skew }
+  writeProgram(folders, 'good', [])
+  writeProgram(folders, 'long', [`while [ ! -e ${folders.root}/flag ]; do sleep 0.05; done`])
+  const { centre, agent } = await startMachine(t, folders, clock)
+  const scripts = [step(1, 'EXECUTE_FILE', { filePath: 'bin/long' }), step(2, 'EXECUTE_FILE', { filePath: 'bin/good' })]
+  sendCommand(centre, command('e1', scripts, { expiresInMs: 3_600_000 }))
+  await until(() => centre.events('e1').some(({ kind }) => kind === 'STEP_STARTED'), { what: 'the first step' })
+  // As a machine without a battery does when it hears what time it is.
+  skew = 0
+  writeFileSync(join(folders.root, 'flag'), '')
+  t.match((await finished(centre, 'e1')).at(-1), { status: 'SUCCESS' })
+  const off = centre.reports[0]
+  t.ok(off && off.sentAt < Date.now() - day / 2, 'what it says of the time tells the scheduler how wrong it is')
+  await agent.stop()
+
+  rmSync(join(folders.root, 'flag'))
+  skew = day
+  const second = await startMachine(t, folders, { ...clock, centre })
+  sendCommand(centre, command('e2', scripts, { expiresInMs: 3_600_000 }))
+  await until(() => centre.events('e2').some(({ kind }) => kind === 'STEP_STARTED'), { what: 'the first step' })
+  await second.agent.stop()
+  skew = 0
+  // Before the moment at which it took the command, as far as it can tell.
+  await startMachine(t, folders, { ...clock, centre })
+  writeFileSync(join(folders.root, 'flag'), '')
+  t.match((await finished(centre, 'e2')).at(-1), { status: 'SUCCESS' })
 })
 
 t.test('a report is sent until it is acknowledged, in order, and stamped anew', async (t) => {

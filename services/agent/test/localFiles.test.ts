@@ -3,10 +3,12 @@ import { execFileSync } from 'node:child_process'
 import {
   chmodSync,
   existsSync,
+  linkSync,
   lstatSync,
   mkdirSync,
   readdirSync,
   readFileSync,
+  realpathSync,
   statSync,
   symlinkSync,
   writeFileSync
@@ -15,7 +17,7 @@ import { dirname, join } from 'node:path'
 import type { Step } from '@fleetgate/contracts/fleet'
 import { until } from '@fleetgate/testkit'
 import t, { type Test } from 'tap'
-import { command, finished, sendCommand, step } from './centre.js'
+import { command, finished, hashOf, sendCommand, step } from './centre.js'
 import { makeFolders, startMachine } from './machine.js'
 
 async function setUp(t: Test) {
@@ -73,6 +75,28 @@ t.test('COPY_FILE copies one file, and the modes decide about one that is there'
   t.match(await copy({ filePath: 'none' }), { status: 'FAILED', message: /none does not exist/ })
   t.match(await copy({ targetFilePath: 'a' }), { status: 'SUCCESS' }, 'a file onto itself')
   t.equal(read('a'), 'one')
+  t.notOk(tree(root).some((path) => path.includes('.part')))
+})
+
+t.test('COPY_FILE writes into no file of others, and whole files where two steps write one', async (t) => {
+  const { centre, run, write, read, root, base } = await setUp(t)
+  write('root/a', 'one')
+  write('other', 'mine')
+  const target = join(realpathSync(root), 'b')
+  const name = `.fleetgate-${hashOf(Buffer.from(target)).slice(0, 16)}-copy.part`
+  linkSync(join(base, 'other'), join(root, name))
+  t.match(await run('COPY_FILE', { filePath: 'a', targetFilePath: 'b' }), { status: 'SUCCESS' })
+  t.equal(read('b'), 'one')
+  t.equal(readFileSync(join(base, 'other'), 'utf8'), 'mine')
+
+  const contents = ['x', 'y', 'z'].map((char, i) => char.repeat((i + 2) * 1_000_000))
+  contents.forEach((text, i) => void write(`root/from${i}`, text))
+  const steps = contents.map((_, i) =>
+    step(i + 1, 'COPY_FILE', { filePath: `from${i}`, targetFilePath: 'b', block: false })
+  )
+  sendCommand(centre, command('at-once', steps))
+  t.match((await finished(centre, 'at-once')).at(-1), { status: 'SUCCESS' })
+  t.ok(contents.includes(read('b')), 'one of them, all of it')
   t.notOk(tree(root).some((path) => path.includes('.part')))
 })
 

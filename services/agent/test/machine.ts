@@ -49,11 +49,12 @@ export async function startMachine(
   {
     env = {},
     centre = createCentre(),
-    now = Date.now
-  }: { env?: NodeJS.ProcessEnv; centre?: Centre; now?: () => number } = {}
+    now = Date.now,
+    elapsed = () => performance.now()
+  }: { env?: NodeJS.ProcessEnv; centre?: Centre; now?: () => number; elapsed?: () => number } = {}
 ): Promise<Machine> {
   const wire = createWire(centre)
-  const agent = await startAgent({ config: configOf(folders, env), connection: wire, now, log: quiet })
+  const agent = await startAgent({ config: configOf(folders, env), connection: wire, now, elapsed, log: quiet })
   t.teardown(() => agent.stop())
   return { agent, centre, wire }
 }

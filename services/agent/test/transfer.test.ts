@@ -1,5 +1,18 @@
+import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  statSync,
+  symlinkSync,
+  writeFileSync
+} from 'node:fs'
+import { open } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { blockSize, type Offer, type Step } from '@fleetgate/contracts/fleet'
 import { until } from '@fleetgate/testkit'
@@ -96,6 +109,58 @@ t.test('a content that the store does not have, or has wrong, never reaches the 
   centre.store.set(hashOf(bytes), bytes)
   sendCommand(centre, command('e3', scripts, { sources: { 1: { files } } }))
   t.equal((await finished(centre, 'e3')).at(-1)?.status, 'SUCCESS', 'and later the right one does')
+})
+
+t.test('a disk that fills up on the way fails the step, with the reason, and is not left full', async (t) => {
+  const folders = makeFolders(t)
+  const { centre } = await startMachine(t, folders)
+  const handle = await open(folders.root)
+  const prototype = Object.getPrototypeOf(handle)
+  await handle.close()
+  const real = prototype.write
+  const restore = () => {
+    prototype.write = real
+  }
+  t.teardown(restore)
+  let blocks = 0
+  prototype.write = function (bytes: Buffer, ...rest: unknown[]) {
+    if (bytes.length === blockSize && ++blocks > 3)
+      throw Object.assign(new Error('ENOSPC: no room'), { code: 'ENOSPC' })
+    return real.call(this, bytes, ...rest)
+  }
+  const sources = { 1: offer(centre, randomBytes(8 * blockSize)) }
+  const send = (id: string) => {
+    sendCommand(centre, command(id, [step(1, 'SEND_FILE', { filePath: 'x', targetFilePath: 'x' })], { sources }))
+    return finished(centre, id)
+  }
+  t.match((await send('e1')).at(-1), { status: 'FAILED', message: /ENOSPC/ })
+  t.strictSame(readdirSync(folders.root), ['bin'])
+  t.strictSame(readdirSync(join(folders.state, 'transfers')), [])
+  restore()
+  t.match((await send('e2')).at(-1), { status: 'SUCCESS' }, 'with room it goes on')
+})
+
+t.test('what others have put in the place of an unfinished file is not written to', async (t) => {
+  const folders = makeFolders(t)
+  const { centre } = await startMachine(t, folders)
+  const bytes = randomBytes(2 * blockSize)
+  const source = offer(centre, bytes)
+  const other = join(folders.base, 'other')
+  for (const [id, put] of [
+    ['hard link', linkSync],
+    ['link', symlinkSync],
+    ['fifo', (_other: string, path: string) => execFileSync('mkfifo', [path])]
+  ] as const) {
+    writeFileSync(other, 'mine')
+    const target = join(realpathSync(folders.root), id)
+    const name = `.fleetgate-${hashOf(Buffer.from(target)).slice(0, 16)}-${hashOf(bytes).slice(0, 16)}.part`
+    put(other, join(folders.root, name))
+    const scripts = [step(1, 'SEND_FILE', { filePath: 'x', targetFilePath: id })]
+    sendCommand(centre, command(id, scripts, { sources: { 1: source } }))
+    t.match((await finished(centre, id)).at(-1), { status: 'SUCCESS' }, id)
+    t.equal(readFileSync(other, 'utf8'), 'mine')
+    t.ok(readFileSync(target).equals(bytes) && lstatSync(target).isFile() && statSync(target).nlink === 1)
+  }
 })
 
 t.test('a SERVER offers its files once, whoever asks', async (t) => {

@@ -25,7 +25,7 @@ export function networkLooks(config: AgentConfig): Looks {
   return [
     ['dns', () => lookAtName(host)],
     ['tcp', () => lookAtPort(address)],
-    ['tls', () => (isTls ? lookAtTls(address, config.mqtt.ca) : skip('the broker is reached without TLS'))],
+    ['tls', () => (isTls ? lookAtTls(address, config.mqtt.secrets().ca) : skip('the broker is reached without TLS'))],
     ['mqtt', () => lookAtMqtt(config)],
     ['clock', () => lookAtClock(config)]
   ]

@@ -24,17 +24,22 @@ export interface ExecutionsOptions {
   parts: StepParts
   concurrency: number
   now: () => number
+  /** Milliseconds by a clock that nobody sets. */
+  elapsed: () => number
   log: Log
 }
 
 interface Job {
   attempt: Attempt
   flaw: string | undefined
+  /** When nothing of it may begin any more, by the clock that nobody sets. */
+  lateAt: number
   control: AbortController
   done?: Promise<void>
 }
 
-export function createExecutions({ book, reports, parts, concurrency, now, log }: ExecutionsOptions): Executions {
+export function createExecutions(options: ExecutionsOptions): Executions {
+  const { book, reports, parts, concurrency, now, elapsed, log } = options
   const waiting: Job[] = []
   const working = new Set<Job>()
   let isStopped = false
@@ -90,11 +95,20 @@ export function createExecutions({ book, reports, parts, concurrency, now, log }
   }
 
   function enqueue(attempt: Attempt, flaw?: string): void {
-    const job: Job = { attempt, flaw, control: new AbortController() }
+    const job: Job = { attempt, flaw, lateAt: lateAt(attempt), control: new AbortController() }
     // Before it begins: told in an earlier life.
     if (attempt.stopped !== undefined) job.control.abort(new Error(attempt.stopped))
     waiting.push(job)
     startNext()
+  }
+
+  /**
+   * The system's clock alone can tell how long ago an earlier life took the command. From then on it is not asked again: one that
+   * is put right, by decades on a machine without a battery, must not end a run.
+   */
+  function lateAt({ command, receivedAt }: Attempt): number {
+    const { expiresInMs = Number.POSITIVE_INFINITY } = command ?? {}
+    return elapsed() + expiresInMs - Math.max(0, now() - receivedAt)
   }
 
   function startNext(): void {
@@ -115,14 +129,14 @@ export function createExecutions({ book, reports, parts, concurrency, now, log }
     }
   }
 
-  async function work({ attempt, control, flaw }: Job): Promise<void> {
+  async function work({ attempt, control, flaw, lateAt }: Job): Promise<void> {
     const { executionId, command } = attempt
     const recorder = createRecorder(attempt, book, reports, now)
     try {
       // Refused, or stopped before it came: after a restart nothing but the empty command tells.
       if (flaw !== undefined || !command?.tasks.length)
         return recorder.finished('FAILED', flaw ?? attempt.stopped ?? 'there is nothing to do')
-      const obstacle = () => obstacleOf(control.signal, attempt.receivedAt, command, now)
+      const obstacle = () => obstacleOf(control.signal, elapsed() > lateAt)
       await runExecution({ command, book, recorder, parts, signal: control.signal, obstacle })
     } catch (error) {
       if (error instanceof Stopped) return
@@ -157,16 +171,10 @@ export function createExecutions({ book, reports, parts, concurrency, now, log }
  * Past the run's deadline nothing new begins; what is at work goes on to its own end, because its result is worth more
  * than a half-done step.
  */
-function obstacleOf(
-  signal: AbortSignal,
-  receivedAt: number,
-  command: ExecutionCommand,
-  now: () => number
-): string | undefined {
+function obstacleOf(signal: AbortSignal, isLate: boolean): string | undefined {
   if (signal.aborted) {
     if (signal.reason instanceof Stopped) throw signal.reason
     return signal.reason instanceof Error ? signal.reason.message : 'given up'
   }
-  const isLate = command.expiresInMs !== undefined && now() > receivedAt + command.expiresInMs
   return isLate ? "the run's deadline has passed" : undefined
 }

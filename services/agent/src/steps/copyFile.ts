@@ -1,10 +1,11 @@
 import { constants } from 'node:fs'
-import { type FileHandle, open, rename, unlink } from 'node:fs/promises'
+import { type FileHandle, open, rename, rm, unlink } from 'node:fs/promises'
 import { join, sep } from 'node:path'
 import { blockSize } from '@fleetgate/contracts/fleet'
 import { sha256, sha256Of, writePiece } from '../files.js'
 import type { Place } from '../paths.js'
 import { findFiles, hasWildcard } from '../tree.js'
+import { createTurns } from '../turns.js'
 import { type Outcome, requiredPath, type StepContext, StepError } from './step.js'
 import { modeOf, nameOf, openTarget, reasonToSkip, refuseIfFull, summaryOf } from './target.js'
 
@@ -63,20 +64,26 @@ async function copyUnlessThere({ parts, step, signal }: StepContext, { source, f
   if (skipped !== undefined) return skipped
   await refuseIfFull(to, before.size)
   const mode = await modeOf(parts, to, before.mode)
-  await replace(to, mode, async (part) => {
+  const fill = async (part: FileHandle) => {
     await pour(source, part, signal)
     const after = await source.stat()
     if (after.size === before.size && after.mtimeMs === before.mtimeMs) return
     throw new StepError(`${from.path} changes while it is being copied`)
-  })
+  }
+  await inTurn(to.path, () => replace(to, mode, fill))
   return `copied ${from.path} to ${to.path}, ${before.size} bytes`
 }
 
-const openNew = constants.O_RDWR | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW
+const openNew = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW
+
+/** Two steps at once that write one file would share the one beside it. */
+const inTurn = createTurns()
 
 /** Fills a file beside the target and puts it in the target's place, all or nothing. */
 async function replace(to: Place, mode: number, fill: (part: FileHandle) => Promise<void>): Promise<void> {
   const name = `.fleetgate-${sha256(to.path).slice(0, 16)}-copy.part`
+  // Whatever is there, left by a death or put there by others, is not written to.
+  await rm(to.at(name), { force: true })
   const part = await open(to.at(name), openNew, 0o600)
   try {
     await fill(part)

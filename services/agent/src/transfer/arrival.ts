@@ -59,7 +59,7 @@ export function createArrival(options: ArrivalOptions): Arrival {
   /** When a block came, or was asked for after none had been on the way; by a clock that nobody sets. */
   let heardAt = performance.now()
   /** Why it cannot go on at all. */
-  let error: string | undefined
+  let error: Error | undefined
   /** What the store last complained of; it may get over it. */
   let trouble: string | undefined
   let wake = () => {}
@@ -69,10 +69,16 @@ export function createArrival(options: ArrivalOptions): Arrival {
   }
   const patienceMs = () => (cast === 'joined' ? castPatienceMs : askAgainMs)
 
+  /** Also where the disk refuses a block: nobody would hear of it, and it would be asked for again and again. */
+  function giveUp(why: Error): void {
+    error = why
+    wake()
+  }
+
   async function complete(): Promise<void> {
     while (part.missingCount() > 0) {
       signal.throwIfAborted()
-      if (error !== undefined) throw new Error(error)
+      if (error !== undefined) throw error
       if (connection.isConnected()) goOn()
       await pause()
       options.progress(part.blocks - part.missingCount(), part.blocks)
@@ -146,7 +152,7 @@ export function createArrival(options: ArrivalOptions): Arrival {
     async take({ index, blockSha256 }, plain) {
       // The last one of a cast: what is missing now has been missed.
       if (cast === 'joined' && index === part.blocks - 1) cast = 'none'
-      const isNew = await part.write(index, blockSha256, plain)
+      const isNew = await part.write(index, blockSha256, plain).catch(giveUp)
       if (!isNew) return
       asked.delete(index)
       quiet = 0
@@ -157,8 +163,7 @@ export function createArrival(options: ArrivalOptions): Arrival {
     onFileInfo(info) {
       trouble = info.error
       if (info.stored) return
-      error = info.error ?? `${info.sha256} is not in the store`
-      wake()
+      giveUp(new Error(info.error ?? `${info.sha256} is not in the store`))
     },
 
     onConnect() {

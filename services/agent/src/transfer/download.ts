@@ -68,6 +68,10 @@ export function createDownloads(options: DownloadsOptions): Downloads {
     try {
       await arrival.complete()
       await part.commit(mode, signal)
+    } catch (error) {
+      // To go on from there some other time is worth less than a disk with room on it.
+      if (isFull(error)) await part.discard()
+      throw error
     } finally {
       set.delete(arrival)
       if (set.size === 0) running.delete(file.sha256)
@@ -90,4 +94,8 @@ export function createDownloads(options: DownloadsOptions): Downloads {
       for (const arrival of running.get(info.sha256) ?? []) arrival.onFileInfo(info)
     }
   }
+}
+
+function isFull(error: unknown): boolean {
+  return ['ENOSPC', 'EDQUOT'].includes((error as NodeJS.ErrnoException).code ?? '')
 }

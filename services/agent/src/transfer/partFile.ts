@@ -1,4 +1,4 @@
-import { constants } from 'node:fs'
+import { constants, type Stats } from 'node:fs'
 import { type FileHandle, open, readdir, rename, rm, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { blockSize, type ManifestFile } from '@fleetgate/contracts/fleet'
@@ -15,6 +15,8 @@ export interface PartFile {
   write(index: number, hash: string, bytes: Buffer): Promise<boolean>
   /** Checks the whole content and puts it in the target's place, all or nothing. */
   commit(mode: number, signal: AbortSignal): Promise<void>
+  /** Removes what has come. */
+  discard(): Promise<void>
   close(): Promise<void>
 }
 
@@ -30,7 +32,7 @@ export async function openPartFile(place: Place, file: ManifestFile, mapFolder: 
   const name = `.fleetgate-${target}-${file.sha256.slice(0, 16)}.part`
   await removeOthers(place, `.fleetgate-${target}-`, name)
   const map = await open(join(mapFolder, `${target}-${file.sha256.slice(0, 16)}.map`), openNew, 0o600)
-  const part = await open(place.at(name), openNew, 0o600).catch(async (error) => {
+  const part = await openOwn(place.at(name)).catch(async (error) => {
     await map.close()
     throw error
   })
@@ -46,6 +48,23 @@ export async function openPartFile(place: Place, file: ManifestFile, mapFolder: 
     blocks,
     mapPath: join(mapFolder, `${target}-${file.sha256.slice(0, 16)}.map`)
   })
+}
+
+/** A file that only the agent can have made: anything else under this name would be written to, or read by others later. */
+async function openOwn(path: string): Promise<FileHandle> {
+  const part = await open(path, openNew, 0o600).catch(linkIsForeign)
+  if (part && isOwn(await part.stat())) return part
+  await part?.close()
+  await unlink(path)
+  return open(path, openNew | constants.O_EXCL, 0o600)
+}
+
+function isOwn(facts: Stats): boolean {
+  return facts.isFile() && facts.nlink === 1 && facts.uid === (process.getuid?.() ?? facts.uid)
+}
+
+function linkIsForeign(error: NodeJS.ErrnoException): undefined {
+  if (error.code !== 'ELOOP') throw error
 }
 
 interface Open {
@@ -82,10 +101,14 @@ function createPartFile({ place, file, name, part, map, mapPath, have, blocks }:
     return true
   }
 
+  async function discard(): Promise<void> {
+    await Promise.all([rm(place.at(name), { force: true }), rm(mapPath, { force: true })])
+  }
+
   async function commit(mode: number, signal: AbortSignal): Promise<void> {
     await part.truncate(file.size)
     if ((await sha256Of(part, signal)) !== file.sha256) {
-      await Promise.all([unlink(place.at(name)), rm(mapPath, { force: true })])
+      await discard()
       throw new Error(`the received blocks do not add up to sha256 ${file.sha256}`)
     }
     await part.chmod(mode)
@@ -101,6 +124,7 @@ function createPartFile({ place, file, name, part, map, mapPath, have, blocks }:
     missingCount: () => blocks - count,
     write,
     commit,
+    discard,
     close: async () => {
       await part.close()
       await map.close()
@@ -110,8 +134,6 @@ function createPartFile({ place, file, name, part, map, mapPath, have, blocks }:
 
 /** Which blocks of the part are what the map says they are. */
 async function verify(part: FileHandle, map: FileHandle, size: number, blocks: number): Promise<Uint8Array> {
-  const facts = await part.stat()
-  if (!facts.isFile()) throw new Error('the part file is not a regular file')
   const have = new Uint8Array(blocks)
   const digests = await readPiece(map, 0, blocks * digestBytes)
   for (let index = 0; index < Math.min(blocks, Math.floor(digests.length / digestBytes)); index += 1) {

@@ -3,6 +3,7 @@ import { type Connection, publishUntilTaken } from '../connection.js'
 import type { Log } from '../log.js'
 import { PathError } from '../paths.js'
 import { type ReceiveParts, receiveFiles } from '../steps/receiveFiles.js'
+import { createTurns } from '../turns.js'
 
 /** Takes on a SERVER machine what other machines send to it. */
 export interface Receives {
@@ -20,8 +21,8 @@ export interface ReceivesOptions {
 
 export function createReceives({ connection, clientId, isServer, parts, log }: ReceivesOptions): Receives {
   const working = new Set<string>()
-  /** The last work for each target: two machines that write to one place take turns. */
-  const lines = new Map<string, Promise<void>>()
+  /** Two machines that write to one place take turns. */
+  const inTurn = createTurns()
   const stopped = new AbortController()
   const { signal } = stopped
 
@@ -50,14 +51,9 @@ export function createReceives({ connection, clientId, isServer, parts, log }: R
       const { offerId, targetFilePath } = command
       if (working.has(offerId)) return
       working.add(offerId)
-      const turn = (lines.get(targetFilePath) ?? Promise.resolve())
-        .then(() => take(command))
+      inTurn(targetFilePath, () => take(command))
         .catch((error) => log.warn({ err: error, offerId }, 'files not received'))
-        .finally(() => {
-          working.delete(offerId)
-          if (lines.get(targetFilePath) === turn) lines.delete(targetFilePath)
-        })
-      lines.set(targetFilePath, turn)
+        .finally(() => working.delete(offerId))
     },
     stop: () => stopped.abort()
   }
