@@ -7,12 +7,12 @@ import { createMachine, type Machine, waitOnline } from './demo/machines.js'
 import { toTable } from './demo/table.js'
 import { follow } from './demo/watch.js'
 import { makeAgentBundle } from './fleet/agentBundle.js'
-import { megabytes, memoryOf } from './fleet/memory.js'
+import { megabytes, memoryOf, peakOf, resetPeak } from './fleet/memory.js'
 import { withStack } from './fleet/withStack.js'
 
 /**
- * What the agent weighs on its machine: the bundle as the unit starts it, idle, right after a job with a 20 MB file and a
- * program, and when it has been idle again. Usage: scripts/bench/agent
+ * What the agent weighs on its machine: the bundle as the unit starts it, idle, during and right after a job with a 20 MB file
+ * and a program, and when it has been idle again. Usage: scripts/bench/agent
  */
 const fileBytes = 20 * 1024 * 1024
 const settleMs = 10_000
@@ -44,9 +44,11 @@ async function measure({ session }: Account, [server, store]: [Machine, Machine]
   }
   await delay(settleMs)
   note('idle')
+  for (const machine of [server, store]) resetPeak(machine.pid())
   const watched = await createJob(session, [store], makeLoad(server, [store], fileBytes, 0))
   await session.get(`/v1/jobs/${watched.jobId}/run`)
   await follow(session, watched, { machines: 1, deadlineMs: 120_000, show: () => {} })
+  for (const { role, pid } of [server, store]) rows.push(['most of it, meanwhile', role, megabytes(peakOf(pid())), ''])
   note('after a job with 20 MB')
   await delay(settleMs)
   note(`${settleMs / 1000} s later`)

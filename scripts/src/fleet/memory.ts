@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 
 export interface Memory {
   name: string
@@ -16,6 +16,16 @@ export function memoryOf(processes: { name: string; pid?: number | undefined }[]
     const text = readText(`/proc/${pid}/smaps_rollup`)
     return text === undefined ? [] : [{ name, pid, rss: field(text, 'Rss'), pss: field(text, 'Pss') }]
   })
+}
+
+/** From here on the process's highest resident set is counted anew. */
+export function resetPeak(pid: number | undefined): void {
+  writeFileSync(`/proc/${pid}/clear_refs`, '5')
+}
+
+/** The highest resident set since then, in bytes. */
+export function peakOf(pid: number | undefined): number {
+  return field(readText(`/proc/${pid}/status`) ?? '', 'VmHWM')
 }
 
 export function megabytes(bytes: number): string {

@@ -19,9 +19,13 @@ export async function sha256Of(file: FileHandle, signal: AbortSignal): Promise<s
   }
 }
 
-/** Reads exactly these bytes, or fewer at the file's end. */
-export async function readPiece(file: FileHandle, from: number, length: number): Promise<Buffer> {
-  const piece = Buffer.allocUnsafe(length)
+/** Reads exactly these bytes, or fewer at the file's end; into this buffer, if one is given. */
+export async function readPiece(
+  file: FileHandle,
+  from: number,
+  length: number,
+  piece = Buffer.allocUnsafe(length)
+): Promise<Buffer> {
   let filled = 0
   while (filled < length) {
     const { bytesRead } = await file.read(piece, filled, length - filled, from + filled)

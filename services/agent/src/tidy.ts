@@ -1,37 +1,45 @@
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 
-/** Less than this is not worth a collection. */
+/** So much passes through before the young ones among what it left are collected: a fraction of a millisecond. */
+const stepBytes = 1024 * 1024
+/** Less than this is not worth the costlier collection of all when it is over. */
 const worthBytes = 4 * 1024 * 1024
 const quietMs = 1000
 
+type Kind = 'young' | 'all'
+
 /**
- * Collects garbage once when a transfer is over. V8 does so when it runs out of room, and an agent that idles never does:
- * it would keep the blocks of its last file, up to 30 MB of them, until the next one. Answers what to tell of each block.
+ * Collects garbage while a transfer lasts, and all of it once when it is over. V8 counts its own heap, where a block is next to
+ * nothing; the blocks themselves, 30 MB of them, it would keep until its heap is full. Answers what to tell of each block.
  */
-export function createTidy(collect: () => void = findCollector()): (bytes: number) => void {
-  let moved = 0
+export function createTidy(collect: (kind: Kind) => void = findCollector()): (bytes: number) => void {
+  let [moved, sinceStep] = [0, 0]
   let timer: NodeJS.Timeout | undefined
+
+  function whenOver(): void {
+    moved = 0
+    timer = undefined
+    collect('all')
+  }
+
   return (bytes) => {
     moved += bytes
-    if (moved < worthBytes) return
-    if (timer) {
-      timer.refresh()
-      return
+    sinceStep += bytes
+    if (sinceStep >= stepBytes) {
+      sinceStep = 0
+      collect('young')
     }
-    timer = setTimeout(() => {
-      moved = 0
-      timer = undefined
-      collect()
-    }, quietMs)
-    timer.unref()
+    if (moved < worthBytes) return
+    if (timer) timer.refresh()
+    else timer = setTimeout(whenOver, quietMs).unref()
   }
 }
 
 /** Node hands the collector out to contexts that are made while this flag is set. */
-function findCollector(): () => void {
+function findCollector(): (kind: Kind) => void {
   setFlagsFromString('--expose-gc')
-  const collect = runInNewContext('gc') as () => void
+  const collect = runInNewContext('gc') as (options?: { type: 'minor' }) => void
   setFlagsFromString('--no-expose-gc')
-  return collect
+  return (kind) => (kind === 'young' ? collect({ type: 'minor' }) : collect())
 }

@@ -249,17 +249,17 @@ t.test('a log file that cannot be opened anew writes into no file of others', (t
   t.end()
 })
 
-t.test('garbage is collected once when a transfer is over', async (t) => {
-  let collected = 0
-  const moved = createTidy(() => {
-    collected += 1
-  })
+t.test('garbage is collected while a transfer lasts, and all of it once when it is over', async (t) => {
+  const collected: string[] = []
+  const moved = createTidy((kind) => void collected.push(kind))
   moved(1000)
   for (let i = 0; i < 40; i += 1) moved(256 * 1024)
-  await until(() => collected > 0 || pause(), { what: 'a collection' })
+  t.strictSame(collected, Array(10).fill('young'))
+  await until(() => collected.length > 10 || pause(), { what: 'the last collection' })
   await pause()
-  t.equal(collected, 1)
-  t.doesNotThrow(() => createTidy()(1), 'the real collector is to be had')
+  t.strictSame(collected.slice(10), ['all'])
+  const real = createTidy()
+  t.doesNotThrow(() => real(2 * 1024 * 1024), 'the real collector is to be had')
 })
 
 const pause = () => new Promise<false>((resolve) => setTimeout(() => resolve(false), 100))
