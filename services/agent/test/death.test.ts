@@ -4,18 +4,25 @@
  */
 import { type ChildProcess, fork } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { appendFileSync, existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { appendFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { blockSize, castFilter, type ReportEvent } from '@fleetgate/contracts/fleet'
 import { until } from '@fleetgate/testkit'
 import t, { type Test } from 'tap'
 import { readClaim } from '../src/runs/runFiles.js'
+import { buildBundle } from '../tools/buildBundle.js'
 import { type Centre, command, createCentre, hashOf, sendCast, sendCommand, short, step } from './centre.js'
 import { type Folders, makeFolders, writeProgram } from './machine.js'
 import type { FromAgent } from './mortal.js'
 
 t.setTimeout(390_000)
+
+/** As one file, as on machines, a life begins in a fraction of the time: this test is mostly lives that begin. */
+const folder = mkdtempSync(join(tmpdir(), 'mortal-'))
+t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+const main = await buildBundle(join(folder, 'mortal.mjs'), fileURLToPath(new URL('./mortal.js', import.meta.url)))
 
 interface Mortal {
   process: ChildProcess
@@ -24,7 +31,6 @@ interface Mortal {
 }
 
 async function startMortal(t: Test, folders: Folders, centre: Centre, env: NodeJS.ProcessEnv = {}): Promise<Mortal> {
-  const main = fileURLToPath(new URL('./mortal.js', import.meta.url))
   const { state, root, programs } = folders
   const child = fork(main, {
     // The test runner's own arguments would load its TypeScript compiler into every life, which takes longer than the life.

@@ -4,6 +4,7 @@ import { open } from 'node:fs/promises'
 import { startAgent } from '../src/agent.js'
 import { loadConfig } from '../src/config.js'
 import type { Connection } from '../src/connection.js'
+import { runProgram } from '../src/runs/runProgram.js'
 import { clientId, quiet } from './bare.js'
 
 export interface FromAgent {
@@ -76,11 +77,18 @@ function dieAtBlock(connection: Connection, when: string): Connection {
   return { ...connection, onMessage }
 }
 
-const config = loadConfig({ ...process.env, CLIENT_ID: clientId })
-const when = process.env.DIE ?? ''
-if (/^(before|after) /.test(when)) await dieAtSync(when)
-const plain = createIpcConnection()
-const connection = when.startsWith('block ') ? dieAtBlock(plain, when) : plain
-const agent = await startAgent({ config, connection, now: Date.now, log: quiet })
-process.on('SIGTERM', () => void agent.stop().then(() => process.exit(0)))
-process.on('disconnect', () => process.exit(0))
+async function live(): Promise<void> {
+  const config = loadConfig({ ...process.env, CLIENT_ID: clientId })
+  const when = process.env.DIE ?? ''
+  if (/^(before|after) /.test(when)) await dieAtSync(when)
+  const plain = createIpcConnection()
+  const connection = when.startsWith('block ') ? dieAtBlock(plain, when) : plain
+  const agent = await startAgent({ config, connection, now: Date.now, log: quiet })
+  process.on('SIGTERM', () => void agent.stop().then(() => process.exit(0)))
+  process.on('disconnect', () => process.exit(0))
+}
+
+// As one file it is also what runs the programs, as the agent's own file is.
+const [, , command, folder = ''] = process.argv
+await (command === 'runner' ? runProgram(folder) : live())
+if (command === 'runner') process.exit(0)

@@ -11,7 +11,7 @@ import { version } from '../src/version.js'
 export const bundleFile = fileURLToPath(new URL('../fleetgate-agent.mjs', import.meta.url))
 
 const sourceFolder = fileURLToPath(new URL('../src', import.meta.url))
-const entry = join(sourceFolder, 'main.js')
+const mainFile = join(sourceFolder, 'main.js')
 const contractsFolder = dirname(createRequire(import.meta.url).resolve('@fleetgate/contracts/fleet'))
 
 /** The interpreter's line, and `require` for those packages inside that are CommonJS and load Node's own modules. */
@@ -37,10 +37,10 @@ const options = {
 
 /**
  * Puts the compiled agent and everything that it uses into one file that needs nothing but Node. The validators of its
- * schemas are made here, so that ajv stays at home: with it the agent weighs 5 MB more.
+ * schemas are made here, so that ajv stays at home: with it the agent weighs 5 MB more. A test has an entry of its own.
  */
-export async function buildBundle(outfile = bundleFile): Promise<string> {
-  const schemas = await collectSchemas()
+export async function buildBundle(outfile = bundleFile, entry = mainFile): Promise<string> {
+  const schemas = await collectSchemas(entry)
   await build({ ...options, entryPoints: [entry], outfile, plugins: [inPlaceOfAjv(readyMade(schemas))] })
   chmodSync(outfile, 0o755)
   return outfile
@@ -56,11 +56,11 @@ const recording = [
 ].join('\n')
 
 /** Every schema that a module of the agent compiles when it is loaded. None of them does more than that by being loaded. */
-async function collectSchemas(): Promise<KnownSchema[]> {
+async function collectSchemas(entry: string): Promise<KnownSchema[]> {
   const folder = mkdtempSync(join(tmpdir(), 'fleetgate-bundle-'))
   const known: KnownSchema[] = []
   try {
-    const contents = (await listModules()).map((file) => `import ${JSON.stringify(file)}`).join('\n')
+    const contents = (await listModules(entry)).map((file) => `import ${JSON.stringify(file)}`).join('\n')
     const outfile = join(folder, 'modules.mjs')
     const stdin = { contents, resolveDir: sourceFolder }
     await build({ ...options, stdin, outfile, plugins: [inPlaceOfAjv({ 'schema.js': recording })] })
@@ -73,7 +73,7 @@ async function collectSchemas(): Promise<KnownSchema[]> {
 }
 
 /** The agent's own modules, all that its entry leads to. */
-async function listModules(): Promise<string[]> {
+async function listModules(entry: string): Promise<string[]> {
   const { metafile } = await build({ ...options, entryPoints: [entry], metafile: true, write: false, outfile: 'x.mjs' })
   const files = Object.keys(metafile.inputs).map((file) => resolve(file))
   return files.filter((file) => file.startsWith(sourceFolder + sep) && file !== entry)

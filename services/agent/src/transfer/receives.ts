@@ -1,7 +1,8 @@
 import { type ReceiveCommand, type Received, transferOf, upTopic } from '@fleetgate/contracts/fleet'
-import { type Connection, publishUntilTaken } from '../connection.js'
+import type { Connection } from '../connection.js'
 import type { Log } from '../log.js'
 import { PathError } from '../paths.js'
+import { publishUntilTaken } from '../publishUntilTaken.js'
 import { type ReceiveParts, receiveFiles } from '../steps/receiveFiles.js'
 import { createTurns } from '../turns.js'
 

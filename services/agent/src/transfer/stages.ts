@@ -1,7 +1,8 @@
 import { type ManifestFile, type StageCommand, type Staged, transferOf, upTopic } from '@fleetgate/contracts/fleet'
-import { type Connection, publishUntilTaken } from '../connection.js'
+import type { Connection } from '../connection.js'
 import type { Log } from '../log.js'
 import { PathError, type Paths } from '../paths.js'
+import { publishUntilTaken } from '../publishUntilTaken.js'
 import { findFiles } from '../tree.js'
 import type { Contents } from './contents.js'
 
