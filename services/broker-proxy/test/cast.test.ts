@@ -13,11 +13,11 @@ import {
   upTopic
 } from '@fleetgate/contracts'
 import { openStore } from '@fleetgate/store'
-import { quietLog, startParts, type Teardown, testGuardKeys, until } from '@fleetgate/testkit'
+import { quietLog, startParts, startService, type Teardown, testGuardKeys, until } from '@fleetgate/testkit'
 import t from 'tap'
 import { createCastStore } from '../src/files/castStore.js'
 import { emqxEnv, startOnStandIn, untilListening } from './emqx/support.js'
-import { addUser, logIn, type Running, startProxy } from './support.js'
+import { addUser, logIn, openBus, type Running, startProxy } from './support.js'
 
 t.setTimeout(120_000)
 
@@ -178,6 +178,64 @@ t.test('of two replicas that hear joins, one casts', async (t) => {
   await until(() => machines.every(({ blocks }) => blocks.at(-1)?.sha256 === small), { what: 'the later cast' })
   for (const { blocks } of machines) {
     t.strictSame(indexes(blocks.filter((block) => block.sha256 === sha256)), numbers(4), 'each block once')
+  }
+})
+
+t.test('a replica that is killed while it casts leaves the rest to the other, and nothing comes twice', async (t) => {
+  const first = await startOnStandIn(t, { parts, keys, env: { CAST_GATHER_MS: '500' } })
+  const env = emqxEnv(first.standIn, { EMQX_REPLICA: 'victim', CAST_GATHER_MS: '500' })
+  // Answers for the keys of tokens.
+  await openBus(t, parts, keys)
+  const victim = await startService(t, { name: 'broker-proxy', parts, env })
+  await untilListening(first.standIn.url, 'victim')
+  const machines = await Promise.all(numbers(3).map((n) => machine(t, first, `victim-${n}`)))
+  const database = await openStore({ uri: parts.mongoUri, database: 'fleetgate_broker_proxy', log: quietLog })
+  t.teardown(() => database.close())
+  const ownerOf = (castId: string) =>
+    until(async () => (await database.connection.collection('casts').findOne({ castId }))?.owner as string, {
+      what: 'the cast to be taken'
+    })
+  const castTo = async (run: string, bytes: Buffer) => {
+    const castId = castIdOf({ tenantId: 't1', runId: `victim-${run}`, scriptId: 1 })
+    const sha256 = await store(first, bytes)
+    await Promise.all(machines.map((one) => one.join(castId, sha256, { rateLimit: blockSize })))
+    return { sha256, bytes, owner: await ownerOf(castId) }
+  }
+  const blocksOf = (one: (typeof machines)[number], sha256: string) =>
+    one.blocks.filter((block) => block.sha256 === sha256)
+
+  // Contents, until each of the two has one of them to cast; at a rate that leaves time to die.
+  const casts: Awaited<ReturnType<typeof castTo>>[] = []
+  while (new Set(casts.map(({ owner }) => owner)).size < 2) {
+    casts.push(await castTo(String(casts.length), randomBytes(6 * blockSize + 1)))
+  }
+  const last = casts.at(-1)?.sha256 ?? ''
+  await until(() => machines.every((one) => blocksOf(one, last).length > 0), { what: 'the last cast to begin' })
+  await victim.kill()
+  const { owner: survivor } = await castTo('marker', Buffer.from('a later cast'))
+  for (const { sha256 } of casts.filter(({ owner }) => owner === survivor)) {
+    const isWhole = () => machines.every((one) => blocksOf(one, sha256).length >= 7)
+    await until(isWhole, { what: 'the cast of the other', deadlineMs: 60_000 })
+  }
+  let asked = 0
+  for (const { sha256 } of casts) {
+    for (const one of machines) {
+      const missing = numbers(7).filter((index) => !indexes(blocksOf(one, sha256)).includes(index))
+      if (missing.length > 0) await one.send('blocks', { sha256, blocks: missing })
+      asked += missing.length
+    }
+  }
+  t.ok(asked > 0, `${asked} blocks were missed`)
+  // Where a machine's questions go is settled by its id: some have waited for this.
+  await victim.restart()
+  const isAll = () => machines.every((one) => casts.every(({ sha256 }) => blocksOf(one, sha256).length >= 7))
+  await until(isAll, { what: 'the rest', deadlineMs: 60_000 })
+  for (const { sha256, bytes } of casts) {
+    for (const one of machines) {
+      const sorted = blocksOf(one, sha256).sort((a, b) => a.index - b.index)
+      t.strictSame(indexes(sorted), numbers(7), 'each block once')
+      t.ok(Buffer.concat(sorted.map(({ payload }) => payload)).equals(bytes))
+    }
   }
 })
 

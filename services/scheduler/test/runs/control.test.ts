@@ -313,6 +313,40 @@ t.test('a run under control', async (t) => {
     t.equal(fleet.received.length, 4)
   })
 
+  t.test('that is given out in stages gives no further stage out once too many of one have failed', async (t) => {
+    const abort = { failedPercent: 60, minimum: 4 }
+    const job = await prepare(12, { job: { rollout: { perMinute: 3 }, abort } })
+    const runs = connection.collection('runs')
+    /** As if a minute had gone by without a machine. */
+    const goOn = async (runId: string) => {
+      const { pace } = (await runs.findOne({ _id: runId as never })) as Json
+      await runs.updateOne({ _id: runId as never }, { $set: { 'pace.at': pace.at - 60_000 } })
+    }
+    const runId = await job.run()
+    await until(() => fleet.received.length === 1, { what: 'the first machine' })
+    await goOn(runId)
+    await until(() => fleet.received.length === 4, { what: 'the second stage' })
+    const stage = [...fleet.received]
+    for (const command of stage.slice(0, 3)) await fail(command)
+    await until(async () => (await job.having('status', 'FAILED')) === 3, { what: 'three failures' })
+    t.equal((await job.row()).status, 'RUNNING', 'too few have ended to judge')
+    await fail(stage[3] as Received)
+    await job.ended('FAILED')
+    await goOn(runId)
+    const other = await prepare(1)
+    fleet.onExecution = (command) => fleet.succeed(command)
+    await other.run()
+    await other.ended('SUCCESS')
+    t.strictSame(
+      fleet.received.filter((command) => command.runId === runId).map(({ executionId }) => executionId),
+      stage.map(({ executionId }) => executionId),
+      'nothing goes out after the threshold'
+    )
+    const reason = 'stopped: 4 of 4 machines failed (the limit is 60 %)'
+    t.match(await job.row(), { reason, counts: { total: 12, succeeded: 0, failed: 12 } })
+    t.equal(await job.having('message', reason), 8)
+  })
+
   t.test('goes before one of lower priority', async (t) => {
     const low = await prepare(1, { away: 1, job: { priority: -1 } })
     const api = low.api
