@@ -34,6 +34,8 @@ export interface AgentConfig {
     username?: string | undefined
     /** Read anew for each connection: files are replaced while the agent runs. */
     secrets(): { password?: string | undefined; ca?: Buffer | undefined }
+    /** Where the password stands, if it is in a file. */
+    passwordFile?: string | undefined
   }
   clientId: string
   role: Role
@@ -69,12 +71,13 @@ export function loadConfig(env: NodeJS.ProcessEnv, file: string | undefined = en
     ATTRIBUTES:
       typeof given.ATTRIBUTES === 'string' ? parseJson('ATTRIBUTES', given.ATTRIBUTES) : (given.ATTRIBUTES ?? {})
   })
-  return toConfig(config)
+  const passwordFile = own.MQTT_PASSWORD ? undefined : config.MQTT_PASSWORD ? file : config.MQTT_PASSWORD_FILE
+  return toConfig(config, passwordFile)
 }
 
-function toConfig(config: Static<typeof Config>): AgentConfig {
+function toConfig(config: Static<typeof Config>, passwordFile: string | undefined): AgentConfig {
   return {
-    mqtt: { url: config.MQTT_URL, username: config.MQTT_USERNAME, secrets: secretsOf(config) },
+    mqtt: { url: config.MQTT_URL, username: config.MQTT_USERNAME, secrets: secretsOf(config), passwordFile },
     clientId: config.CLIENT_ID,
     role: config.ROLE,
     stateDir: resolve(config.STATE_DIR),

@@ -104,10 +104,28 @@ t.test('the self-test names what is wrong', async (t) => {
   t.match(await look({ CLIENT_ID: 'a/b' }), { config: { status: 'failed', detail: /CLIENT_ID/ } })
 })
 
+t.test('the self-test looks whether everybody may read the password', async (t) => {
+  const base = folderFor(t)
+  const config = join(base, 'agent.json')
+  const settings = { STATE_DIR: join(base, 'state'), ROOTS: [base], MQTT_URL: 'mqtt://127.0.0.1:1' }
+  const look = async (more: object, mode: number) => {
+    writeFileSync(config, JSON.stringify({ ...settings, ...more }))
+    chmodSync(config, mode)
+    const { checks } = JSON.parse((await call(['check', '--json', '--config', config])).out)
+    return checks.find(({ name }: { name: string }) => name === 'secrets')
+  }
+  t.match(await look({ MQTT_PASSWORD: 'x' }, 0o644), { status: 'failed', detail: /everybody may read/ })
+  t.match(await look({ MQTT_PASSWORD: 'x' }, 0o640), { status: 'ok' })
+  t.match(await look({}, 0o644), { status: 'skipped' })
+  const file = join(base, 'password')
+  writeFileSync(file, 'x', { mode: 0o644 })
+  t.match(await look({ MQTT_PASSWORD_FILE: file }, 0o644), { status: 'failed', detail: file })
+})
+
 interface Fleet {
   url: string
   asked: unknown[]
-  answers: [status: number, body: object, headers?: Record<string, string>][]
+  answers: [status: number, body: object | string, headers?: Record<string, string>][]
 }
 
 /** Answers as the fleet does, whatever is next in `answers`, the last one for ever. */
@@ -119,7 +137,7 @@ async function startFleet(t: Test): Promise<Fleet> {
     fleet.asked.push([request.method, request.url, JSON.parse(Buffer.concat(parts).toString())])
     const next = fleet.answers.length > 1 ? fleet.answers.shift() : fleet.answers[0]
     const [status, body, headers = {}] = next ?? [500, {}]
-    response.writeHead(status, headers).end(JSON.stringify(body))
+    response.writeHead(status, headers).end(typeof body === 'string' ? body : JSON.stringify(body))
   }
   const server = createServer((request, response) => void answer(request, response))
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
@@ -183,6 +201,8 @@ t.test('where the fleet refuses nothing is written', async (t) => {
   t.match(await enrol(), { code: 1, err: /HTTP 403\): this token does not let a machine in/ })
   fleet.answers = [[200, { ...admission, role: 'KING' }]]
   t.match(await enrol(), { code: 1, err: /role must be one of/ })
+  fleet.answers = [[200, '<html>Log in to the hotel</html>']]
+  t.match(await enrol(), { code: 1, err: /what answers at .* is not the fleet/ })
   fleet.answers = [[503, {}]]
   t.match(await enrol(['--wait', '0']), { code: 1, err: /HTTP 503/ })
   t.strictSame(readdirSync(base), [])

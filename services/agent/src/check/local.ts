@@ -5,6 +5,7 @@ import type { AgentConfig } from '../config.js'
 import { holderOf } from '../lock.js'
 import { refuseOverlap } from '../overlap.js'
 import { createPaths } from '../paths.js'
+import { Skipped } from './result.js'
 
 type Looks = [name: string, work: () => Promise<string>][]
 
@@ -12,14 +13,23 @@ type Looks = [name: string, work: () => Promise<string>][]
 const leastFree = 100 * 1024 * 1024
 
 export function localLooks(config: AgentConfig): Looks {
-  const { stateDir, roots, programs } = config
+  const { stateDir, roots, programs, mqtt } = config
   return [
+    ['secrets', () => lookAtSecrets(mqtt.passwordFile)],
     ['state', () => lookAtState(stateDir)],
     ...roots.map((root): Looks[number] => ['root', () => lookAtRoot(root)]),
     ['nesting', () => lookAtNesting(config)],
     ...programs.map((path): Looks[number] => ['program', () => lookAtProgram(path)]),
     ...[...new Set([stateDir, ...roots])].map((path): Looks[number] => ['disk', () => lookAtDisk(path)])
   ]
+}
+
+/** The group may read it: that is how a file of root's is lent to the agent. */
+async function lookAtSecrets(path: string | undefined): Promise<string> {
+  if (path === undefined) throw new Skipped('the password is in no file')
+  if (process.platform === 'win32') throw new Skipped('Windows has no permissions that this could look at')
+  if ((await stat(path)).mode & 0o007) throw new Error(`everybody may read the password in ${path}: chmod 600`)
+  return `${path} is nobody else's`
 }
 
 async function lookAtState(stateDir: string): Promise<string> {

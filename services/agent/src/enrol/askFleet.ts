@@ -35,20 +35,32 @@ const pauseMs = 2000
 
 /** `POST /v1/clients/enrol`. Asking twice is as good as once: the fleet answers the same. */
 export async function askFleet({ url, ca, body, waitMs, say }: FleetQuestion): Promise<Admission> {
-  const end = Date.now() + waitMs
+  // By a clock that nobody sets: a machine that enrols is one whose time is being put right.
+  const end = performance.now() + waitMs
   for (;;) {
     const answer = await post(new URL('/v1/clients/enrol', url), JSON.stringify(body), ca).catch(
       (error: Error) => error
     )
-    const isLate = Date.now() >= end
+    const isLate = performance.now() >= end
     if (!(answer instanceof Error)) {
-      if (answer.status === 200) return checkAdmission(JSON.parse(answer.text))
+      if (answer.status === 200) return admissionOf(url, answer.text)
       if (isLate || (answer.status !== 429 && answer.status < 500)) throw new Error(reasonOf(answer))
     } else if (isLate) throw new Error(`${url} cannot be reached: ${answer.message}`, { cause: answer })
     const pause = answer instanceof Error ? pauseMs : Math.max(pauseMs, answer.retryAfter * 1000)
     say(`${answer instanceof Error ? answer.message : reasonOf(answer)}; asking again`)
-    await delay(Math.min(pause, Math.max(0, end - Date.now())))
+    await delay(Math.min(pause, Math.max(0, end - performance.now())))
   }
+}
+
+/** A page to log in at, of the network in between, is an answer with status 200 too. */
+function admissionOf(url: string, text: string): Admission {
+  let answer: unknown
+  try {
+    answer = JSON.parse(text)
+  } catch (cause) {
+    throw new Error(`what answers at ${url} is not the fleet: its answer is no JSON`, { cause })
+  }
+  return checkAdmission(answer)
 }
 
 function reasonOf({ status, text }: Answer): string {

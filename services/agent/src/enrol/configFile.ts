@@ -1,4 +1,4 @@
-import { chown, open, readFile, rename, rm, stat } from 'node:fs/promises'
+import { open, readFile, rename, rm, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { syncPath } from '../runs/runFiles.js'
 
@@ -26,15 +26,16 @@ export async function readConfigFile(path: string): Promise<ConfigFile> {
 export async function writePrivately(path: string, text: string): Promise<void> {
   const draft = `${path}.new`
   await rm(draft, { force: true })
+  const before = await stat(path).catch(() => undefined)
   const file = await open(draft, 'wx', 0o600)
   try {
+    // By what was opened, never by a name: whoever may write to the folder could have put a link there since.
+    if (before && before.uid !== process.getuid?.()) await file.chown(before.uid, before.gid)
     await file.writeFile(text)
     await file.sync()
   } finally {
     await file.close()
   }
-  const before = await stat(path).catch(() => undefined)
-  if (before && before.uid !== process.getuid?.()) await chown(draft, before.uid, before.gid)
   await rename(draft, path)
   await syncPath(dirname(path))
 }
