@@ -11,6 +11,8 @@ import { createConnection } from '../src/connection.js'
 import { clientId, quiet } from './bare.js'
 import { makeFolders } from './machine.js'
 
+t.setTimeout(120_000)
+
 /** What a broker says to a packet; nothing where it is silent. */
 type Answer = (packet: Packet) => object | undefined
 

@@ -9,6 +9,8 @@ import { mainFile } from '../src/self.js'
 import { finished, sendCommand, step, command as toCommand } from './centre.js'
 import { makeFolders, startMachine, writeProgram } from './machine.js'
 
+t.setTimeout(240_000)
+
 interface Run {
   folder: string
   root: string
@@ -37,7 +39,7 @@ t.test('a program at work is not called one that could not be started, whatever 
 
 t.test('a disk that is full when the program ends costs time, not the result', async (t) => {
   const run = await startRun(t, ['echo x > ran', 'exit 4'], ['exit'])
-  await until(() => existsSync(join(run.root, 'ran')), { what: 'the program' })
+  await until(() => existsSync(join(run.root, 'ran')), { what: 'the program', deadlineMs: 30_000 })
   let isGone = false
   run.runner.once('exit', () => {
     isGone = true
@@ -50,8 +52,9 @@ t.test('a disk that is full when the program ends costs time, not the result', a
 })
 
 t.test('a runner whose folder is gone does not stay for ever', async (t) => {
-  const run = await startRun(t, ['echo x > ran', 'while [ ! -e go ]; do sleep 0.05; done'])
-  await until(() => existsSync(join(run.root, 'ran')), { what: 'the program' })
+  const run = await startRun(t, ['while [ ! -e go ]; do sleep 0.05; done'])
+  // The last that it writes there before the end.
+  await until(() => existsSync(join(run.folder, 'program')), { what: 'the program', deadlineMs: 30_000 })
   const ended = new Promise((resolve) => run.runner.once('exit', resolve))
   rmSync(run.folder, { recursive: true })
   writeProgram({ base: '', root: '', state: '', programs: run.root }, 'go', [])
@@ -61,12 +64,12 @@ t.test('a runner whose folder is gone does not stay for ever', async (t) => {
 t.test('children that do not care for the first signal end too, though the program itself does', async (t) => {
   const stubborn = "(trap '' TERM; exec sleep 300) & echo $! > pid"
   const run = await startRun(t, [stubborn, 'echo x > ready', 'wait'])
-  await until(() => existsSync(join(run.root, 'ready')), { what: 'the program' })
+  await until(() => existsSync(join(run.root, 'ready')), { what: 'the program', deadlineMs: 30_000 })
   const pid = Number(readFileSync(join(run.root, 'pid'), 'utf8'))
   run.runner.kill('SIGTERM')
   t.match(await exitOf(run), { cancelled: true })
   const isOver = () => !existsSync(`/proc/${pid}`) || /\) Z /.test(readFileSync(`/proc/${pid}/stat`, 'utf8'))
-  await until(isOver, { what: 'the end of the child' })
+  await until(isOver, { what: 'the end of the child', deadlineMs: 30_000 })
 })
 
 t.test('a program may run for longer than a timer can wait', async (t) => {
