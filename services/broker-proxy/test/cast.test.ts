@@ -182,8 +182,8 @@ t.test('of two replicas that hear joins, one casts', async (t) => {
 })
 
 t.test('a replica that is killed while it casts leaves the rest to the other, and nothing comes twice', async (t) => {
-  const first = await startOnStandIn(t, { parts, keys, env: { CAST_GATHER_MS: '500' } })
-  const env = emqxEnv(first.standIn, { EMQX_REPLICA: 'victim', CAST_GATHER_MS: '500' })
+  const first = await startOnStandIn(t, { parts, keys, env: { CAST_GATHER_MS: '1500' } })
+  const env = emqxEnv(first.standIn, { EMQX_REPLICA: 'victim', CAST_GATHER_MS: '1500' })
   // Answers for the keys of tokens.
   await openBus(t, parts, keys)
   const victim = await startService(t, { name: 'broker-proxy', parts, env })
