@@ -12,7 +12,8 @@ import {
   symlinkSync,
   writeFileSync
 } from 'node:fs'
-import { open } from 'node:fs/promises'
+import promises, { open } from 'node:fs/promises'
+import { syncBuiltinESMExports } from 'node:module'
 import { dirname, join } from 'node:path'
 import { blockSize, type Offer, type Step } from '@fleetgate/contracts/fleet'
 import { until } from '@fleetgate/testkit'
@@ -139,6 +140,46 @@ t.test('a disk that fills up on the way fails the step, with the reason, and is 
   restore()
   t.match((await send('e2')).at(-1), { status: 'SUCCESS' }, 'with room it goes on')
 })
+
+t.test('a file that goes on needs room for the rest of it alone', async (t) => {
+  const folders = makeFolders(t)
+  const { centre } = await startMachine(t, folders)
+  const real = promises.statfs
+  const restore = () => {
+    promises.statfs = real
+    syncBuiltinESMExports()
+  }
+  t.teardown(restore)
+  const leave = (blocks: number) => {
+    promises.statfs = (async () => ({ bavail: blocks, bsize: blockSize })) as unknown as typeof real
+    syncBuiltinESMExports()
+  }
+  const bytes = randomBytes(8 * blockSize)
+  const send = (id: string, attempt = 1) => {
+    const fields = { attempt, sources: { 1: offer(centre, bytes) } }
+    sendCommand(centre, command(id, [step(1, 'SEND_FILE', { filePath: 'x', targetFilePath: 'x' })], fields))
+    return finished(centre, id, attempt)
+  }
+  leave(7)
+  t.match((await send('e1')).at(-1), { status: 'FAILED', message: /no room for 2097152 bytes/ })
+  t.strictSame(readdirSync(folders.root), ['bin'], 'and nothing is begun')
+  leave(8)
+  centre.passBlock = (index) => index < 5
+  const first = send('e2')
+  await until(() => partBlocks(folders.root) === 5, { what: 'five blocks' })
+  leave(3)
+  centre.passBlock = () => true
+  // A newer attempt ends the one at work, and goes on with its file.
+  t.match((await send('e2', 2)).at(-1), { status: 'SUCCESS' })
+  t.match((await first).at(-1), { status: 'FAILED', message: /superseded/ })
+  t.ok(readFileSync(join(folders.root, 'x')).equals(bytes))
+})
+
+/** Whole blocks of the one unfinished file. */
+function partBlocks(root: string): number {
+  const part = readdirSync(root).find((name) => name.endsWith('.part'))
+  return part === undefined ? 0 : Math.floor(statSync(join(root, part)).size / blockSize)
+}
 
 t.test('what others have put in the place of an unfinished file is not written to', async (t) => {
   const folders = makeFolders(t)

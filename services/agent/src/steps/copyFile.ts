@@ -4,10 +4,11 @@ import { join, sep } from 'node:path'
 import { blockSize } from '@fleetgate/contracts/fleet'
 import { sha256, sha256Of, writePiece } from '../files.js'
 import type { Place } from '../paths.js'
+import { refuseIfFull } from '../room.js'
 import { findFiles, hasWildcard } from '../tree.js'
 import { createTurns } from '../turns.js'
 import { type Outcome, requiredPath, type StepContext, StepError } from './step.js'
-import { modeOf, nameOf, openTarget, reasonToSkip, refuseIfFull, summaryOf } from './target.js'
+import { modeOf, nameOf, openTarget, reasonToSkip, summaryOf } from './target.js'
 
 /** COPY_FILE within the machine. Repeatable: equal content is left alone, and a target is replaced whole or not at all. */
 export async function copyFile(context: StepContext): Promise<Outcome> {

@@ -2,7 +2,7 @@ import { createPacer, type ManifestFile, type Pacer, type Step, type Transfer } 
 import type { Place } from '../paths.js'
 import type { Way } from '../transfer/arrival.js'
 import type { StepContext, StepParts } from './step.js'
-import { modeOf, openTarget, reasonToSkip, refuseIfFull, summaryOf } from './target.js'
+import { modeOf, openTarget, reasonToSkip, summaryOf } from './target.js'
 
 export type ReceiveParts = Pick<StepParts, 'paths' | 'config' | 'downloads'>
 
@@ -59,7 +59,6 @@ async function receiveOne(parts: ReceiveParts, { order, file, manner, pacer }: O
     const { signal } = manner
     const skipped = await reasonToSkip(parts, { place, step: order, signal, content: async () => file })
     if (skipped !== undefined) return skipped
-    await refuseIfFull(place, file.size)
     const { castId, transfer } = order
     await fetch(parts, place, { file, ...manner, way: { ...transfer, castId, pacer } })
     return `received ${place.path}, ${file.size} bytes, sha256 ${file.sha256}`

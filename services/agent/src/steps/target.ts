@@ -1,5 +1,4 @@
 import { constants } from 'node:fs'
-import { statfs } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import type { ManifestFile, Step } from '@fleetgate/contracts/fleet'
 import { sha256Of } from '../files.js'
@@ -92,11 +91,6 @@ export async function reasonToSkip(
   } finally {
     await handle.close()
   }
-}
-
-export async function refuseIfFull(place: Place, size: number): Promise<void> {
-  const { bavail, bsize } = await statfs(place.at('.'))
-  if (bavail * bsize < size) throw new StepError(`no room for ${size} bytes in ${place.folderPath}`)
 }
 
 const plainMode = constants.S_IRUSR | constants.S_IWUSR | constants.S_IRGRP | constants.S_IROTH

@@ -2,6 +2,7 @@ import { type Block, blockSize, type FileInfo, type ManifestFile, unpack } from 
 import type { Connection } from '../connection.js'
 import type { Log } from '../log.js'
 import type { Place } from '../paths.js'
+import { refuseIfFull } from '../room.js'
 import { type Arrival, createArrival, type Way } from './arrival.js'
 import { createMemberships } from './memberships.js'
 import { openPartFile } from './partFile.js'
@@ -66,6 +67,8 @@ export function createDownloads(options: DownloadsOptions): Downloads {
     running.set(file.sha256, set.add(arrival))
     if (castId !== undefined) memberships.enter(castId)
     try {
+      // What an earlier try has left is there already.
+      await refuseIfFull(place, Math.min(file.size, part.missingCount() * blockSize))
       await arrival.complete()
       await part.commit(mode, signal)
     } catch (error) {
