@@ -2,7 +2,7 @@
  * The agent dies by kill -9 and comes back. It runs as a process of its own (mortal.ts), wired to this one, and kills itself
  * before or after the n-th time something is made durable.
  */
-import { type ChildProcess, fork } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { appendFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -32,10 +32,10 @@ interface Mortal {
 
 async function startMortal(t: Test, folders: Folders, centre: Centre, env: NodeJS.ProcessEnv = {}): Promise<Mortal> {
   const { state, root, programs } = folders
-  const child = fork(main, {
-    // The test runner's own arguments would load its TypeScript compiler into every life, which takes longer than the life.
-    execArgv: [],
+  // Without the hooks that the test runner puts into every process: to load them takes longer than the life.
+  const child = spawn('env', ['-u', 'NODE_OPTIONS', process.execPath, main], {
     env: { ...process.env, STATE_DIR: state, ROOTS: root, PROGRAMS: programs, ...env },
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     serialization: 'advanced'
   })
   const ended = new Promise((resolve) => child.once('exit', resolve))
