@@ -372,6 +372,16 @@ await t.test('credentials are kept and never shown; HTTP in asks for them', asyn
   t.notMatch(one.text + listed.text, /pass-word/)
   const http = node('in', 'httpIn', { method: 'POST', url: '/order/new', credential: id })
   const { flow_id } = await save(admin, chain(http, output({ body: '#{in.body}', q: '#{in.params}' })))
+  const again = { name: 'again', remark: '', enabled: true, design_data: chain(http, output({})) }
+  const taken = await admin.post<Failure>('/workflow/flows/design', again)
+  t.equal(taken.status, 409, 'no second one waits for the same request')
+  t.match(taken.body.error_message, /another enabled workflow/)
+  const off = await save(admin, again.design_data, { name: 'again', enabled: false })
+  t.equal((await admin.get(`/workflow/flows/${off.flow_id}/enable`)).status, 409)
+  dataOf(await admin.get(`/workflow/flows/${flow_id}/disable`))
+  t.equal((await admin.get(`/workflow/flows/${off.flow_id}/enable`)).status, 200, 'when the first does no longer')
+  dataOf(await admin.get(`/workflow/flows/${off.flow_id}/disable`))
+  dataOf(await admin.get(`/workflow/flows/${flow_id}/enable`))
   const path = `/workflow-http-in/${id}@t1/order/new?k=v`
   t.same(dataOf(await api.asBasic('user', 'pass-word').post(path, { n: 1 })), { body: { n: 1 }, q: { k: 'v' } })
   t.equal((await api.asBasic('user', 'wrong').post(path, {})).status, 401)

@@ -77,7 +77,9 @@ export const workflowSchema = new Schema<WorkflowDoc>({
 workflowSchema.index({ tenantId: 1, createdAt: -1, _id: -1 })
 workflowSchema.index({ tenantId: 1, keys: 1 }, { partialFilterExpression: { keys: { $exists: true } } })
 workflowSchema.index({ tenantId: 1, topic: 1 }, { partialFilterExpression: { topic: { $exists: true } } })
-workflowSchema.index({ tenantId: 1, httpPath: 1 }, { partialFilterExpression: { httpPath: { $exists: true } } })
+// Two that wait for the same request: one of them would never be started.
+const waitsForHttp = { partialFilterExpression: { httpPath: { $exists: true } } }
+workflowSchema.index({ tenantId: 1, httpPath: 1, httpMethod: 1, credentialId: 1 }, { unique: true, ...waitsForHttp })
 workflowSchema.index({ nextAt: 1 }, { partialFilterExpression: { nextAt: { $exists: true } } })
 
 /** An older design of a workflow. */

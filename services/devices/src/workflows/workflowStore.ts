@@ -6,7 +6,8 @@ import {
   type PageOf,
   pageOf,
   type QueryFilter,
-  type Store
+  type Store,
+  toConflict
 } from '@fleetgate/store'
 import { defined } from '../entities/entityDoc.js'
 import type { Wait } from './nodes/entries.js'
@@ -69,7 +70,7 @@ export function createWorkflowStore({ store, bus, log, now }: WorkflowStoreOptio
     async insert({ id, ...rest }: Workflow, enabling: Enabling | undefined): Promise<void> {
       const { tenantId, userId } = rest
       const entry = outbox.entry(resourceCreated, { tenantId, userId, resource: { id, type: 'WORKFLOW' }, at: now() })
-      await model.create({ _id: id, ...rest, ...enabledFields(enabling), outbox: [entry] })
+      await model.create({ _id: id, ...rest, ...enabledFields(enabling), outbox: [entry] }).catch(requestTaken)
       void outbox.flush([id])
     },
     async find(tenantId: string, id: string): Promise<Workflow | undefined> {
@@ -113,17 +114,21 @@ export function createWorkflowStore({ store, bus, log, now }: WorkflowStoreOptio
         const old = { tenantId, workflowId: id, version, design }
         await versions.updateOne({ _id: `${id}:${version}` }, { $setOnInsert: old }, { upsert: true })
       }
-      const result = await model.updateOne(
-        { _id: id, tenantId, version },
-        { $set: { ...change, updatedAt: now(), ...enabledFields(enabling) }, $unset: unsetFields(enabling) }
-      )
+      const result = await model
+        .updateOne(
+          { _id: id, tenantId, version },
+          { $set: { ...change, updatedAt: now(), ...enabledFields(enabling) }, $unset: unsetFields(enabling) }
+        )
+        .catch(requestTaken)
       return result.matchedCount === 1
     },
     async setEnabled({ id, tenantId, version }: Workflow, enabling: Enabling | undefined): Promise<boolean> {
-      const result = await model.updateOne(
-        { _id: id, tenantId, version },
-        { $set: { enabled: enabling !== undefined, ...enabledFields(enabling) }, $unset: unsetFields(enabling) }
-      )
+      const result = await model
+        .updateOne(
+          { _id: id, tenantId, version },
+          { $set: { enabled: enabling !== undefined, ...enabledFields(enabling) }, $unset: unsetFields(enabling) }
+        )
+        .catch(requestTaken)
       return result.matchedCount === 1
     },
     async remove(tenantId: string, id: string): Promise<boolean> {
@@ -184,6 +189,10 @@ export function createWorkflowStore({ store, bus, log, now }: WorkflowStoreOptio
 }
 
 const maxWaiting = 1000
+
+function requestTaken(error: unknown): never {
+  return toConflict(error, 'another enabled workflow waits for this method, path and credential', { field: 'url' })
+}
 
 function filterOf({
   tenantId,
