@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { connect, type Socket } from 'node:net'
 import { selfSignedFiles, startParts, testGuardKeys, until } from '@fleetgate/testkit'
 import { connectAsync, type IClientOptions } from 'mqtt'
 import t from 'tap'
@@ -111,6 +112,35 @@ t.test('a web socket speaks MQTT in binary frames, or not at all', async (t) => 
   t.equal(await opened('/elsewhere', ['mqtt']), 'refused')
   t.equal(await opened('/mqtt', ['mqtt']), 'closed', 'a text frame')
   await t.rejects(through(`ws://127.0.0.1:${portOf('mqtt:ws')}/elsewhere`, 'ws-1', { connectTimeout: 3000 }))
+})
+
+t.test('connections of one address, and new ones in a second, are bounded', async (t) => {
+  const bounded = await startProxy(t, parts, keys, {
+    DATA_DIR: `${parts.dir}/bounded`,
+    BROKER_NODE: 'bounded@127.0.0.1',
+    MQTT_MAX_CONNECTIONS_PER_ADDRESS: '2',
+    MQTT_CONNECTIONS_PER_SECOND: '5'
+  })
+  const port = Number(new URL(bounded.mqttUrl).port)
+  const open: Socket[] = []
+  t.teardown(() => open.map((socket) => socket.destroy()))
+  /** Whether it is still there after a while: a refused one is closed before a byte is read. */
+  const stays = async (localAddress: string) => {
+    const socket = connect({ host: '127.0.0.1', port, localAddress })
+    open.push(socket)
+    const closed = new Promise<boolean>((resolve) => socket.on('close', () => resolve(false)).on('error', () => {}))
+    return Promise.race([closed, new Promise<boolean>((resolve) => setTimeout(resolve, 300, true))])
+  }
+  const of = (address: string, count: number) => Promise.all(Array.from({ length: count }, () => stays(address)))
+  t.same((await of('127.0.1.1', 3)).filter(Boolean).length, 2)
+  t.same(await of('127.0.1.2', 1), [true], 'another address has its own')
+  open[0]?.destroy()
+  open[1]?.destroy()
+  await until(async () => (await of('127.0.1.1', 1))[0], { what: 'room for the first address again' })
+  const many = await Promise.all(Array.from({ length: 20 }, (_, index) => stays(`127.0.2.${index + 1}`)))
+  const admitted = many.filter(Boolean).length
+  t.ok(admitted > 0 && admitted <= 10, `${admitted} of 20 at once came in`)
+  await until(() => stays('127.0.3.1'), { what: 'the next second' })
 })
 
 t.test('with a client CA only its certificates come in', async (t) => {
