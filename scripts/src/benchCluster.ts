@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -8,7 +8,8 @@ import { toTable } from './demo/table.js'
 
 /**
  * The profile nats on test hosts, which are OpenSSH servers of their own on this machine where it is root: a cluster of two, then
- * one host more, that one away, many more at once, and all applied again. Usage: scripts/bench/cluster [--hosts 20]
+ * one host more, that one away, many more at once, and all applied again. Hosts that share the processors of this machine are
+ * bound by those, so the CPU time of each part stands beside. Usage: scripts/bench/cluster [--hosts 20]
  */
 const { values } = parseArgs({ options: { hosts: { type: 'string', default: '20' } } })
 const count = Number(values.hosts)
@@ -47,12 +48,14 @@ try {
   const api = createApi(stack.urls['cluster-manager'] ?? '').as(await auth.login())
   const hosts = await startSshHosts({ teardown: (close) => closing.push(close) }, { count: count + 2 })
   console.log(hosts.isReal ? 'hosts: OpenSSH, each in namespaces of its own' : 'hosts: SSH servers in this process')
-  await measure(api, hosts.hosts, Buffer.from(hosts.privateKey).toString('base64'))
+  const pid = stack.processes().find(({ name }) => name.startsWith('cluster-manager'))?.pid ?? 0
+  const cpu = async () => ({ own: ownCpu(pid), hosts: hosts.isReal ? await hostsCpu(hosts.hosts) : Number.NaN })
+  await measure(api, hosts.hosts, Buffer.from(hosts.privateKey).toString('base64'), cpu)
 } finally {
   for (const close of closing.reverse()) await close()
 }
 
-async function measure(api: Session, hosts: SshHost[], privateKey: string): Promise<void> {
+async function measure(api: Session, hosts: SshHost[], privateKey: string, cpu: () => Promise<Cpu>): Promise<void> {
   const nodes = hosts.map(({ address, port }) => ({ ip: address, sshPort: port, sshUser: 'root', privateKey }))
   const draft = {
     name: 'bench',
@@ -65,22 +68,30 @@ async function measure(api: Session, hosts: SshHost[], privateKey: string): Prom
   const path = `/v1/cluster/${data._id}`
   await ended(api, path)
 
+  async function counted(share: number, request: () => Promise<{ status: number; text: string }>) {
+    const before = await cpu()
+    const ms = await timed(api, path, request)
+    const { own, hosts } = await cpu()
+    const each = (used: number) => (Number.isNaN(used) ? '' : `${Math.round(used / share)} ms`)
+    return { ms, cells: [each(own - before.own), each(hosts - before.hosts)] }
+  }
   const add = (from: number, to: number) =>
-    timed(api, path, () => api.post(`${path}/hosts`, { pureslaveNodes: nodes.slice(from, to) }))
+    counted(to - from, () => api.post(`${path}/hosts`, { pureslaveNodes: nodes.slice(from, to) }))
   const one = await add(2, 3)
   const listed = (await api.get<Data<{ hostId: string; ip: string }[]>>(`${path}/hosts`)).body.data
   const only = listed.find(({ ip }) => ip === hosts[2]?.address)
   await timed(api, path, () => api.delete(`${path}/hosts`, { host_ids: [only?.hostId] }))
   const many = await add(2, count + 2)
-  const noOp = await timed(api, path, () => api.post(`${path}/apply`))
+  const noOp = await counted(count + 2, () => api.post(`${path}/apply`))
+  const times = (many.ms / one.ms).toFixed(2)
   const rows = [
-    ['install 1 host', seconds(one), ''],
-    [`install ${count} hosts at once`, seconds(many), `${(many / one).toFixed(2)} × one (bound ${mostTimesOne})`],
-    [`apply to ${count + 2} hosts, nothing to do`, seconds(noOp), `bound ${seconds(longestNoOpMs)}`]
+    ['install 1 host', seconds(one.ms), ...one.cells, ''],
+    [`install ${count} hosts at once`, seconds(many.ms), ...many.cells, `${times} × one (bound ${mostTimesOne})`],
+    [`apply to ${count + 2} hosts, nothing to do`, seconds(noOp.ms), ...noOp.cells, `bound ${seconds(longestNoOpMs)}`]
   ]
-  for (const line of toTable(['what', 'time', ''], rows)) console.log(line)
+  for (const line of toTable(['what', 'time', 'CPU per host: ours', 'its own', ''], rows)) console.log(line)
   await timed(api, path, () => api.delete(path))
-  if (many > mostTimesOne * one || noOp > longestNoOpMs) process.exitCode = 1
+  if (many.ms > mostTimesOne * one.ms || noOp.ms > longestNoOpMs) process.exitCode = 1
 }
 
 async function timed(
@@ -109,4 +120,24 @@ async function ended(api: Session, path: string): Promise<void> {
 
 function seconds(ms: number): string {
   return `${(ms / 1000).toFixed(2)} s`
+}
+
+/** CPU milliseconds used so far. */
+interface Cpu {
+  own: number
+  hosts: number
+}
+
+/** From hundredths of a second: words 14 and 15 of its line (proc(5)); of hosts also 16 and 17, what has ended since. */
+function ownCpu(pid: number): number {
+  const words = readFileSync(`/proc/${pid}/stat`, 'utf8')
+    .replace(/^.*\) /, '')
+    .split(' ')
+  return words.slice(11, 13).reduce((sum, word) => sum + Number(word) * 10, 0)
+}
+
+async function hostsCpu(hosts: SshHost[]): Promise<number> {
+  const line = `cat /proc/[0-9]*/stat 2>/dev/null | sed 's/.*) //' | awk '{ t += $12 + $13 + $14 + $15 } END { print t * 10 }'`
+  const used = await Promise.all(hosts.map((host) => host.run(line)))
+  return used.reduce((sum, ms) => sum + Number(ms), 0)
 }

@@ -1,7 +1,4 @@
-#!/bin/sh
 # The cluster's public keys, as one block in authorized_keys of the user that the control plane logs in as.
-here=$1
-. "$here/lib.sh"
 file=$HOME_OF_USER/.ssh/authorized_keys
 begin='# fleetgate: keys of the cluster, written by the control plane' end='# fleetgate: end'
 [ -s "$here/input.d/keys" ] || grep -q -F "$begin" "$file" 2>/dev/null || exit 0

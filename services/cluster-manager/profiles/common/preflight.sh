@@ -1,53 +1,55 @@
-#!/bin/sh
 # Looks, changes nothing, and names everything that is wrong: `problem …`. What it finds out it says as `fact key value`.
-here=$1
-. "$here/lib.sh"
 wrong() { echo "problem $*"; }
 
-[ "$(uname -s)" = Linux ] || wrong "the system is $(uname -s), not Linux"
-arch=$(uname -m)
-wanted=$(value arch)
-[ -z "$wanted" ] || [ "$wanted" = "$arch" ] || wrong "the processor is $arch, the program to install is for $wanted"
-for tool in flock setsid nohup sha256sum cmp sed awk tar; do
+uname=$(uname -sm)
+arch=${uname#* }
+[ "${uname% *}" = Linux ] || wrong "the system is ${uname% *}, not Linux"
+[ -z "$in_arch" ] || [ "$in_arch" = "$arch" ] || wrong "the processor is $arch, the program to install is for $in_arch"
+for tool in flock setsid sha256sum cmp sed awk tar; do
   command -v $tool >/dev/null || wrong "the program $tool is missing"
 done
 command -v curl >/dev/null || command -v wget >/dev/null || command -v perl >/dev/null || wrong 'curl, wget or perl is needed'
+for program in zstd gzip; do ! command -v $program >/dev/null || echo "fact unpacks $program"; done
 
 place=$root/var/lib
 [ -d "$place" ] || place=$root/var
-free=$(df -Pm "$place" | awk 'NR == 2 { print $4 }')
-need=$(value diskMegabytes)
-[ "${free:-0}" -ge "$need" ] || wrong "$place has ${free:-0} MB free, $need MB are needed"
-memory=$(awk '/^MemTotal/ { print int($2 / 1024) }' /proc/meminfo)
-need=$(value memoryMegabytes)
-[ "$memory" -ge "$need" ] || wrong "the host has $memory MB of memory, $need MB are needed"
-skew=$(($(date +%s) - $(value now)))
+# The fourth word of the second line.
+free=$(df -Pm "$place") && set -- ${free#*"
+"} && free=$4
+[ "${free:-0}" -ge "$in_diskMegabytes" ] || wrong "$place has ${free:-0} MB free, $in_diskMegabytes MB are needed"
+read -r _ memory _ </proc/meminfo
+memory=$((memory / 1024))
+[ "$memory" -ge "$in_memoryMegabytes" ] || wrong "the host has $memory MB of memory, $in_memoryMegabytes MB are needed"
+now=$(date +%s)
+skew=$((now - in_now))
 [ "${skew#-}" -le 30 ] || wrong "the clock is $skew s away from that of the control plane"
 
-cluster=$(value cluster)
-held=$(cat "$base/cluster" 2>/dev/null)
-[ -z "$held" ] || [ "$held" = "$cluster" ] || wrong "the host belongs to another cluster ($held)"
+held=
+read -r held 2>/dev/null <"$base/cluster"
+[ -z "$held" ] || [ "$held" = "$in_cluster" ] || wrong "the host belongs to another cluster ($held)"
 if [ -s "$base/lock" ]; then
   read -r holder _ until <"$base/lock"
-  [ "$holder" = "$(value operation)" ] || [ "$until" -le "$(date +%s)" ] || wrong "another operation ($holder) changes this host"
+  [ "$holder" = "$in_operation" ] || { [ "$until" -le "$now" ] && ! isWorking "$holder"; } || wrong "another operation ($holder) changes this host"
 fi
 
 # A port that our own installation listens on is no problem.
-if [ "$held" != "$cluster" ]; then
-  mine=$(echo "$address" | awk -F. '{ printf "%02X%02X%02X%02X", $4, $3, $2, $1 }')
-  for port in $(value ports); do
-    hex=$(printf '%04X' "$port")
-    awk -v mine="$mine:$hex" -v any="00000000:$hex" '$4 == "0A" && ($2 == mine || $2 == any) { found = 1 } END { exit !found }' /proc/net/tcp \
-      && wrong "port $port is in use"
-  done
+if [ "$held" != "$in_cluster" ]; then
+  awk -v address="$address" -v ports="$in_ports" '
+    BEGIN {
+      split(address, part, ".")
+      mine = sprintf("%02X%02X%02X%02X", part[4], part[3], part[2], part[1])
+      count = split(ports, wanted, " ")
+    }
+    $4 == "0A" { split($2, at, ":"); if (at[1] == mine || at[1] == "00000000") taken[at[2]] = 1 }
+    END { for (i = 1; i <= count; i++) if (sprintf("%04X", wanted[i]) in taken) print "problem port " wanted[i] " is in use" }
+  ' /proc/net/tcp
 fi
 
-nic=$(value nic)
-if [ -n "$nic" ] && [ "$(value checkNic)" = 1 ]; then
-  own=$(ip -4 -o addr show dev "$nic" 2>/dev/null | awk '{ sub("/.*", "", $4); print $4; exit }')
-  [ -n "$own" ] && echo "fact privateIp $own"
-  [ -n "$own" ] || wrong "the network interface $nic has no IPv4 address, or is not there"
+if [ -n "$in_nic" ] && [ "$in_checkNic" = 1 ]; then
+  set -- $(ip -4 -o addr show dev "$in_nic" 2>/dev/null)
+  own=${4:-}
+  if [ -n "$own" ]; then echo "fact privateIp ${own%/*}"; else wrong "the network interface $in_nic has no IPv4 address, or is not there"; fi
 fi
 echo "fact hostname $(hostname 2>/dev/null || cat /proc/sys/kernel/hostname)"
-for sum in $(value files); do [ -s "$base/files/$sum" ] && echo "fact staged $sum"; done
+for sum in $in_files; do [ ! -s "$base/files/$sum" ] || echo "fact staged $sum"; done
 exit 0

@@ -1,9 +1,6 @@
-#!/bin/sh
 # After a profile's own remove: the keys, the staged files and every trace of the control plane.
-here=$1
-. "$here/lib.sh"
 : >"$here/input.d/keys"
-sh "$here/keys.sh" "$here" || exit 1
+(. "$here/keys.sh") || exit 1
 rm -rf "$base/files" "$base/cluster" "$HOME_OF_USER/.fleetgate/files"
 rmdir "$HOME_OF_USER/.fleetgate" 2>/dev/null
 : >"$here/../forget"

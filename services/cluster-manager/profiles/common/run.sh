@@ -2,17 +2,17 @@
 # Runs the scripts of one phase, once, whatever happens to the connection that asked for it: the work is a process of its
 # own, and what it has come to is in files. Asked again for the same run it follows that one, or tells how it ended.
 #
-#   run.sh <run> <operation> <epoch> <last: 0|1> <script>...     from the folder that the control plane unpacked
+#   sh <folder>/work/run.sh <run> <operation> <epoch> <last: 0|1> <script>...
 #
-# Nothing of what a person wrote is on this line: ids, numbers and names of our own scripts only. All else is in the files
-# `input` (key=value, one line each) and `input.d` (one file each).
-set -u
-here=$(cd "$(dirname "$0")" && pwd)
+# The folder is the one that the control plane unpacked; it is gone afterwards. Nothing of what a person wrote is on this line: ids,
+# numbers and names of our own scripts only. All else is in the files `input` (key=value, one line each) and `input.d`.
+here=${0%/*} came=${0%/*/*}
+tidy() { rm -rf "$came"; rmdir "${came%/*}" 2>/dev/null; }
 if [ "${1:-}" = --root ]; then
   shift
 elif [ "$(id -u)" != 0 ]; then
-  command -v sudo >/dev/null || { echo 'problem sudo is missing, and the user is not root' >&2; exit 77; }
-  sudo -n true 2>/dev/null || { echo 'problem sudo asks for a password: allow it without (NOPASSWD), or use root' >&2; exit 77; }
+  command -v sudo >/dev/null || { tidy; echo 'problem sudo is missing, and the user is not root' >&2; exit 77; }
+  sudo -n true 2>/dev/null || { tidy; echo 'problem sudo asks for a password: allow it without (NOPASSWD), or use root' >&2; exit 77; }
   exec sudo -n sh "$here/run.sh" --root "$@"
 fi
 run=$1 operation=$2 epoch=$3 last=$4
@@ -22,24 +22,21 @@ ops=$base/op
 state=$ops/$run
 
 if [ "$run" = direct ]; then
-  for script in "$@"; do sh "$here/$script" "$here" || exit $?; done
-  rm -rf "$here"
-  exit 0
+  rc=0
+  for script in "$@"; do (. "$here/$script") || { rc=$?; break; }; done
+  tidy
+  exit "$rc"
 fi
 
-mkdir -p "$state" || exit 1
-chmod 700 "$base" "$ops" "$state"
+[ -d "$ops" ] || mkdir -p "$ops" || { tidy; exit 1; }
 
-# True while the work of this run goes on. A number may belong to another process by now: the name decides.
-alive() { [ -s "$state/pid" ] && tr '\0' ' ' <"/proc/$(cat "$state/pid")/cmdline" 2>/dev/null | grep -q -F "$state/work.sh"; }
-
-# The lock names who changes this host and until when; its holder writes it anew while it works.
+# The lock names who changes this host and until when, or for as long as work of that operation goes on.
 lock() {
   now=$(date +%s)
   if [ -s "$base/lock" ]; then
     read -r holder holderEpoch until <"$base/lock"
-    if [ "$holder" != "$operation" ] && [ "$until" -gt "$now" ]; then
-      echo "problem another operation ($holder) changes this host until $until" >&2
+    if [ "$holder" != "$operation" ] && { [ "$until" -gt "$now" ] || isWorking "$holder"; }; then
+      echo "problem another operation ($holder) changes this host" >&2
       return 75
     fi
     if [ "$holder" = "$operation" ] && [ "$holderEpoch" -gt "$epoch" ]; then
@@ -47,49 +44,57 @@ lock() {
       return 76
     fi
   fi
-  echo "$operation $epoch $((now + 60))" >"$base/lock.new" && mv "$base/lock.new" "$base/lock"
+  echo "$operation $epoch $((now + 60))" >"$base/lock" || { echo "problem cannot write $base/lock" >&2; return 1; }
 }
 
 # Work of this operation from an earlier phase goes on only where nobody waits for it any more: cancelled, or too long.
 stopOthers() {
   for other in "$ops/$operation".*; do
-    [ "$other" != "$state" ] && [ -s "$other/pid" ] && [ ! -s "$other/rc" ] || continue
-    tr '\0' ' ' <"/proc/$(cat "$other/pid")/cmdline" 2>/dev/null | grep -q -F "$other/work.sh" && kill -KILL -- "-$(cat "$other/pid")"
+    [ "$other" = "$state" ] || ! isAlive "$other" || kill -KILL -- "-$pid"
   done
 }
 
+isOurs=
 exec 9>"$base/mutex"
 flock 9
-lock || exit $?
+lock || { rc=$?; tidy; exit "$rc"; }
 stopOthers
-if [ ! -s "$state/rc" ] && ! alive; then
-  rm -rf "$state/work" && cp -R "$here" "$state/work" || exit 1
-  cp "$here/work.sh" "$state/work.sh"
+if [ ! -s "$state/rc" ] && ! isAlive "$state"; then
+  [ ! -e "$state" ] || rm -rf "$state"
+  # As root's own: who logged in without being root has made these files.
+  if [ -O "$came" ]; then mv "$came" "$state"; else cp -R "$came" "$state" && rm -rf "$came"; fi || { tidy; exit 1; }
+  here=$state/work
   : >"$state/log"
-  setsid nohup sh "$state/work.sh" "$state" "$last" "$@" >>"$state/log" 2>&1 </dev/null 9>&- &
-  echo $! >"$state/pid"
+  setsid sh "$here/work.sh" "$state" "$last" "$@" >>"$state/log" 2>&1 </dev/null 9>&- &
+  pid=$! isOurs=1
+  echo "$pid" >"$state/pid"
+else
+  rm -rf "$came"
 fi
-exec 9>&-
-rm -rf "$here"
-rmdir "$(dirname "$here")" 2>/dev/null
+exec 8<"$state/log" 9>&-
 
-shown=0
+# Each line that was said since the last look; half a line waits for its other half.
+half=
 show() {
-  lines=$(wc -l <"$state/log")
-  [ "$lines" -gt "$shown" ] || return 0
-  sed -n "$((shown + 1)),${lines}p" "$state/log"
-  shown=$lines
+  while IFS= read -r line <&8; do printf '%s%s\n' "$half" "$line"; half=; done
+  half=$half$line
 }
-# Waiting is done by the shell itself, but for the sleep: many hosts may be one computer.
-pid=$(cat "$state/pid")
-round=0
+# The work of this shell is waited for without a look; once a second another wakes it to show what was said.
+if [ -n "$isOurs" ]; then
+  trap : USR1
+  (while sleep 1; do kill -USR1 $$ || exit; done) >/dev/null 2>&1 &
+  waker=$!
+fi
 while [ ! -s "$state/rc" ]; do
-  round=$((round + 1))
-  [ $((round % 5)) != 0 ] || show
-  if ! kill -0 "$pid" 2>/dev/null || { [ $((round % 50)) = 0 ] && ! alive; }; then
+  if [ -n "$isOurs" ]; then wait "$pid"; else sleep 0.3; fi
+  if [ ! -s "$state/rc" ] && ! isAlive "$state"; then
     [ -s "$state/rc" ] || { echo 'problem the work on this host broke off' >&2; exit 79; }
   fi
-  sleep 0.1
+  show
 done
+[ -z "$isOurs" ] || kill "$waker" 2>/dev/null
 show
-exit "$(cat "$state/rc")"
+[ -z "$half" ] || printf '%s\n' "$half"
+read -r rc <"$state/rc"
+[ "$last$rc" = 00 ] || rmdir "$HOME_OF_USER/.fleetgate" 2>/dev/null
+exit "$rc"

@@ -1,32 +1,27 @@
 #!/bin/sh
 # The work of one run, detached: the scripts in their order, up to the first that fails. The last run of an operation on
 # this host gives the lock back and leaves the state of its own run only.
-set -u
-state=$1 last=$2
+state=$1 last=$2 here=$1/work
 shift 2
-. "$state/work/lib.sh"
-keep() {
-  while sleep 10; do
-    read -r holder epoch until <"$base/lock" && echo "$holder $epoch $(($(date +%s) + 60))" >"$base/lock.kept" && mv "$base/lock.kept" "$base/lock"
-  done
-}
-keep &
-keeper=$!
+. "$here/lib.sh"
 rc=0
 for script in "$@"; do
-  sh "$state/work/$script" "$state/work" || { rc=$?; break; }
+  (. "$here/$script") || { rc=$?; break; }
 done
-kill "$keeper" 2>/dev/null
+isForgotten=
+[ ! -e "$state/forget" ] || isForgotten=1
 # What came with the run may be secret, and is not needed again.
-rm -rf "$state/work"
+set -- "$here"
 if [ "$last" = 1 ] && [ "$rc" = 0 ]; then
-  rm -f "$base/lock"
-  for old in "$base"/op/*; do [ "$old" = "$state" ] || rm -rf "$old"; done
+  for old in "$base/lock" "$base"/op/*; do [ "$old" = "$state" ] || set -- "$@" "$old"; done
 fi
+rm -rf "$@"
+# From here on time alone holds the lock until the next run of the operation.
+if [ -s "$base/lock" ]; then
+  read -r holder epoch _ <"$base/lock" && echo "$holder $epoch $(($(date +%s) + 60))" >"$base/lock"
+fi
+echo "$rc" >"$state/rc"
 # After a removal nothing is to stay, but the answer must: where people may write for a while.
-if [ -e "$state/forget" ]; then
-  echo "$rc" >"$state/rc"
+if [ -n "$isForgotten" ]; then
   (sleep 2; rm -rf "$state"; rmdir "$base/op" 2>/dev/null && rm -f "$base/mutex" "$base/lock" && rmdir "$base" 2>/dev/null) &
-else
-  echo "$rc" >"$state/rc.new" && mv "$state/rc.new" "$state/rc"
 fi

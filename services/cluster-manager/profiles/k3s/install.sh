@@ -1,14 +1,11 @@
-#!/bin/sh
 # Configuration first: k3s' own installer never touches it, and run again without the same arguments would forget them.
-here=$1
-. "$here/lib.sh"
 . "$here/k3s.sh"
 changed=
-mkdir -p "$base" && value cluster >"$base/cluster" || fail 'cannot write to the host'
+mkdir -p "$base" && echo "$in_cluster" >"$base/cluster" || fail 'cannot write to the host'
 command -v systemctl >/dev/null || fail 'k3s needs systemd'
-leader=$(value leader)
+leader=$in_leader
 {
-  echo "node-name: $(yaml "$(value host)")"
+  echo "node-name: $(yaml "$in_host")"
   echo "node-ip: $(yaml "$address")"
   echo 'node-label:'
   if [ "$role" = shared ]; then
@@ -18,35 +15,35 @@ leader=$(value leader)
   fi
   echo "  - $(yaml "fleetgate.io/role=$role")"
   if [ "$role" = master ]; then
-    echo "token: $(yaml "$(value secret.serverToken)")"
-    echo "agent-token: $(yaml "$(value secret.agentToken)")"
+    echo "token: $(yaml "$in_secret_serverToken")"
+    echo "agent-token: $(yaml "$in_secret_agentToken")"
     echo 'tls-san:'
-    for master in $(value masters) $(value publicAddress); do echo "  - $(yaml "$master")"; done
+    for master in $in_masters $in_publicAddress; do echo "  - $(yaml "$master")"; done
     echo 'secrets-encryption: true'
-    if [ "$(value isLeader)" = 1 ]; then echo 'cluster-init: true'; else echo "server: $(yaml "https://$leader:6443")"; fi
+    if [ "$in_isLeader" = 1 ]; then echo 'cluster-init: true'; else echo "server: $(yaml "https://$leader:6443")"; fi
     # In compact the one master works too.
-    if [ "$(value category)" = ha ]; then
+    if [ "$in_category" = ha ]; then
       echo 'node-taint:'
       echo "  - 'node-role.kubernetes.io/control-plane=true:NoSchedule'"
     fi
   else
     echo "server: $(yaml "https://$leader:6443")"
-    echo "token: $(yaml "$(value secret.agentToken)")"
+    echo "token: $(yaml "$in_secret_agentToken")"
   fi
 } >"$here/config"
-put "$config" 600 <"$here/config"
+put "$config" 600 "$here/config"
 
-wanted=$(value file.k3s)
+wanted=$in_file_k3s
 if [ -n "$wanted" ]; then
   if [ "$(cat "$base/k3s-sum" 2>/dev/null)" != "$wanted" ]; then
-    file=$(staged "$wanted") || fail 'the staged k3s is not whole'
+    staged "$wanted" || fail 'the staged k3s is not whole'
     mkdir -p "$(dirname "$k3s")" && cp "$file" "$k3s.new" && chmod 755 "$k3s.new" && mv "$k3s.new" "$k3s" || fail 'cannot copy k3s'
     changed=1
   fi
-  images=$(value file.images)
+  images=$in_file_images
   place=$root/var/lib/rancher/k3s/agent/images
   if [ -n "$images" ] && [ ! -e "$place/k3s-airgap-images-amd64.tar.zst" ]; then
-    file=$(staged "$images") || fail 'the staged images are not whole'
+    staged "$images" || fail 'the staged images are not whole'
     mkdir -p "$place" && cp "$file" "$place/k3s-airgap-images-amd64.tar.zst" || fail 'cannot copy the images of k3s'
   fi
 fi
@@ -57,12 +54,12 @@ if [ -z "$changed" ] && [ "$(cat "$base/k3s-sum" 2>/dev/null)" = "${wanted:-netw
 fi
 if [ "$role" = master ]; then command=server; else command=agent; fi
 if [ -n "$wanted" ]; then
-  script=$(staged "$(value file.install.sh)") || fail 'install.sh of k3s is not staged: it must stand beside k3s'
-  INSTALL_K3S_SKIP_DOWNLOAD=true INSTALL_K3S_EXEC=$command sh "$script" || fail 'the installer of k3s failed'
+  staged "$in_file_install_sh" || fail 'install.sh of k3s is not staged: it must stand beside k3s'
+  INSTALL_K3S_SKIP_DOWNLOAD=true INSTALL_K3S_EXEC=$command sh "$file" || fail 'the installer of k3s failed'
 else
   script=$here/install-k3s.sh
   fetch https://get.k3s.io >"$script" && [ -s "$script" ] || fail 'the installer of k3s cannot be fetched from https://get.k3s.io'
-  INSTALL_K3S_VERSION=$(value version) INSTALL_K3S_EXEC=$command sh "$script" || fail 'the installer of k3s failed'
+  INSTALL_K3S_VERSION=$in_version INSTALL_K3S_EXEC=$command sh "$script" || fail 'the installer of k3s failed'
 fi
 [ -z "$changed" ] || systemctl restart "$service" || fail "$service does not start"
 echo "${wanted:-network}" >"$base/k3s-sum"

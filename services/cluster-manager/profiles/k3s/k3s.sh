@@ -2,7 +2,7 @@
 k3s=$root/usr/local/bin/k3s
 config=$root/etc/rancher/k3s/config.yaml
 registries=$root/etc/rancher/k3s/registries.yaml
-role=$(value role)
+role=$in_role
 if [ "$role" = master ]; then service=k3s; else service=k3s-agent; fi
 
 # A YAML text that means itself: single quotes, doubled inside.

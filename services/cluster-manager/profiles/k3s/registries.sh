@@ -1,11 +1,8 @@
-#!/bin/sh
 # registries.yaml: a mirror and, where there is one, user and authority of each; the system registry also stands in for
 # docker.io. k3s reads it at its start, so a change restarts it.
-here=$1
-. "$here/lib.sh"
 . "$here/k3s.sh"
 changed=
-count=$(value registries)
+count=$in_registries
 folder=$root/etc/rancher/k3s/registries.d
 [ "${count:-0}" != 0 ] || [ -e "$registries" ] || exit 0
 if [ "${count:-0}" = 0 ]; then
@@ -16,29 +13,29 @@ else
   mirrors=$here/mirrors configs=$here/configs
   : >"$mirrors" && : >"$configs"
   while [ "$index" -lt "$count" ]; do
-    at=$(value "registry.$index.address")
+    at=$(value "registry_${index}_address")
     scheme=https
-    [ "$(value "registry.$index.insecure")" != 1 ] || scheme=http
+    [ "$(value "registry_${index}_insecure")" != 1 ] || scheme=http
     names=$at
-    [ "$(value "registry.$index.system")" != 1 ] || names="$at docker.io"
+    [ "$(value "registry_${index}_system")" != 1 ] || names="$at docker.io"
     for name in $names; do
       { echo "  $(yaml "$name"):"; echo '    endpoint:'; echo "      - $(yaml "$scheme://$at")"; } >>"$mirrors"
     done
     echo "  $(yaml "$at"):" >>"$configs"
-    user=$(value "registry.$index.username")
+    user=$(value "registry_${index}_username")
     if [ -n "$user" ]; then
-      { echo '    auth:'; echo "      username: $(yaml "$user")"; echo "      password: $(yaml "$(value "registry.$index.password")")"; } >>"$configs"
+      { echo '    auth:'; echo "      username: $(yaml "$user")"; echo "      password: $(yaml "$(value "registry_${index}_password")")"; } >>"$configs"
     fi
     echo '    tls:' >>"$configs"
     if [ "$scheme" = http ]; then echo '      insecure_skip_verify: true' >>"$configs"; else echo '      insecure_skip_verify: false' >>"$configs"; fi
     if [ -s "$here/input.d/registry.$index.ca" ]; then
-      put "$folder/$index.crt" 644 <"$here/input.d/registry.$index.ca"
+      put "$folder/$index.crt" 644 "$here/input.d/registry.$index.ca"
       echo "      ca_file: $(yaml "$folder/$index.crt")" >>"$configs"
     fi
     index=$((index + 1))
   done
   { echo 'mirrors:'; cat "$mirrors"; echo 'configs:'; cat "$configs"; } >"$here/registries.yaml"
-  put "$registries" 600 <"$here/registries.yaml"
+  put "$registries" 600 "$here/registries.yaml"
 fi
 [ -z "$changed" ] || ! isActive || systemctl restart "$service" || fail "$service does not start again"
 [ -z "$changed" ] || say "registries written: $count"

@@ -1,7 +1,4 @@
-#!/bin/sh
 # k3s' own uninstaller, then what is ours.
-here=$1
-. "$here/lib.sh"
 . "$here/k3s.sh"
 for script in k3s-agent-uninstall.sh k3s-uninstall.sh; do
   [ ! -x "$root/usr/local/bin/$script" ] || "$root/usr/local/bin/$script" || fail "$script failed"

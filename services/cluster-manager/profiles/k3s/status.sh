@@ -1,7 +1,4 @@
-#!/bin/sh
 # The names are those of the original system; what does their work here is asked.
-here=$1
-. "$here/lib.sh"
 . "$here/k3s.sh"
 tell() { if [ "$2" = 0 ]; then echo "component $1 Healthy"; else echo "component $1 UnHealthy"; fi; }
 deployed() { kubectl -n kube-system get deployment "$1" -o 'jsonpath={.status.availableReplicas}' 2>/dev/null | grep -q '[1-9]'; }

@@ -1,14 +1,11 @@
-#!/bin/sh
 # Waits for the service, and on masters until the API is ready and knows this node as Ready.
-here=$1
-. "$here/lib.sh"
 . "$here/k3s.sh"
-end=$(($(date +%s) + $(value timeout)))
+end=$(($(date +%s) + $in_timeout))
 ready() {
   isActive || return 1
   [ "$role" = master ] || return 0
   kubectl get --raw /readyz 2>/dev/null | grep -q ok || return 1
-  kubectl get node "$(value host)" -o 'jsonpath={.status.conditions[?(@.type=="Ready")].status}' 2>/dev/null | grep -q True
+  kubectl get node "$in_host" -o 'jsonpath={.status.conditions[?(@.type=="Ready")].status}' 2>/dev/null | grep -q True
 }
 until ready; do
   [ "$(date +%s)" -lt "$end" ] || fail "$service is not ready"

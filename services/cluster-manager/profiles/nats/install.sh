@@ -1,78 +1,82 @@
-#!/bin/sh
 # Puts program and configuration in place and (re)starts the server where one of them changed or it does not run.
-here=$1
-. "$here/lib.sh"
 . "$here/nats.sh"
 changed=
-mkdir -p "$home/data" && chmod 700 "$home" || fail 'cannot make the folder of the server'
-value cluster >"$base/cluster"
+[ -d "$home/data" ] || mkdir -p "$home/data" || fail 'cannot make the folder of the server'
+echo "$in_cluster" >"$base/cluster"
 
-sum=$(value file.nats-server)
-if [ "$(cat "$home/sum" 2>/dev/null)" != "$sum" ]; then
-  file=$(staged "$sum") || fail 'the staged nats-server is not whole'
+sum=
+read -r sum 2>/dev/null <"$home/sum"
+if [ "$sum" != "$in_file_nats_server" ]; then
+  staged "$in_file_nats_server" || fail 'the staged nats-server is not whole'
   # Another name first: a running program cannot be written over. A second name of one file needs no room.
   ln -f "$file" "$binary.new" 2>/dev/null || cp "$file" "$binary.new" || fail 'cannot copy nats-server'
-  chmod 755 "$binary.new" && mv "$binary.new" "$binary" && echo "$sum" >"$home/sum" && changed=1
+  chmod 755 "$binary.new" && mv "$binary.new" "$binary" && echo "$in_file_nats_server" >"$home/sum" && changed=1
 fi
 
-role=$(value role)
+role=$in_role
 # All values below are made by the control plane itself: addresses, numbers, and secrets of letters, digits, - and _.
 {
-  echo "server_name: \"$(value host)\""
+  echo "server_name: \"$in_host\""
   echo "host: \"$address\""
   echo "port: 4222"
   echo "http: \"$local:8222\""
   echo 'lame_duck_duration: 30s'
   echo 'lame_duck_grace_period: 2s'
-  echo "accounts { FLEET { jetstream: enabled, users: [ { user: fleet, password: \"$(value secret.password)\" } ] }"
-  echo "  SYS { users: [ { user: system, password: \"$(value secret.systemPassword)\" } ] } }"
+  echo "accounts { FLEET { jetstream: enabled, users: [ { user: fleet, password: \"$in_secret_password\" } ] }"
+  echo "  SYS { users: [ { user: system, password: \"$in_secret_systemPassword\" } ] } }"
   echo 'system_account: SYS'
   if [ "$role" = master ]; then
-    echo "jetstream { store_dir: \"$home/data\", max_memory_store: 64MB, max_file_store: $(value storeMegabytes)MB }"
+    echo "jetstream { store_dir: \"$home/data\", max_memory_store: 64MB, max_file_store: ${in_storeMegabytes}MB }"
   fi
-  if [ "$(value clustered)" = 1 ]; then
-    echo "cluster { name: \"$(value cluster)\", listen: \"$address:6222\", no_advertise: false"
-    echo "  authorization { user: route, password: \"$(value secret.routePassword)\", timeout: 5 }"
+  if [ "$in_clustered" = 1 ]; then
+    echo "cluster { name: \"$in_cluster\", listen: \"$address:6222\", no_advertise: false"
+    echo "  authorization { user: route, password: \"$in_secret_routePassword\", timeout: 5 }"
     echo '  routes: ['
-    for peer in $(value masters); do
-      [ "$peer" = "$address" ] || printf '    "nats://route:%s@%s:6222"\n' "$(value secret.routePassword)" "$peer"
+    for peer in $in_masters; do
+      [ "$peer" = "$address" ] || printf '    "nats://route:%s@%s:6222"\n' "$in_secret_routePassword" "$peer"
     done
     echo ' ] }'
   fi
-  if [ "$(value clustered)" != 1 ]; then
+  if [ "$in_clustered" != 1 ]; then
     # One master cannot be a JetStream cluster: it stands alone, and the others are its leaves.
     if [ "$role" = master ]; then
-      echo "leafnodes { listen: \"$address:7422\", authorization { user: leaf, password: \"$(value secret.routePassword)\", account: FLEET } }"
+      echo "leafnodes { listen: \"$address:7422\", authorization { user: leaf, password: \"$in_secret_routePassword\", account: FLEET } }"
     else
-      echo "leafnodes { remotes: [ { url: \"nats://leaf:$(value secret.routePassword)@$(value masters):7422\", account: FLEET } ] }"
+      echo "leafnodes { remotes: [ { url: \"nats://leaf:$in_secret_routePassword@$in_masters:7422\", account: FLEET } ] }"
     fi
   fi
-  if [ "$role" = master ] || { [ "$role" = shared ] && [ "$(value clustered)" = 1 ]; }; then
-    echo "mqtt { listen: \"$address:1883\", stream_replicas: $(value replicas) }"
+  if [ "$role" = master ] || { [ "$role" = shared ] && [ "$in_clustered" = 1 ]; }; then
+    echo "mqtt { listen: \"$address:1883\", stream_replicas: $in_replicas }"
   fi
 } >"$here/config"
-put "$config" 600 <"$here/config"
+put "$config" 600 "$here/config"
 
 if hasSystemd; then
-  put "$unit" 644 <<UNIT
+  cat >"$here/unit" <<UNIT
 [Unit]
 Description=NATS of a Fleetgate cluster
+Wants=network-online.target
 After=network-online.target
 
 [Service]
 ExecStart=$binary -c $config -P $home/pid
 ExecReload=/bin/kill -HUP \$MAINPID
-Restart=always
+Restart=on-failure
+RestartSec=1
 LimitNOFILE=65536
 
 [Install]
 WantedBy=multi-user.target
 UNIT
+  put "$unit" 644 "$here/unit"
 fi
 
-if [ -z "$changed" ] && pidOf >/dev/null; then say 'nothing to change'; exit 0; fi
-said=$("$binary" -t -c "$config" 2>&1) || fail "nats-server does not accept its configuration: $said"
-stopServer
+if running; then
+  [ -n "$changed" ] || { say 'nothing to change'; exit 0; }
+  # What runs is not ended for a configuration that would not start again.
+  said=$("$binary" -t -c "$config" 2>&1) || fail "nats-server does not accept its configuration: $said"
+  stopServer
+fi
 startServer
 say 'server started'
 exit 0

@@ -2,23 +2,22 @@
 home=$base/nats
 config=$root/etc/fleetgate/nats.conf
 binary=$home/nats-server
-unit=/etc/systemd/system/fleetgate-nats.service
+unit=$root/etc/systemd/system/fleetgate-nats.service
 
-pidOf() {
-  pid=$(cat "$home/pid" 2>/dev/null) && [ -n "$pid" ] && tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -q -F "$binary" && echo "$pid"
-}
+# Whether the server of this host runs; then $pid is its number.
+running() { pid=; read -r pid 2>/dev/null <"$home/pid"; isProcess "$pid" "$binary"; }
 
 startServer() {
   if hasSystemd; then
-    systemctl daemon-reload && systemctl enable fleetgate-nats && systemctl restart fleetgate-nats
+    systemctl daemon-reload && systemctl enable fleetgate-nats && systemctl restart fleetgate-nats || fail 'systemd does not start fleetgate-nats'
   else
-    setsid nohup "$binary" -c "$config" -P "$home/pid" >>"$home/log" 2>&1 </dev/null &
+    setsid "$binary" -c "$config" -P "$home/pid" >>"$home/log" 2>&1 </dev/null &
   fi
 }
 
 stopServer() {
   if hasSystemd && [ -e "$unit" ]; then systemctl disable --now fleetgate-nats; return 0; fi
-  pid=$(pidOf) || return 0
+  running || return 0
   kill -TERM "$pid" 2>/dev/null
   for _ in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21 22 23 24 25 26 27 28 29 30; do
     kill -0 "$pid" 2>/dev/null || return 0

@@ -1,10 +1,6 @@
-#!/bin/sh
 # NATS itself draws no images. What runs beside it on these hosts does, by podman, CRI-O or docker: a registry is told
 # to them as trusted (certs.d), insecure (registries.conf.d) and with its user (an auth file for REGISTRY_AUTH_FILE).
-here=$1
-. "$here/lib.sh"
-count=$(value registries)
-[ "${2:-}" != none ] || count=0
+count=$in_registries
 list=$root/etc/fleetgate/registries
 [ "${count:-0}" != 0 ] || [ -e "$list" ] || exit 0
 conf=$root/etc/containers/registries.conf.d/50-fleetgate.conf
@@ -24,20 +20,23 @@ if [ "${count:-0}" = 0 ]; then
 fi
 index=0 users=
 while [ "$index" -lt "$count" ]; do
-  at=$(value "registry.$index.address")
+  at=$(value "registry_${index}_address")
   echo "$at" >>"$list"
   if [ -s "$here/input.d/registry.$index.ca" ]; then
     for folder in "$root/etc/docker/certs.d" "$root/etc/containers/certs.d"; do
       mkdir -p "$folder/$at" && cp "$here/input.d/registry.$index.ca" "$folder/$at/ca.crt"
     done
   fi
-  insecure=$(value "registry.$index.insecure")
+  insecure=$(value "registry_${index}_insecure")
   mkdir -p "$(dirname "$conf")"
   printf '[[registry]]\nlocation = "%s"\ninsecure = %s\n' "$at" "$([ "$insecure" = 1 ] && echo true || echo false)" >>"$conf"
-  token=$(value "registry.$index.auth")
+  token=$(value "registry_${index}_auth")
   [ -z "$token" ] || users="$users${users:+,}\"$at\":{\"auth\":\"$token\"}"
   index=$((index + 1))
 done
-[ -z "$users" ] || printf '{"auths":{%s}}\n' "$users" | put "$auth" 600
+if [ -n "$users" ]; then
+  printf '{"auths":{%s}}\n' "$users" >"$here/registry-auth"
+  put "$auth" 600 "$here/registry-auth"
+fi
 say "registries written: $count"
 exit 0

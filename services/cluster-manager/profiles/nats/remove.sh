@@ -1,11 +1,8 @@
-#!/bin/sh
 # Ends the server and takes away everything that install made.
-here=$1
-. "$here/lib.sh"
 . "$here/nats.sh"
 stopServer
-if [ -z "$root" ] && [ -e "$unit" ]; then rm -f "$unit" && systemctl daemon-reload; fi
+if [ -e "$unit" ]; then rm -f "$unit"; hasSystemd && systemctl daemon-reload; fi
 rm -rf "$home" "$config"
-sh "$here/registries.sh" "$here" none || exit 1
+(in_registries=0; . "$here/registries.sh") || exit 1
 rmdir "$root/etc/fleetgate" 2>/dev/null
 exit 0

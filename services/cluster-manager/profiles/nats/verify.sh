@@ -1,27 +1,28 @@
-#!/bin/sh
 # Waits until the server answers, has its routes and, on a master, until JetStream has its leader.
-here=$1
-. "$here/lib.sh"
 . "$here/nats.sh"
-end=$(($(date +%s) + $(value timeout)))
-last=
-ready() {
-  last='nats-server does not run' && pidOf >/dev/null || return 1
-  last='nats-server is not healthy' && fetch "http://$local:8222/healthz" | grep -q '"ok"' || return 1
-  if [ "$(value clustered)" = 1 ]; then
-    last='nats-server has no route to its cluster' && fetch "http://$local:8222/routez" | grep -q '"num_routes": *[1-9]' || return 1
-  fi
-  if [ "$(value role)" != master ] && [ "$(value clustered)" != 1 ]; then
-    last='nats-server is not connected to its master' && fetch "http://$local:8222/leafz" | grep -q '"leafnodes": *[1-9]' || return 1
-  fi
-  if [ "$(value role)" = master ] && [ "$(value clustered)" = 1 ]; then
-    last='JetStream has no leader' && fetch "http://$local:8222/jsz" | grep -q '"leader": *"[^"]' || return 1
-  fi
-  return 0
+# Whether the server says this of itself at this path, with or without a blank before the value.
+says() {
+  answer=$(fetch "http://$local:8222/$1") || return 1
+  case $answer in *"\"$2\":"$3* | *"\"$2\": "$3*) return 0 ;; esac
+  return 1
 }
+ready() {
+  last='nats-server does not run' && running || return 1
+  if [ "$in_role" = master ]; then
+    last='nats-server is not healthy' && says healthz status '"ok"' || return 1
+    [ "$in_clustered" = 1 ] || return 0
+    last='JetStream has no leader' && says jsz leader '"[!"]' || return 1
+  fi
+  # A server without JetStream that answers at all is healthy.
+  if [ "$in_clustered" = 1 ]; then last='nats-server has no route to its cluster' && says routez num_routes '[1-9]'
+  else last='nats-server is not connected to its master' && says leafz leafnodes '[1-9]'; fi
+}
+end=
 until ready; do
-  [ "$(date +%s)" -lt "$end" ] || fail "$last"
-  sleep 0.3
+  now=$(date +%s)
+  end=${end:-$((now + in_timeout))}
+  [ "$now" -lt "$end" ] || fail "$last$(tail -n 1 "$home/log" 2>/dev/null | sed 's/^/: /')"
+  sleep 0.1
 done
 say 'server is healthy'
 exit 0

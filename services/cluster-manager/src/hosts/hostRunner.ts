@@ -1,11 +1,11 @@
 import { randomBytes } from 'node:crypto'
-import { createReadStream } from 'node:fs'
 import type { Secrets } from '@fleetgate/store'
 import type { Host } from '../clusters/cluster.js'
 import type { StagedFile } from '../profiles/profile.js'
 import { connectHost, type HostConnection, type Target } from '../ssh/connect.js'
 import { HostProblem, toProblem } from '../ssh/problem.js'
 import { type Packed, tar } from '../ssh/tar.js'
+import { packedFor, packings } from './packing.js'
 
 export interface HostSecrets {
   privateKey?: string | undefined
@@ -37,12 +37,18 @@ export interface Run {
   signal: AbortSignal
 }
 
+export interface StageOptions {
+  /** The packings that the host undoes, where it was asked a moment ago and does not have the file; otherwise it is asked. */
+  unpacks?: readonly string[] | undefined
+  signal: AbortSignal
+}
+
 /** The hosts of one operation or look: one connection each, kept. */
 export interface HostRunner {
   /** Answers every line that the scripts said. Rejects with a HostProblem. */
   run(host: Host, run: Run): Promise<string[]>
   /** Brings a file of the control machine to the host, unless it is there. */
-  stage(host: Host, file: StagedFile, signal: AbortSignal): Promise<void>
+  stage(host: Host, file: StagedFile, options: StageOptions): Promise<void>
   close(): void
 }
 
@@ -115,22 +121,39 @@ export function createHostRunner({ secrets, settings, onKeys }: HostRunnerOption
     }
   }
 
-  async function bring(host: Host, { sha256, path, bytes }: StagedFile, signal: AbortSignal): Promise<void> {
+  /** Asks whether a file is there whole, and which packings the host undoes. */
+  async function askFor(host: Host, file: string, bytes: number, signal: AbortSignal): Promise<string[] | undefined> {
     const open = await connection(host)
+    const line = `wc -c <${file} 2>/dev/null || echo 0; for p in ${packings.join(' ')}; do command -v $p >/dev/null && echo $p; done`
+    const [size, ...unpacks] = (await open.exec(line, { signal })).output.split('\n')
+    return Number(size) === bytes ? undefined : unpacks
+  }
+
+  async function bring(host: Host, staged: StagedFile, { unpacks, signal }: StageOptions): Promise<void> {
+    const { sha256, bytes } = staged
     const file = `"$HOME/.fleetgate/files/${sha256}"`
-    const there = await open.exec(`wc -c <${file} 2>/dev/null || echo 0`, { signal })
-    if (Number(there.output.trim()) === bytes) return
+    const able = unpacks ?? (await askFor(host, file, bytes, signal))
+    if (!able) return
+    const { input, unpack } = await packedFor(staged, able)
+    const open = await connection(host)
     const part = `${file.slice(0, -1)}.${randomBytes(4).toString('hex')}"`
-    const line = `umask 077; mkdir -p "$HOME/.fleetgate/files" && cat >${part} && mv ${part} ${file} || { rm -f ${part}; exit 1; }`
-    const { code, output } = await open.exec(line, { input: createReadStream(path), signal })
+    const line = `umask 077; mkdir -p "$HOME/.fleetgate/files" && ${unpack} >${part} && mv ${part} ${file} || { rm -f ${part}; exit 1; }`
+    const { code, output } = await open.exec(line, { input, signal })
     if (code !== 0) throw new HostProblem('refused', reasonOf(output.split('\n'), code))
   }
 
   return {
     run: (host, run) => patiently(host, run, () => once(host, run)),
 
-    stage: (host, file, signal) =>
-      patiently(host, { patient: true, timeoutMs: stageMs, signal }, () => bring(host, file, signal)),
+    stage(host, file, { unpacks, signal }) {
+      let known = unpacks
+      return patiently(host, { patient: true, timeoutMs: stageMs, signal }, () => {
+        const options = { unpacks: known, signal }
+        // What a broken connection left is looked for before it is sent again.
+        known = undefined
+        return bring(host, file, options)
+      })
+    },
 
     close() {
       for (const opening of connections.values()) void opening.then((open) => open.close()).catch(() => undefined)
@@ -144,8 +167,8 @@ function commandOf({ id, operationId, epoch, last, scripts }: Run): string {
   const folder = `"$HOME/.fleetgate/${operationId}.${randomBytes(6).toString('hex')}"`
   const args = [id, operationId, epoch, last ? 1 : 0, ...scripts].join(' ')
   return (
-    `umask 077; d=${folder}; mkdir -p "$d" && tar -xf - -C "$d" && printf %s "$HOME" >"$d/home" && sh "$d/run.sh" ${args}; ` +
-    'rc=$?; rm -rf "$d"; rmdir "$HOME/.fleetgate" 2>/dev/null; exit $rc'
+    `umask 077; d=${folder}; mkdir -p "$d/work" && tar -xf - -C "$d/work" && printf '%s\\n' "$HOME" >"$d/work/home" && exec sh "$d/work/run.sh" ${args}; ` +
+    'rm -rf "$d"; rmdir "$HOME/.fleetgate" 2>/dev/null; exit 74'
   )
 }
 

@@ -62,20 +62,20 @@ export function inputOf(shared: Shared, host: Host, plan: PhasePlan, now: number
     files: files.map(({ sha256 }) => sha256).join(' '),
     registries: registries.length
   }
-  for (const { name, sha256 } of files) values[`file.${name}`] = sha256
-  for (const [name, secret] of Object.entries(secrets)) values[`secret.${name}`] = secret
+  for (const { name, sha256 } of files) values[`file_${name}`] = sha256
+  for (const [name, secret] of Object.entries(secrets)) values[`secret_${name}`] = secret
   registries.forEach((registry, index) => {
-    const at = `registry.${index}`
-    values[`${at}.address`] = registry.address
-    values[`${at}.insecure`] = registry.secure ? 0 : 1
-    values[`${at}.system`] = registry.isSystem ? 1 : 0
-    values[`${at}.username`] = registry.username
-    values[`${at}.password`] = registry.password
-    values[`${at}.auth`] = registry.username
+    const at = `registry_${index}`
+    values[`${at}_address`] = registry.address
+    values[`${at}_insecure`] = registry.secure ? 0 : 1
+    values[`${at}_system`] = registry.isSystem ? 1 : 0
+    values[`${at}_username`] = registry.username
+    values[`${at}_password`] = registry.password
+    values[`${at}_auth`] = registry.username
       ? Buffer.from(`${registry.username}:${registry.password}`).toString('base64')
       : ''
   })
-  const input = Object.entries(values).map(([key, value]) => `${key}=${oneLine(String(value))}\n`)
+  const input = Object.entries(values).map(([key, value]) => `${variable(key)}=${oneLine(String(value))}\n`)
   return [
     ...profile.scripts,
     { name: 'input', content: input.join('') },
@@ -85,6 +85,11 @@ export function inputOf(shared: Shared, host: Host, plan: PhasePlan, now: number
       content: ca ? `${ca.trim()}\n` : ''
     }))
   ]
+}
+
+/** Scripts have each key as a variable of the shell. */
+function variable(key: string): string {
+  return key.replace(/[^A-Za-z0-9_]/g, '_')
 }
 
 /** The edge has refused control characters already; a second line would be a second key here. */

@@ -36,7 +36,7 @@ export async function drive(deps: DriveDeps, { cluster, epoch, lost, cancelled }
   const progress = createProgress({ cluster, write: deps.write, now: deps.now })
   const runner = createHostRunner({ ...deps.runner, onKeys: progress.pin })
   const { operation } = cluster
-  const staged = new Map<string, string[]>()
+  const known = new Map<string, { staged: string[]; unpacks: string[] }>()
 
   try {
     const shared = await deps.shared(cluster).catch((error: Error) => {
@@ -126,8 +126,9 @@ export async function drive(deps: DriveDeps, { cluster, epoch, lost, cancelled }
   ): Promise<void> {
     if (isRemoval(plan) && !host.isTouched) return
     if (plan.kind === 'stage') {
+      const { staged = [], unpacks } = known.get(host.id) ?? {}
       for (const file of shared.files) {
-        if (!staged.get(host.id)?.includes(file.sha256)) await runner.stage(host, file, signal)
+        if (!staged.includes(file.sha256)) await runner.stage(host, file, { unpacks, signal })
       }
       return
     }
@@ -152,10 +153,8 @@ export async function drive(deps: DriveDeps, { cluster, epoch, lost, cancelled }
 
   function readFacts(host: Host, lines: string[]): void {
     const facts = lines.filter((line) => line.startsWith('fact ')).map((line) => line.split(' '))
-    staged.set(
-      host.id,
-      facts.flatMap(([, key, value]) => (key === 'staged' && value ? [value] : []))
-    )
+    const all = (wanted: string) => facts.flatMap(([, key, value]) => (key === wanted && value ? [value] : []))
+    known.set(host.id, { staged: all('staged'), unpacks: all('unpacks') })
     for (const [, key, value] of facts) {
       if (key === 'privateIp' && value) host.privateIp = value
       if (key === 'hostname' && value) progress.say(host.id, value)

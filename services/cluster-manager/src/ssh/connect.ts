@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto'
 import type { Duplex, Readable } from 'node:stream'
 import { NodeSSH } from 'node-ssh'
-import type { ClientChannel } from 'ssh2'
 import { toProblem } from './problem.js'
 
 /** How to log in somewhere: by key or by password. */
@@ -108,43 +107,45 @@ function fingerprintOf(key: Buffer): string {
   return `SHA256:${createHash('sha256').update(key).digest('base64').replace(/=+$/, '')}`
 }
 
-async function exec(
+function exec(
   ssh: NodeSSH,
   line: string,
   { input, onLine, signal }: ExecOptions,
   address: string
 ): Promise<ExecResult> {
   const client = ssh.connection
-  if (!client) throw toProblem(new Error('not connected'), address)
-  const channel = await new Promise<ClientChannel>((resolve, reject) =>
-    client.exec(line, (error, opened) => (error ? reject(toProblem(error, address)) : resolve(opened)))
-  )
   return new Promise((resolve, reject) => {
-    let output = ''
-    let rest = ''
-    let code: number | undefined
-    const take = (chunk: Buffer) => {
-      const text = chunk.toString('utf8')
-      if (output.length < longestOutput) output += text
-      const lines = (rest + text).split('\n')
-      rest = lines.pop() ?? ''
-      for (const one of lines) onLine?.(one)
-    }
-    const onAbort = () => channel.destroy()
-    signal.addEventListener('abort', onAbort, { once: true })
-    channel.on('data', take)
-    channel.stderr.on('data', take)
-    channel.on('exit', (status: number | null) => {
-      code = status ?? 255
+    const fail = (error: Error) => reject(toProblem(error, address))
+    if (!client) return fail(new Error('not connected'))
+    // Listened to in the callback itself: of a short program the end comes in the same packet as the start.
+    client.exec(line, (error, channel) => {
+      if (error) return fail(error)
+      let output = ''
+      let rest = ''
+      let code: number | undefined
+      const take = (chunk: Buffer) => {
+        const text = chunk.toString('utf8')
+        if (output.length < longestOutput) output += text
+        const lines = (rest + text).split('\n')
+        rest = lines.pop() ?? ''
+        for (const one of lines) onLine?.(one)
+      }
+      const onAbort = () => channel.destroy()
+      signal.addEventListener('abort', onAbort, { once: true })
+      channel.on('data', take)
+      channel.stderr.on('data', take)
+      channel.on('exit', (status: number | null) => {
+        code = status ?? 255
+      })
+      channel.on('error', fail)
+      channel.on('close', () => {
+        signal.removeEventListener('abort', onAbort)
+        if (rest) onLine?.(rest)
+        if (code === undefined) fail(new Error('the connection broke'))
+        else resolve({ code, output })
+      })
+      if (input === undefined || typeof input === 'string' || Buffer.isBuffer(input)) channel.end(input ?? '')
+      else input.pipe(channel)
     })
-    channel.on('error', (error: Error) => reject(toProblem(error, address)))
-    channel.on('close', () => {
-      signal.removeEventListener('abort', onAbort)
-      if (rest) onLine?.(rest)
-      if (code === undefined) reject(toProblem(new Error('the connection broke'), address))
-      else resolve({ code, output })
-    })
-    if (input === undefined || typeof input === 'string' || Buffer.isBuffer(input)) channel.end(input ?? '')
-    else input.pipe(channel)
   })
 }
