@@ -3,15 +3,18 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Log } from '@fleetgate/kit'
 import type { Secrets } from '@fleetgate/store'
+import { createBeginning } from './clusters/beginning.js'
 import type { Cluster } from './clusters/cluster.js'
 import type { ClusterStore } from './clusters/clusterStore.js'
 import { createClusters, secretsContext } from './clusters/clusters.js'
+import { createMarkSweep } from './clusters/markSweep.js'
 import { lookAt } from './components/look.js'
 import { createWatch } from './components/watch.js'
 import type { Config } from './config.js'
 import type { Shared } from './hosts/input.js'
 import type { Logs } from './logs/log.js'
 import { createEngine } from './operations/engine.js'
+import { createOperations } from './operations/operations.js'
 import { createSettle, entryOf } from './operations/settle.js'
 import { findOnPath } from './profiles/findOnPath.js'
 import { loadProfiles } from './profiles/profile.js'
@@ -82,12 +85,16 @@ export function createClusterParts({ config, log, secrets, store, pubkeys, regis
     log
   })
   const look = { shared, runner, now, log }
+  const { wake } = engine
+  const beginning = createBeginning({ store, wake, now })
   return {
     profiles,
     engine,
+    markSweep: createMarkSweep({ store, keys: pubkeys, registries, everyMs: config.MARK_SWEEP_MS, now, log }),
     watch: createWatch({ ...look, store, everyMs: config.WATCH_MS }),
     look: (cluster: Cluster) => lookAt(look, cluster),
-    clusters: createClusters({ store, secrets, profiles, keys: pubkeys, registries, wake: engine.wake, now })
+    clusters: createClusters({ store, beginning, secrets, profiles, keys: pubkeys, registries, wake, now }),
+    operations: createOperations({ store, beginning, wake, now })
   }
 }
 

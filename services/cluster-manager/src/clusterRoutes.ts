@@ -30,7 +30,7 @@ export function allClusterRoutes({
   secrets,
   defaultProfile
 }: AllClusterRoutesDeps): Route[] {
-  const { clusters, profiles, look } = parts
+  const { clusters, operations, profiles, look } = parts
   const registriesOf = registryStore.findMany
   const toReply = async (cluster: Cluster) =>
     toClusterReply(cluster, await registriesOf(cluster.tenantId, cluster.registries))
@@ -39,7 +39,7 @@ export function allClusterRoutes({
     ...memberRoutes(clusters),
     ...hostRoutes(clusters, toReply),
     ...componentRoutes({ clusters, profiles, secrets, look }),
-    ...operationRoutes(clusters),
+    ...operationRoutes(operations),
     ...registryRoutes(registries),
     ...logRoutes(logs)
   ]

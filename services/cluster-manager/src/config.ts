@@ -23,6 +23,8 @@ export const Config = Type.Object({
   HOST_LOST_MS: Type.Integer({ minimum: 0, default: 180_000 }),
   /** How often the hosts of running clusters are asked how they are. */
   WATCH_MS: Type.Integer({ minimum: 100, default: 60_000 }),
+  /** How often marks of keys and registries are compared with what clusters carry; younger ones are left alone. */
+  MARK_SWEEP_MS: Type.Integer({ minimum: 50, default: 600_000 }),
   /** The program that the profile nats brings to its hosts; by default the one on PATH. */
   NATS_SERVER_BINARY: Type.Optional(Type.String()),
   /** Room on each master for what JetStream keeps. */

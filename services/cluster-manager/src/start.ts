@@ -51,6 +51,8 @@ export async function startClusterManager({ config, log, add }: StartOptions): P
   add('engine', () => parts.engine.stop())
   parts.watch.start()
   add('watch', () => parts.watch.stop())
+  parts.markSweep.start()
+  add('marks', () => parts.markSweep.stop())
 
   const app = createClusterManagerApp({
     log,

@@ -80,17 +80,19 @@ isWorking() {
   return 1
 }
 
-# A file that the control plane staged, by its checksum, moved below the base once it is seen to be whole: its path is $file.
+# A file that the control plane staged, by its checksum, kept below the base once it is seen to be whole: its path is $file.
 # openssl uses what the processor has for it, where it is there.
 staged() {
   file=$base/files/$1
   [ ! -s "$file" ] || return 0
   came=$HOME_OF_USER/.fleetgate/files/$1
-  [ -s "$came" ] || return 1
+  [ -s "$came" ] || fail "$2 was not staged"
   sum=$(openssl dgst -sha256 -r "$came" 2>/dev/null || sha256sum "$came")
-  [ "${sum%% *}" = "$1" ] || return 1
-  [ -d "$base/files" ] || mkdir -p "$base/files" || return 1
-  mv "$came" "$file"
+  [ "${sum%% *}" = "$1" ] || fail "the staged $2 is not whole"
+  [ -d "$base/files" ] || mkdir -p "$base/files" || fail "cannot make $base/files"
+  # Under another name first: a move from one disk to another may end half way.
+  said=$(mv "$came" "$file.new" 2>&1) || { rm -f "$file.new"; fail "$2 cannot be kept: $said"; }
+  mv "$file.new" "$file"
 }
 
 address=${in_address-}

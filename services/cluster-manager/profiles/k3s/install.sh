@@ -36,14 +36,14 @@ put "$config" 600 "$here/config"
 wanted=$in_file_k3s
 if [ -n "$wanted" ]; then
   if [ "$(cat "$base/k3s-sum" 2>/dev/null)" != "$wanted" ]; then
-    staged "$wanted" || fail 'the staged k3s is not whole'
+    staged "$wanted" k3s
     mkdir -p "$(dirname "$k3s")" && cp "$file" "$k3s.new" && chmod 755 "$k3s.new" && mv "$k3s.new" "$k3s" || fail 'cannot copy k3s'
     changed=1
   fi
   images=$in_file_images
   place=$root/var/lib/rancher/k3s/agent/images
   if [ -n "$images" ] && [ ! -e "$place/k3s-airgap-images-amd64.tar.zst" ]; then
-    staged "$images" || fail 'the staged images are not whole'
+    staged "$images" 'the archive of images'
     mkdir -p "$place" && cp "$file" "$place/k3s-airgap-images-amd64.tar.zst" || fail 'cannot copy the images of k3s'
   fi
 fi
@@ -54,7 +54,8 @@ if [ -z "$changed" ] && [ "$(cat "$base/k3s-sum" 2>/dev/null)" = "${wanted:-netw
 fi
 if [ "$role" = master ]; then command=server; else command=agent; fi
 if [ -n "$wanted" ]; then
-  staged "$in_file_install_sh" || fail 'install.sh of k3s is not staged: it must stand beside k3s'
+  [ -n "$in_file_install_sh" ] || fail 'install.sh of k3s is not staged: it must stand beside k3s'
+  staged "$in_file_install_sh" install.sh
   INSTALL_K3S_SKIP_DOWNLOAD=true INSTALL_K3S_EXEC=$command sh "$file" || fail 'the installer of k3s failed'
 else
   script=$here/install-k3s.sh

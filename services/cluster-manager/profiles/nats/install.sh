@@ -7,7 +7,7 @@ echo "$in_cluster" >"$base/cluster"
 sum=
 read -r sum 2>/dev/null <"$home/sum"
 if [ "$sum" != "$in_file_nats_server" ]; then
-  staged "$in_file_nats_server" || fail 'the staged nats-server is not whole'
+  staged "$in_file_nats_server" nats-server
   # Another name first: a running program cannot be written over. A second name of one file needs no room.
   ln -f "$file" "$binary.new" 2>/dev/null || cp "$file" "$binary.new" || fail 'cannot copy nats-server'
   chmod 755 "$binary.new" && mv "$binary.new" "$binary" && echo "$in_file_nats_server" >"$home/sum" && changed=1

@@ -65,6 +65,11 @@ export function liveHosts(cluster: Cluster): Host[] {
   return cluster.hosts.filter(({ status }) => status !== 'TERMINATED')
 }
 
+/** Where no other cluster of the tenant may have a host. */
+export function addressesOf(hosts: readonly Host[]): string[] {
+  return hosts.filter(({ status }) => status !== 'TERMINATED').map(({ ip }) => ip)
+}
+
 export function mastersOf(cluster: Cluster): Host[] {
   return liveHosts(cluster).filter(({ role }) => role === 'master')
 }

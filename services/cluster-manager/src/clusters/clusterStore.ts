@@ -1,58 +1,9 @@
 import { AppError, type Found, type Range } from '@fleetgate/kit'
-import { createLeases, isDuplicateKey, type Leased, type Leases, pageOf, type Store } from '@fleetgate/store'
-import { type QueryFilter, Schema } from 'mongoose'
+import { createLeases, isDuplicateKey, type Leases, pageOf, type Store } from '@fleetgate/store'
+import type { QueryFilter } from 'mongoose'
 import type { Operation } from '../operations/operation.js'
-import type { Cluster, ClusterStatus, Host } from './cluster.js'
-
-interface ClusterDoc extends Omit<Cluster, 'id'>, Leased {
-  /** False for what is TERMINATED: its name and addresses are free. */
-  live: boolean
-  /** Of the hosts that are not gone. */
-  addresses: string[]
-  /** Ended operations but the last, newest at the end. */
-  past: Operation[]
-  /** When the hosts were last asked how they are. */
-  lookedAt: Date
-}
-
-const mixed = { type: Schema.Types.Mixed, required: true }
-const schema = new Schema<ClusterDoc>(
-  {
-    _id: String,
-    tenantId: { type: String, required: true },
-    userId: { type: String, required: true },
-    owner: { type: String, required: true },
-    name: { type: String, required: true },
-    profile: { type: String, required: true },
-    category: { type: String, required: true },
-    status: { type: String, required: true },
-    hosts: { type: [Schema.Types.Mixed], required: true } as never,
-    pubkeys: { type: [String], required: true },
-    registries: { type: [String], required: true },
-    sealedSecrets: { type: String, required: true },
-    operation: mixed as never,
-    past: { type: [Schema.Types.Mixed], required: true } as never,
-    live: { type: Boolean, required: true },
-    addresses: { type: [String], required: true },
-    open: Boolean,
-    lease: mixed as never,
-    lookedAt: { type: Date, required: true },
-    createdAt: { type: Number, required: true },
-    updatedAt: { type: Number, required: true }
-  },
-  { minimize: false, strictQuery: false }
-)
-schema.index({ tenantId: 1, userId: 1, name: 1 }, { unique: true, partialFilterExpression: { live: true } })
-/** One entry for each address: no two clusters that live have one in common, whoever writes at the same time. */
-schema.index({ tenantId: 1, addresses: 1 }, { unique: true, partialFilterExpression: { live: true } })
-schema.index({ tenantId: 1, createdAt: 1, _id: 1 })
-schema.index({ tenantId: 1, 'operation.id': 1 })
-schema.index({ tenantId: 1, 'past.id': 1 })
-schema.index({ tenantId: 1, pubkeys: 1 })
-schema.index({ tenantId: 1, registries: 1 })
-/** Few documents: those at work. */
-schema.index({ open: 1, 'lease.owner': 1, 'lease.until': 1 }, { partialFilterExpression: { open: true } })
-schema.index({ live: 1, lookedAt: 1 }, { partialFilterExpression: { live: true } })
+import { addressesOf, type Cluster, type ClusterStatus, type Host } from './cluster.js'
+import { type ClusterDoc, clusterSchema, toCluster } from './clusterSchema.js'
 
 const keptOperations = 20
 
@@ -73,10 +24,16 @@ export interface Change {
   live?: boolean
 }
 
+export interface Carried {
+  id: string
+  pubkeys: string[]
+  registries: string[]
+}
+
 export type ClusterStore = ReturnType<typeof createClusterStore>
 
 export function createClusterStore(store: Store) {
-  const model = store.model<ClusterDoc>('clusters', schema)
+  const model = store.model<ClusterDoc>('clusters', clusterSchema)
   const noLease = () => ({ owner: '', until: new Date(0), epoch: 0 })
 
   return {
@@ -114,6 +71,18 @@ export function createClusterStore(store: Store) {
       if (statuses !== undefined) filter.status = { $in: [...statuses] }
       const found = await pageOf(model.find(filter).sort({ [sort.field]: sort.direction, _id: sort.direction }), range)
       return { items: found.items.flatMap((doc) => toCluster(doc as ClusterDoc) ?? []), total: found.total }
+    },
+
+    /** Of these clusters those that live, with what they carry; what an operation is taking off the hosts still counts. */
+    async findCarried(tenantId: string, ids: readonly string[]): Promise<Carried[]> {
+      const docs = await model
+        .find({ _id: { $in: [...ids] }, tenantId, live: true })
+        .select({ pubkeys: 1, registries: 1, open: 1, 'operation.released': 1 })
+        .lean()
+      return docs.map(({ _id, pubkeys, registries, open, operation }) => {
+        const going = open ? operation.released : []
+        return { id: _id, pubkeys: [...pubkeys, ...going], registries: [...registries, ...going] }
+      })
     },
 
     async isNameTaken(tenantId: string, userId: string, name: string): Promise<boolean> {
@@ -216,10 +185,6 @@ export function createClusterStore(store: Store) {
   }
 }
 
-function addressesOf(hosts: readonly Host[]): string[] {
-  return hosts.filter(({ status }) => status !== 'TERMINATED').map(({ ip }) => ip)
-}
-
 function taken(error: unknown): never {
   if (!isDuplicateKey(error)) throw error
   const { keyPattern = {}, keyValue = {} } = error as { keyPattern?: object; keyValue?: { addresses?: unknown } }
@@ -230,27 +195,4 @@ function taken(error: unknown): never {
     })
   }
   throw new AppError('conflict', 'you have a cluster of this name already', { field: 'name', wireCode: 'E50003' })
-}
-
-function toCluster(doc: ClusterDoc | null): Cluster | undefined {
-  if (!doc) return undefined
-  const { _id, tenantId, userId, owner, name, profile, category, status, hosts, pubkeys, registries } = doc
-  const { sealedSecrets, operation, createdAt, updatedAt } = doc
-  return {
-    id: _id,
-    tenantId,
-    userId,
-    owner,
-    name,
-    profile,
-    category,
-    status,
-    hosts,
-    pubkeys,
-    registries,
-    sealedSecrets,
-    operation,
-    createdAt,
-    updatedAt
-  }
 }

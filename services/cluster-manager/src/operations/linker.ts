@@ -1,9 +1,9 @@
 import { Readable } from 'node:stream'
 import { type Caller, oneOf, type Route, raw, route, type Static, Type } from '@fleetgate/kit'
 import type { Cluster } from '../clusters/cluster.js'
-import type { Clusters } from '../clusters/clusters.js'
 import { ById, toTime } from '../linkerFields.js'
 import { type Operation, operationKinds, operationStates, progressStates } from './operation.js'
+import type { Operations } from './operations.js'
 
 const Reply = Type.Object({
   id: Type.String(),
@@ -41,7 +41,7 @@ const Reply = Type.Object({
 const base = '/v1/operations/:id'
 
 /** Ours: Linker showed nothing until the end. */
-export function operationRoutes(clusters: Clusters): Route[] {
+export function operationRoutes(operations: Operations): Route[] {
   return [
     route({
       method: 'get',
@@ -50,7 +50,7 @@ export function operationRoutes(clusters: Clusters): Route[] {
       needs: 'cluster.view',
       params: ById,
       reply: Reply,
-      handle: async ({ params, caller }) => toReply(await clusters.operation(params.id, caller))
+      handle: async ({ params, caller }) => toReply(await operations.get(params.id, caller))
     }),
     route({
       method: 'get',
@@ -60,14 +60,14 @@ export function operationRoutes(clusters: Clusters): Route[] {
       params: ById,
       bare: true,
       handle: async ({ params, caller }) => {
-        const first = toReply(await clusters.operation(params.id, caller))
+        const first = toReply(await operations.get(params.id, caller))
         return raw({
           headers: {
             'content-type': 'text/event-stream; charset=utf-8',
             'cache-control': 'no-store',
             'x-accel-buffering': 'no'
           },
-          body: Readable.from(events(clusters, caller, first))
+          body: Readable.from(events(operations, caller, first))
         })
       }
     }),
@@ -79,7 +79,7 @@ export function operationRoutes(clusters: Clusters): Route[] {
       params: ById,
       reply: Type.Object({ id: Type.String(), cancelRequested: Type.Boolean() }),
       handle: async ({ params, caller }) => ({
-        id: (await clusters.cancel(params.id, caller)).id,
+        id: (await operations.cancel(params.id, caller)).id,
         cancelRequested: true
       })
     }),
@@ -91,7 +91,7 @@ export function operationRoutes(clusters: Clusters): Route[] {
       params: ById,
       reply: Type.Object({ id: Type.String(), attempt: Type.Integer() }),
       handle: async ({ params, caller }) => {
-        const { id, attempt } = await clusters.retry(params.id, caller)
+        const { id, attempt } = await operations.retry(params.id, caller)
         return { id, attempt }
       }
     })
@@ -103,10 +103,10 @@ const lookEveryMs = 300
 const silenceMs = 15_000
 
 /** Whichever replica drives it, the document says how far it is. Ends with the operation or with the reader. */
-async function* events(clusters: Clusters, caller: Caller, first: Static<typeof Reply>): AsyncGenerator<string> {
+async function* events(operations: Operations, caller: Caller, first: Static<typeof Reply>): AsyncGenerator<string> {
   let shown = ''
   let saidAt = Date.now()
-  for (let now = first; ; now = toReply(await clusters.operation(first.id, caller))) {
+  for (let now = first; ; now = toReply(await operations.get(first.id, caller))) {
     const text = JSON.stringify(now)
     if (text !== shown) yield `event: operation\ndata: ${text}\n\n`
     else if (Date.now() - saidAt > silenceMs) yield ': still there\n\n'

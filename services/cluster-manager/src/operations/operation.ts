@@ -1,4 +1,3 @@
-import { AppError } from '@fleetgate/kit'
 import type { Cluster, Host } from '../clusters/cluster.js'
 import type { Profile } from '../profiles/profile.js'
 
@@ -181,8 +180,4 @@ export function newOperation(
     createdAt: at,
     updatedAt: at
   }
-}
-
-export function noSuchOperation(): AppError {
-  return new AppError('not_found', 'there is no such operation')
 }

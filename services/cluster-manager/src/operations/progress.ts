@@ -1,4 +1,4 @@
-import type { Cluster, Host } from '../clusters/cluster.js'
+import { addressesOf, type Cluster, type Host } from '../clusters/cluster.js'
 import type { HostProgress, ProgressState } from './operation.js'
 
 /** Writes for the holder of the lease; rejects with LostLease where that is another by now. */
@@ -101,9 +101,8 @@ export function createProgress({
     async close() {
       clearTimeout(timer)
       await last.catch(() => undefined)
-      const hosts = cluster.hosts
       const isLive = cluster.status !== 'TERMINATED'
-      const addresses = hosts.filter(({ status }) => status !== 'TERMINATED').map(({ ip }) => ip)
+      const addresses = addressesOf(cluster.hosts)
       await write(plain({ ...content(), live: isLive, addresses }), { open: '' })
     },
     stop() {

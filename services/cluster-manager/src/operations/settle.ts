@@ -52,12 +52,14 @@ export function createSettle({ logs, keys, registries }: SettleDeps) {
   return async (cluster: Cluster): Promise<void> => {
     const { tenantId, id, operation, status } = cluster
     if (status === 'TERMINATED') {
-      await keys.release(tenantId, cluster.pubkeys, id)
-      await registries.release(tenantId, cluster.registries, id)
+      await keys.release(tenantId, cluster.pubkeys, id, Number.POSITIVE_INFINITY)
+      await registries.release(tenantId, cluster.registries, id, Number.POSITIVE_INFINITY)
     } else {
+      // What a later operation gave back is not taken: a driver that was held up may come here when that has begun.
       const gone = (kept: string[]) => operation.released.filter((one) => !kept.includes(one))
-      if (operation.kind === 'pubkeys') await keys.release(tenantId, gone(cluster.pubkeys), id)
-      if (operation.kind === 'registries') await registries.release(tenantId, gone(cluster.registries), id)
+      if (operation.kind === 'pubkeys') await keys.release(tenantId, gone(cluster.pubkeys), id, operation.createdAt)
+      if (operation.kind === 'registries')
+        await registries.release(tenantId, gone(cluster.registries), id, operation.createdAt)
     }
     await logs.put(entryOf(cluster))
   }

@@ -1,7 +1,7 @@
 import type { Found, Range } from '@fleetgate/kit'
 import { containsPattern, isDuplicateKey, pageOf, type Store } from '@fleetgate/store'
 import { type QueryFilter, Schema } from 'mongoose'
-import { createUsage, type Usage, type Used } from '../usage.js'
+import { createUsage, indexUsage, type Usage, type Used } from '../usage.js'
 import { nameTaken, type Pubkey } from './pubkey.js'
 
 type PubkeyDoc = Omit<Pubkey, 'id'> &
@@ -25,6 +25,7 @@ const schema = new Schema<PubkeyDoc>({
 })
 schema.index({ tenantId: 1, userId: 1, name: 1 }, { unique: true })
 schema.index({ tenantId: 1, createdAt: 1, _id: 1 })
+indexUsage(schema)
 
 export const sortFields = ['name', 'createdAt', 'updatedAt'] as const
 

@@ -1,7 +1,7 @@
 import type { Found, Range } from '@fleetgate/kit'
 import { isDuplicateKey, pageOf, type Store } from '@fleetgate/store'
 import { type QueryFilter, Schema } from 'mongoose'
-import { createUsage, type Usage, type Used } from '../usage.js'
+import { createUsage, indexUsage, type Usage, type Used } from '../usage.js'
 import { type Registry, registryNameTaken } from './registry.js'
 
 type RegistryDoc = Omit<Registry, 'id'> & Used
@@ -23,6 +23,7 @@ const schema = new Schema<RegistryDoc>({
 })
 schema.index({ tenantId: 1, userId: 1, name: 1 }, { unique: true })
 schema.index({ tenantId: 1, createdAt: 1, _id: 1 })
+indexUsage(schema)
 
 export interface RegistryFilter {
   userId?: string | undefined

@@ -1,0 +1,71 @@
+import type { Log } from '@fleetgate/kit'
+import type { Marked, Usage } from '../usage.js'
+import type { ClusterStore } from './clusterStore.js'
+
+export interface MarkSweepDeps {
+  store: Pick<ClusterStore, 'findCarried'>
+  keys: Usage
+  registries: Usage
+  /** How often; a mark of that age that no cluster knows is left over from a crash. */
+  everyMs: number
+  now: () => number
+  log: Log
+}
+
+export interface MarkSweep {
+  start(): void
+  stop(): Promise<void>
+}
+
+const atOnce = 100
+
+/**
+ * A process that ends between marking a key or a registry and writing the cluster leaves the mark: the document could never be
+ * removed. Every replica looks; a mark is taken away by its own name, so that of several none harms a newer one.
+ */
+export function createMarkSweep({ store, keys, registries, everyMs, now, log }: MarkSweepDeps): MarkSweep {
+  let timer: NodeJS.Timeout | undefined
+  let isStopped = false
+  let round: Promise<void> = Promise.resolve()
+
+  async function sweep(usage: Usage, what: 'pubkeys' | 'registries'): Promise<void> {
+    const before = now() - everyMs
+    let after = ''
+    for (;;) {
+      const found = await usage.marked(after, atOnce)
+      for (const one of found) await clear(usage, what, one, before)
+      const last = found.at(-1)
+      if (!last || found.length < atOnce || isStopped) return
+      after = last.id
+    }
+  }
+
+  async function clear(usage: Usage, what: 'pubkeys' | 'registries', { id, tenantId, marks }: Marked, before: number) {
+    const old = marks.filter(({ at }) => at < before)
+    if (old.length === 0) return
+    const clusters = await store.findCarried(tenantId, [...new Set(old.map(({ clusterId }) => clusterId))])
+    const carries = new Set(clusters.flatMap((cluster) => (cluster[what].includes(id) ? [cluster.id] : [])))
+    const stale = old.filter(({ clusterId }) => !carries.has(clusterId)).map(({ mark }) => mark)
+    if (stale.length === 0) return
+    await usage.takeBack(tenantId, [id], stale)
+    log.warn({ id, what, marks: stale.length }, 'marks of a crash cleared')
+  }
+
+  function next(): void {
+    round = sweep(keys, 'pubkeys')
+      .then(() => sweep(registries, 'registries'))
+      .catch((error) => log.warn({ err: error }, 'marks not looked at, trying again'))
+      .finally(() => {
+        if (!isStopped) timer = setTimeout(next, everyMs)
+      })
+  }
+
+  return {
+    start: next,
+    async stop() {
+      isStopped = true
+      clearTimeout(timer)
+      await round
+    }
+  }
+}

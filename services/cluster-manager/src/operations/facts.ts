@@ -1,0 +1,22 @@
+/** What preflight found out about a host: lines `fact key value` and `problem …`. */
+export interface HostFacts {
+  hostname: string
+  privateIp: string
+  /** Checksums of the files that are there already. */
+  staged: string[]
+  /** Packings that the host can undo. */
+  unpacks: string[]
+  problems: string[]
+}
+
+export function factsOf(lines: readonly string[]): HostFacts {
+  const words = lines.filter((line) => line.startsWith('fact ')).map((line) => line.split(' '))
+  const all = (wanted: string) => words.flatMap(([, key, value]) => (key === wanted && value ? [value] : []))
+  return {
+    hostname: all('hostname').at(-1) ?? '',
+    privateIp: all('privateIp').at(-1) ?? '',
+    staged: all('staged'),
+    unpacks: all('unpacks'),
+    problems: lines.filter((line) => line.startsWith('problem ')).map((line) => line.slice(8))
+  }
+}

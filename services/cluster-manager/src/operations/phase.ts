@@ -1,0 +1,163 @@
+import type { Log } from '@fleetgate/kit'
+import type { Cluster, Host } from '../clusters/cluster.js'
+import type { HostRunner } from '../hosts/hostRunner.js'
+import { inputOf, type Shared } from '../hosts/input.js'
+import { HostProblem } from '../ssh/problem.js'
+import { eachOf } from './eachOf.js'
+import { factsOf, type HostFacts } from './facts.js'
+import type { PhasePlan } from './operation.js'
+import type { Progress } from './progress.js'
+
+export interface PhasesDeps {
+  cluster: Cluster
+  epoch: number
+  shared: Shared
+  progress: Progress
+  runner: HostRunner
+  lost: AbortSignal
+  cancelled: AbortSignal
+  now: () => number
+  log: Log
+}
+
+export interface Phases {
+  /** Does one phase on all its hosts, and leaves in the document what came of it. Rejects where the lease is lost. */
+  run(plan: PhasePlan, signal: AbortSignal): Promise<void>
+}
+
+const hostsAtOnce = 50
+const marginMs = 15_000
+
+export function createPhases(deps: PhasesDeps): Phases {
+  const { cluster, epoch, shared, progress, runner, lost, cancelled, now, log } = deps
+  const { operation } = cluster
+  const known = new Map<string, HostFacts>()
+
+  async function run(plan: PhasePlan, signal: AbortSignal): Promise<void> {
+    // On disk before the first of it is done.
+    if (plan.kind === 'stage') for (const host of plan.hosts) host.isTouched = true
+    await progress.begin(plan.name)
+    const failedBefore = operation.problems.length
+    await eachOf(plan.hosts, plan.inTurn ? 1 : hostsAtOnce, (host) => visit(plan, host, signal))
+    lost.throwIfAborted()
+    if (cancelled.aborted && !isUndo(plan)) {
+      operation.outcome = { state: 'CANCELLED', message: 'cancelled' }
+      await progress.save()
+      return
+    }
+    if (plan.kind === 'preflight') namesTwice(plan)
+    judge(plan, operation.problems.length - failedBefore)
+    await progress.end(plan.name)
+  }
+
+  async function visit(plan: PhasePlan, host: Host, signal: AbortSignal): Promise<void> {
+    const at = progress.host(host.id)
+    // What failed earlier is out, and what this phase has done before a change of drivers stays done.
+    if (at && !isUndo(plan) && at.state === 'FAILED') return
+    if (at?.phase === plan.name && at.state === 'DONE') return
+    if (signal.aborted) return
+    const isNew = at?.phase === ''
+    // A host whose installation is taken away has failed, before and after.
+    progress.enter(host.id, plan.name, isUndo(plan) ? 'FAILED' : 'RUNNING')
+    try {
+      await work(plan, host, isNew, signal)
+      if (!isUndo(plan)) progress.leave(host.id, 'DONE')
+    } catch (error) {
+      lost.throwIfAborted()
+      if (cancelled.aborted && !isUndo(plan)) return
+      const problem = error instanceof HostProblem ? error : undefined
+      if (!problem) log.error({ err: error, operationId: operation.id }, 'phase failed for an unknown reason')
+      fail(plan, host, problem?.kind, redact(problem?.message ?? 'an internal error, see the log', shared))
+    }
+  }
+
+  async function work(plan: PhasePlan, host: Host, isNew: boolean, signal: AbortSignal): Promise<void> {
+    if (isRemoval(plan) && !host.isTouched) return
+    if (plan.kind === 'stage') {
+      const { staged = [], unpacks } = known.get(host.id) ?? {}
+      for (const file of shared.files) {
+        if (!staged.includes(file.sha256)) await runner.stage(host, file, { unpacks, signal })
+      }
+      return
+    }
+    const lines = await runner.run(host, {
+      id: plan.kind === 'preflight' ? 'direct' : `${operation.id}.${operation.attempt}.${plan.name}`,
+      operationId: operation.id,
+      epoch,
+      last: plan.last ?? false,
+      scripts: plan.scripts,
+      files: inputOf(shared, host, plan, now()),
+      timeoutMs: plan.timeoutS * 1000 + marginMs,
+      patient: plan.kind !== 'preflight' && !(isRemoval(plan) && isNew),
+      onLine: (line) => {
+        if (line.startsWith('progress ') && !isUndo(plan)) progress.say(host.id, redact(line.slice(9), shared))
+      },
+      signal
+    })
+    if (plan.kind === 'preflight') learn(host, lines)
+    if (isRemoval(plan)) host.isTouched = false
+  }
+
+  /** Throws with everything that a look at the host found wrong. */
+  function learn(host: Host, lines: string[]): void {
+    const facts = factsOf(lines)
+    known.set(host.id, facts)
+    if (facts.privateIp) host.privateIp = facts.privateIp
+    if (facts.hostname) progress.say(host.id, facts.hostname)
+    if (facts.problems.length > 0) throw new HostProblem('refused', facts.problems.join('; '))
+  }
+
+  /** Where hosts are known by their names no two may have the same. */
+  function namesTwice(plan: PhasePlan): void {
+    if (!shared.profile.uniqueHostnames) return
+    const names = new Map<string, Host>()
+    for (const host of plan.hosts) {
+      // What an earlier driver was told stands in the document.
+      const name = known.get(host.id)?.hostname ?? progress.host(host.id)?.message ?? ''
+      const other = names.get(name)
+      if (name && other) fail(plan, host, 'refused', `the host name ${name} is also that of ${other.ip}`)
+      else if (name) names.set(name, host)
+    }
+  }
+
+  function fail(plan: PhasePlan, host: Host, kind: string | undefined, message: string): void {
+    progress.leave(host.id, 'FAILED', message)
+    operation.problems.push({ ip: host.ip, message: `${plan.name}: ${message}` })
+    const isAway = kind !== undefined && kind !== 'refused'
+    // A host that nobody gets into does not keep a cluster from letting go of it; what may be left on it is told.
+    if (plan.name.startsWith('remove') && isAway)
+      progress.leave(host.id, 'DONE', 'left as it is: there is no way into the host')
+    if (plan.name === 'drain') progress.leave(host.id, 'WAITING', `not drained: ${message}`)
+  }
+
+  /** Whether the operation goes on after a phase with failures. */
+  function judge(plan: PhasePlan, failures: number): void {
+    if (failures === 0 || plan.name === 'drain' || isUndo(plan)) return
+    const failed = operation.hosts.filter(({ state }) => state === 'FAILED').length
+    if (failed === 0) return
+    const isPartial = operation.kind === 'add_hosts' && plan.kind !== 'preflight' && failed < operation.hosts.length
+    if (isPartial || isRemoval(plan)) return
+    const message = `${plan.name} failed on ${failed} of ${operation.hosts.length} hosts`
+    operation.outcome = { state: 'FAILED', message }
+  }
+
+  return { run }
+}
+
+function isUndo({ name }: PhasePlan): boolean {
+  return name.startsWith('undo')
+}
+
+function isRemoval(plan: PhasePlan): boolean {
+  return isUndo(plan) || plan.name.startsWith('remove')
+}
+
+const shortestSecret = 6
+
+/** Scripts do not print secrets; a program that complains about a file might. */
+function redact(text: string, { secrets, registries }: Shared): string {
+  const hidden = [...Object.values(secrets), ...registries.map(({ password }) => password)]
+  return hidden
+    .filter(({ length }) => length >= shortestSecret)
+    .reduce((shown, secret) => shown.replaceAll(secret, '***'), text)
+}

@@ -1,0 +1,140 @@
+import { openStore } from '@fleetgate/store'
+import {
+  createApi,
+  quietLog,
+  type RunningService,
+  type SshHost,
+  sshKeyPair,
+  startParts,
+  startService,
+  startSshHosts,
+  testGuardKeys,
+  until
+} from '@fleetgate/testkit'
+import t from 'tap'
+import { createPubkeyStore } from '../src/pubkeys/pubkeyStore.js'
+import { type ClusterView, clusterEnv, draft, ended, hostsOf, operationOf } from './clusterSupport.js'
+import { type Key, type Reply, serveKeys } from './support.js'
+
+const parts = await startParts(t)
+const guardKeys = testGuardKeys()
+await serveKeys(t, parts, guardKeys)
+const env = { ...clusterEnv, KEY_BITS: '2048', MARK_SWEEP_MS: '700' }
+const replica = () => startService(t, { name: 'cluster-manager', parts, env })
+const [one, two, hosts] = await Promise.all([replica(), replica(), startSshHosts(t, { count: 4 })])
+const codes = ['cluster.view', 'cluster.edit', 'key.view', 'key.edit']
+const token = guardKeys.token({ userId: 'ann', tenantId: 't1', codes })
+const sessionOf = ({ url }: RunningService) => createApi(url).as(token)
+const replicas = [one, two] as const
+const pairs = [hosts.hosts.slice(0, 2), hosts.hosts.slice(2)] as const
+
+/** Which replicas took an operation up, as their logs tell it, in order. */
+function driversOf(operationId: string): RunningService[] {
+  return replicas.flatMap((one) =>
+    one
+      .output()
+      .split('\n')
+      .filter((line) => line.includes('operation taken up') && line.includes(operationId))
+      .map(() => one)
+  )
+}
+
+async function begun(by: RunningService, name: string, picked: readonly SshHost[]): Promise<ClusterView> {
+  const reply = await sessionOf(by).post<Reply<ClusterView>>('/v1/cluster', draft(hosts, name, [1, 1], [...picked]))
+  if (reply.status !== 200) throw new Error(reply.text)
+  return reply.body.data
+}
+
+const starts = async (host: SshHost) =>
+  Number(await host.run('grep -c "Starting nats-server" "$FLEETGATE_ROOT/var/lib/fleetgate/nats/log"'))
+
+/** Waits until work on the hosts has begun, and answers who drives it and who does not. */
+async function drivenBy(operationId: string): Promise<[driver: RunningService, other: RunningService]> {
+  await until(async () => /^(stage|install|verify)/.test((await operationOf(sessionOf(one), operationId)).phase), {
+    what: 'work to begin'
+  })
+  const driver = driversOf(operationId).at(-1)
+  if (!driver) throw new Error('nobody drives the operation')
+  return driver === one ? [one, two] : [two, one]
+}
+
+async function gone(by: RunningService, id: string): Promise<void> {
+  const reply = await sessionOf(by).delete(`/v1/cluster/${id}`)
+  if (reply.status !== 200) throw new Error(reply.text)
+  const operation = await ended(sessionOf(by), id)
+  if (operation.state !== 'SUCCESS') throw new Error(JSON.stringify(operation))
+}
+
+await t.test('two replicas share the operations: each has one driver, each host is configured once', async (t) => {
+  const made = await Promise.all([begun(one, 'first', pairs[0]), begun(two, 'second', pairs[1])])
+  for (const { _id, operationId } of made) {
+    t.match(await ended(sessionOf(two), _id), { state: 'SUCCESS', problems: [] })
+    t.equal(driversOf(operationId).length, 1, 'one replica has taken it up, once')
+    t.equal((await hostsOf(sessionOf(one), _id, '?status=RUNNING')).length, 2, 'the other tells of it too')
+  }
+  for (const host of hosts.hosts) t.equal(await starts(host), 1)
+  await Promise.all(made.map(({ _id }, index) => gone(replicas[index] ?? one, _id)))
+})
+
+await t.test('the work of a replica that is killed is done by the other', async (t) => {
+  const made = await begun(one, 'killed', pairs[0])
+  const [driver, other] = await drivenBy(made.operationId)
+  await driver.kill()
+  t.match(await ended(sessionOf(other), made._id), { state: 'SUCCESS', problems: [] })
+  t.equal(driversOf(made.operationId).at(-1), other)
+  for (const host of pairs[0]) {
+    t.equal(await starts(host), 1, 'configured once')
+    t.equal((await host.programs()).filter((name) => name === 'nats-server').length, 1)
+  }
+  await driver.restart()
+  await gone(driver, made._id)
+})
+
+await t.test('a replica that stood still and wakes up has lost its operation, and changes nothing', async (t) => {
+  const made = await begun(one, 'paused', pairs[0])
+  const [driver, other] = await drivenBy(made.operationId)
+  process.kill(driver.pid(), 'SIGSTOP')
+  t.match(await ended(sessionOf(other), made._id), { state: 'SUCCESS', problems: [] })
+  process.kill(driver.pid(), 'SIGCONT')
+  const api = sessionOf(driver)
+  t.match(await ended(api, made._id), { state: 'SUCCESS', problems: [] })
+  t.equal((await api.post(`/v1/cluster/${made._id}/apply`)).status, 200, 'it serves again')
+  t.match(await ended(api, made._id), { state: 'SUCCESS', problems: [] })
+  const said = driver.output().split('\n')
+  t.notOk(said.some((line) => line.includes('operation ended') && line.includes(made.operationId)))
+  for (const host of pairs[0]) t.equal(await starts(host), 1, 'configured once')
+})
+
+await t.test(
+  'of two that give a key to a cluster at once the one that is refused takes no mark of the other',
+  async (t) => {
+    const [cluster] = (await sessionOf(one).get<Reply<ClusterView[]>>('/v1/cluster?name=paused')).body.data
+    const path = `/v1/cluster/${cluster?._id}/pubkey`
+    const value = sshKeyPair().public
+    const key = await sessionOf(one).post<Reply<Key>>('/v1/pubkey', { name: 'carried', pubkeyValue: value })
+    const ids = [key.body.data._id]
+    const replies = await Promise.all(replicas.map((by) => sessionOf(by).post(path, { ids })))
+    t.same(replies.map(({ status }) => status).sort(), [200, 409])
+    t.match(await ended(sessionOf(one), cluster?._id ?? ''), { state: 'SUCCESS' })
+    t.equal((await sessionOf(two).delete(`/v1/pubkey/${ids[0]}`)).status, 409, 'it is in use')
+  }
+)
+
+await t.test('a mark that a crash left goes; that of a key which a cluster carries stays', async (t) => {
+  const api = sessionOf(two)
+  const value = sshKeyPair().public
+  const left = (await api.post<Reply<Key>>('/v1/pubkey', { name: 'left', pubkeyValue: value })).body.data
+  const store = await openStore({ uri: parts.mongoUri, database: 'fleetgate_cluster_manager', log: quietLog })
+  t.teardown(() => store.close())
+  // What a process does that ends before it writes its cluster.
+  const { missing } = await createPubkeyStore(store).use('t1', [left._id], 'f'.repeat(24))
+  t.same(missing, [])
+  t.equal((await api.delete(`/v1/pubkey/${left._id}`)).status, 409, 'as if a cluster carried it')
+  await until(async () => !(await api.get<Reply<Key>>(`/v1/pubkey/${left._id}`)).body.data.isuse, {
+    what: 'the mark to go'
+  })
+  t.equal((await api.delete(`/v1/pubkey/${left._id}`)).status, 200)
+  const [carried] = (await api.get<Reply<Key[]>>('/v1/pubkey?name=carried')).body.data
+  t.match(carried, { isuse: true })
+  t.equal((await api.delete(`/v1/pubkey/${carried?._id}`)).status, 409)
+})
