@@ -48,7 +48,7 @@ export async function startPrivateFolderHost({
   }
 
   const environment = (user: keyof typeof tools) => ({
-    PATH: [join(dir, 'tools', user), join(disk, 'usr/local/bin'), process.env.PATH].join(':'),
+    PATH: [join(disk, 'usr/local/bin'), join(dir, 'tools', user), process.env.PATH].join(':'),
     HOME: join(disk, user === 'root' ? 'root' : 'home/operator'),
     TMPDIR: join(disk, 'tmp'),
     FLEETGATE_ROOT: disk

@@ -1,0 +1,96 @@
+import {
+  createApi,
+  type SshHost,
+  startParts,
+  startService,
+  startSshHosts,
+  testGuardKeys,
+  until
+} from '@fleetgate/testkit'
+import t from 'tap'
+import { type ClusterView, clusterEnv, clusterOf, draft, ended, hostsOf, made, operationOf } from './clusterSupport.js'
+import { type Reply, serveKeys } from './support.js'
+
+const parts = await startParts(t)
+const guardKeys = testGuardKeys()
+await serveKeys(t, parts, guardKeys)
+const env = { ...clusterEnv, KEY_BITS: '2048' }
+const [service, hosts] = await Promise.all([
+  startService(t, { name: 'cluster-manager', parts, env }),
+  startSshHosts(t, { count: 2 })
+])
+const api = createApi(service.url).as(guardKeys.token({ userId: 'ann', codes: ['cluster.view', 'cluster.edit'] }))
+const [first, second] = hosts.hosts as [SshHost, SshHost]
+const two = [first, second]
+const before = two.map((host) => host.files())
+
+async function gone(id: string): Promise<void> {
+  const reply = await api.delete(`/v1/cluster/${id}`)
+  if (reply.status !== 200) throw new Error(reply.text)
+  await ended(api, id)
+}
+
+const isClean = () => two.every((host, index) => JSON.stringify(host.files()) === JSON.stringify(before[index]))
+
+await t.test('a service that is killed in any phase goes on where it was', async (t) => {
+  const killed = new Set<string>()
+  const reply = await api.post<Reply<ClusterView>>('/v1/cluster', draft(hosts, 'killed', [1, 1], two))
+  const { _id: id, operationId } = reply.body.data
+  for (;;) {
+    const operation = await operationOf(api, operationId)
+    if (operation.time_end) break
+    if (operation.phase && !killed.has(operation.phase)) {
+      killed.add(operation.phase)
+      await service.kill()
+      await service.restart()
+    }
+  }
+  t.ok(killed.size >= 3, [...killed].join())
+  t.match(await operationOf(api, operationId), { state: 'SUCCESS', problems: [] })
+  t.equal((await hostsOf(api, id, '?status=RUNNING')).length, 2)
+  t.equal((await first.programs()).filter((name) => name === 'nats-server').length, 1, 'one server, not two')
+
+  t.equal((await api.delete(`/v1/cluster/${id}`)).status, 200)
+  await service.kill()
+  await service.restart()
+  t.match(await ended(api, id), { state: 'SUCCESS' })
+  await until(isClean, { what: 'nothing to be left' })
+})
+
+await t.test('a host that restarts in the middle does its work after that', async (t) => {
+  const reply = await api.post<Reply<ClusterView>>('/v1/cluster', draft(hosts, 'restart', [1, 1], two))
+  const { _id: id, operationId } = reply.body.data
+  await until(async () => /^(stage|install|verify)/.test((await operationOf(api, operationId)).phase), {
+    what: 'work to begin'
+  })
+  await second.kill()
+  await second.start()
+  // What ran before a restart on a host without systemd is started by applying the cluster again.
+  const operation = await ended(api, id)
+  if (operation.state === 'FAILED') t.equal((await api.post(`/v1/operations/${operationId}/retry`)).status, 200)
+  t.match(await ended(api, id), { state: 'SUCCESS' })
+
+  second.renewHostKey()
+  await second.kill()
+  await second.start()
+  t.equal((await api.post(`/v1/cluster/${id}/apply`)).status, 200)
+  const refused = await ended(api, id)
+  t.match(refused, { state: 'FAILED', problems: [{ ip: second.address, message: /shows another host key/ }] })
+  t.equal((await clusterOf(api, id)).status, 'RUNNING', 'a cluster that was refused a change stays what it is')
+})
+
+await t.test(
+  'a cluster goes although another computer is at an address; that one is not taken by mistake',
+  async (t) => {
+    const [old] = (await api.get<Reply<ClusterView[]>>('/v1/cluster?name=restart')).body.data as [ClusterView]
+    await gone(old._id)
+    t.match(await clusterOf(api, old._id), { status: 'TERMINATED' })
+    const { id, operation } = await made(api, draft(hosts, 'next', [1, 1], two))
+    t.match(operation, { state: 'FAILED', problems: [{ ip: second.address, message: /belongs to another cluster/ }] })
+    await gone(id)
+    const root = '"$FLEETGATE_ROOT"'
+    await second.run(
+      `kill $(cat ${root}/var/lib/fleetgate/nats/pid); sleep 1; rm -rf ${root}/var/lib/fleetgate ${root}/etc/fleetgate`
+    )
+  }
+)
