@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { type SshHost, startParts, startSshHosts, testGuardKeys } from '@fleetgate/testkit'
 import t from 'tap'
 import { clusterEnv, clusterOf, draft, ended, hostsOf, made } from './clusterSupport.js'
-import { type Reply, serveKeys, startClusterManagerFor } from './support.js'
+import { type Failure, type Reply, serveKeys, startClusterManagerFor } from './support.js'
 
 /**
  * k3s itself does not run on the test hosts: the program, its installer and systemctl are stand-ins that write down how they
@@ -97,6 +97,13 @@ await t.test('shows the components under the names of the original', async (t) =
     .map(({ componentName }) => componentName)
   t.equal(healthy.filter((name) => name === 'mesosmaster').length, 3)
   t.equal(healthy.filter((name) => name === 'mesosslave').length, 3)
+})
+
+await t.test('masters cannot be removed: nobody tells their etcd', async (t) => {
+  const master = (await hostsOf(api, id)).find(({ ip }) => ip === machine(2).address)
+  const reply = await api.delete<Failure>(`/v1/cluster/${id}/hosts`, { host_ids: [master?.hostId] })
+  t.equal(reply.status, 409)
+  t.match(reply.body.error, { code: 'E50105', message: /masters of k3s/ })
 })
 
 await t.test('drains on the leader before a host goes, and uninstalls', async (t) => {

@@ -13,6 +13,7 @@ if [ "$sum" != "$in_file_nats_server" ]; then
   chmod 755 "$binary.new" && mv "$binary.new" "$binary" && echo "$in_file_nats_server" >"$home/sum" && changed=1
 fi
 
+isNew=$changed changed=
 role=$in_role
 # All values below are made by the control plane itself: addresses, numbers, and secrets of letters, digits, - and _.
 {
@@ -50,6 +51,7 @@ role=$in_role
   fi
 } >"$here/config"
 put "$config" 600 "$here/config"
+isOther=$changed changed=
 
 if hasSystemd; then
   cat >"$here/unit" <<UNIT
@@ -72,9 +74,10 @@ UNIT
 fi
 
 if running; then
-  [ -n "$changed" ] || { say 'nothing to change'; exit 0; }
-  # What runs is not ended for a configuration that would not start again.
+  [ -n "$isNew$isOther$changed" ] || { say 'nothing to change'; exit 0; }
+  # What runs is not ended for a configuration that would not start again, nor for one that it can take up as it runs.
   said=$("$binary" -t -c "$config" 2>&1) || fail "nats-server does not accept its configuration: $said"
+  if [ -z "$isNew$changed" ] && reload; then say 'configuration taken up'; exit 0; fi
   stopServer
 fi
 startServer

@@ -26,3 +26,20 @@ stopServer() {
   kill -KILL "$pid" 2>/dev/null
   return 0
 }
+
+# When the server last read its configuration.
+readAt() { fetch "http://$local:8222/varz" | sed -n 's/.*"config_load_time": *"\([^"]*\)".*/\1/p'; }
+
+# True where the running server has taken up its changed configuration; some changes it takes at its start only. Without JetStream of its
+# own a server needs five seconds for it.
+reload() {
+  was=$(readAt) rounds=0
+  [ -n "$was" ] && kill -HUP "$pid" || return 1
+  while [ "$rounds" -lt 30 ]; do
+    sleep 0.4
+    rounds=$((rounds + 1))
+    is=$(readAt)
+    [ -z "$is" ] || [ "$is" = "$was" ] || return 0
+  done
+  return 1
+}

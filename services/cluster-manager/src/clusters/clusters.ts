@@ -151,7 +151,7 @@ export function createClusters({ store, beginning, secrets, profiles, keys, regi
 
     async removeHosts(id: string, hostIds: string[], caller: Caller): Promise<Cluster> {
       const cluster = await running(id, caller)
-      const going = checkRemoval(cluster, new Set(hostIds))
+      const going = checkRemoval(cluster, new Set(hostIds), profiles.get(cluster.profile))
       const hosts = leaving(cluster, going)
       return begin(cluster, { kind: 'delete_hosts', hosts: going, change: { status: 'MODIFYING', hosts } }, caller)
     },

@@ -1,8 +1,8 @@
 import { AppError } from '@fleetgate/kit'
 import type { HostSecrets } from '../hosts/hostRunner.js'
-import type { Category, Role } from '../profiles/profile.js'
+import type { Category, Profile, Role } from '../profiles/profile.js'
 import { readPrivateKey } from '../ssh/privateKey.js'
-import { type Cluster, type Host, liveHosts } from './cluster.js'
+import { type Cluster, type Host, liveHosts, mastersOf } from './cluster.js'
 
 /** How to log in: as nodes of a request carry it. */
 export interface LoginDraft {
@@ -53,14 +53,12 @@ export function checkSize(category: Category, nodes: NodeDrafts): void {
 }
 
 /** What stays must still be a cluster; a host that does not run anyway may always go. */
-export function checkRemoval(cluster: Cluster, ids: ReadonlySet<string>): Host[] {
+export function checkRemoval(cluster: Cluster, ids: ReadonlySet<string>, profile: Profile | undefined): Host[] {
   const going = liveHosts(cluster).filter(({ id }) => ids.has(id))
   const missing = [...ids].find((id) => !going.some((host) => host.id === id))
   if (missing)
     throw new AppError('not_found', `the cluster has no host ${missing}`, { field: 'host_ids', wireCode: 'E50104' })
-  if (going.some(({ role }) => role === 'master')) {
-    throw new AppError('invalid_state', 'masters cannot be removed', { field: 'host_ids', wireCode: 'E50105' })
-  }
+  if (going.some(({ role }) => role === 'master')) checkMasters(cluster, ids, profile)
   const running = (host: Host) => host.status === 'RUNNING'
   const staying = liveHosts(cluster).filter((host) => running(host) && !ids.has(host.id))
   const { nodes, shared } = smallest[cluster.category]
@@ -73,6 +71,21 @@ export function checkRemoval(cluster: Cluster, ids: ReadonlySet<string>): Host[]
     })
   }
   return going
+}
+
+/**
+ * Masters decide by majority: an odd number of them stays, all running, so that those who go are outvoted and what is left can
+ * lose one again. In the original none could go at all.
+ */
+function checkMasters(cluster: Cluster, ids: ReadonlySet<string>, profile: Profile | undefined): void {
+  const staying = mastersOf(cluster).filter(({ id }) => !ids.has(id))
+  const { masters } = smallest[cluster.category]
+  const isCluster = masters.includes(staying.length) && staying.every(({ status }) => status === 'RUNNING')
+  if (profile?.removesMasters && isCluster) return
+  const reason = profile?.removesMasters
+    ? `${masters.join(' or ')} masters must stay, all of them running`
+    : `masters of ${cluster.profile} cannot be removed`
+  throw new AppError('invalid_state', reason, { field: 'host_ids', wireCode: 'E50105' })
 }
 
 /** Throws for an address that stands twice in one request. */

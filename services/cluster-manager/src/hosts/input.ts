@@ -51,6 +51,7 @@ export function inputOf(shared: Shared, host: Host, plan: PhasePlan, now: number
     clustered: cluster.category === 'ha' ? 1 : 0,
     replicas: cluster.category === 'ha' ? 3 : 1,
     nodes: leaving.join(' '),
+    gone: plan.gone?.map(({ name }) => name).join(' ') ?? '',
     timeout: Math.max(5, plan.timeoutS - 5),
     now: Math.floor(now / 1000),
     arch: profile.arch === 'control' ? (architectures[process.arch] ?? '') : '',

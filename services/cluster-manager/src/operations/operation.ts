@@ -79,6 +79,10 @@ export interface PhasePlan {
   kind: 'preflight' | 'stage' | 'run'
   /** The last run of this operation on these hosts. */
   last?: boolean
+  /** Hosts that stay are at work, for these that go. */
+  gone?: Host[]
+  /** How the operation ends where this fails on hosts that are not its own. */
+  must?: string
 }
 
 const registriesTimeoutS = 120
@@ -89,7 +93,9 @@ export function planOf(cluster: Cluster, profile: Profile): PhasePlan[] {
   const ids = new Set(operation.hosts.map(({ hostId }) => hostId))
   const targets = cluster.hosts.filter(({ id }) => ids.has(id))
   const { timeouts } = profile
-  if (operation.kind === 'delete_hosts') return [drainPlan(cluster, profile, targets), ...removal(targets, profile)]
+  if (operation.kind === 'delete_hosts') {
+    return [...drainPlans(cluster, profile, targets), ...removal(targets, profile)]
+  }
   if (operation.kind === 'delete') {
     return removal([...targets].sort(byRoleBackwards), profile)
   }
@@ -134,17 +140,32 @@ function wavesOf(cluster: Cluster, profile: Profile, targets: Host[]): Host[][] 
   return waves.filter((wave) => wave.length > 0)
 }
 
-function drainPlan(cluster: Cluster, profile: Profile, targets: Host[]): PhasePlan {
-  const leader = cluster.hosts.find(({ role, status }) => role === 'master' && status === 'RUNNING')
-  const hosts = profile.drainOn === 'host' ? targets : leader ? [leader] : []
-  return {
-    name: 'drain',
-    kind: 'run',
-    scripts: ['drain.sh'],
-    hosts,
-    timeoutS: profile.timeouts.drain,
-    last: profile.drainOn === 'leader'
-  }
+function drainPlans(cluster: Cluster, profile: Profile, targets: Host[]): PhasePlan[] {
+  const run = { kind: 'run' as const, scripts: ['drain.sh'], timeoutS: profile.timeouts.drain }
+  const staying = cluster.hosts.filter(({ role, status }) => role === 'master' && status === 'RUNNING')
+  if (profile.drainOn === 'leader') return [{ ...run, name: 'drain', hosts: staying.slice(0, 1), last: true }]
+  const masters = targets.filter(({ role }) => role === 'master')
+  const others = targets.filter(({ role }) => role !== 'master')
+  const first = others.length > 0 ? [{ ...run, name: 'drain', hosts: others }] : []
+  return [...first, ...masters.flatMap((_, index) => farewell(masters.slice(0, index + 1), staying, profile))]
+}
+
+/** The last of these masters goes: it ends, those that stay no longer count it, and have what it had before the next one goes. */
+function farewell(gone: Host[], staying: Host[], { timeouts }: Profile): PhasePlan[] {
+  const run = { kind: 'run' as const, last: true, must: 'the masters that stay are not whole without those that go' }
+  const at = `master-${gone.length}`
+  return [
+    { kind: 'run', name: `drain-${at}`, scripts: ['drain.sh'], hosts: gone.slice(-1), timeoutS: timeouts.drain },
+    {
+      ...run,
+      name: `forget-${at}`,
+      scripts: ['forget.sh'],
+      hosts: staying.slice(0, 1),
+      timeoutS: timeouts.remove,
+      gone
+    },
+    { ...run, name: `settle-${at}`, scripts: ['verify.sh'], hosts: staying, timeoutS: timeouts.verify }
+  ]
 }
 
 export function removal(targets: Host[], { timeouts }: Profile): PhasePlan[] {

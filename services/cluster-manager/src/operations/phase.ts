@@ -127,13 +127,14 @@ export function createPhases(deps: PhasesDeps): Phases {
     // A host that nobody gets into does not keep a cluster from letting go of it; what may be left on it is told.
     if (plan.name.startsWith('remove') && isAway)
       progress.leave(host.id, 'DONE', 'left as it is: there is no way into the host')
-    if (plan.name === 'drain') progress.leave(host.id, 'WAITING', `not drained: ${message}`)
+    if (isDrain(plan)) progress.leave(host.id, 'WAITING', `not drained: ${message}`)
   }
 
   /** Whether the operation goes on after a phase with failures. */
   function judge(plan: PhasePlan, failures: number): void {
-    if (failures === 0 || plan.name === 'drain' || isUndo(plan)) return
+    if (failures === 0 || isDrain(plan) || isUndo(plan)) return
     const failed = operation.hosts.filter(({ state }) => state === 'FAILED').length
+    if (plan.must) operation.outcome = { state: 'FAILED', message: plan.must }
     if (failed === 0) return
     const isPartial = operation.kind === 'add_hosts' && plan.kind !== 'preflight' && failed < operation.hosts.length
     if (isPartial || isRemoval(plan)) return
@@ -146,6 +147,10 @@ export function createPhases(deps: PhasesDeps): Phases {
 
 function isUndo({ name }: PhasePlan): boolean {
   return name.startsWith('undo')
+}
+
+function isDrain({ name }: PhasePlan): boolean {
+  return name.startsWith('drain')
 }
 
 function isRemoval(plan: PhasePlan): boolean {

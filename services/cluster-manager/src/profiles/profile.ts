@@ -34,6 +34,8 @@ const Described = Type.Object({
   drainOn: oneOf(['host', 'leader']),
   /** Whether `registries` restarts servers, so that masters take turns. */
   restartMasters: Type.Boolean(),
+  /** Whether `forget`, run on a master that stays, takes masters that went out of the group that they decide in. */
+  removesMasters: Type.Boolean(),
   /** Names of secrets that are made with a cluster and known to its hosts. */
   secrets: Type.Array(Type.String()),
   components: Type.Object({ compact: Components, ha: Components }),
