@@ -1,5 +1,19 @@
-import { natsBinary, type Session, type SshHost, type SshHosts, until } from '@fleetgate/testkit'
-import type { Reply } from './support.js'
+import {
+  createApi,
+  natsBinary,
+  type RunningService,
+  type Session,
+  type SshHost,
+  type SshHosts,
+  type SshHostsOptions,
+  startParts,
+  startService,
+  startSshHosts,
+  type Teardown,
+  testGuardKeys,
+  until
+} from '@fleetgate/testkit'
+import { type Reply, serveKeys } from './support.js'
 
 export interface ClusterView {
   _id: string
@@ -49,6 +63,21 @@ export const clusterEnv = {
   SSH_CONNECT_MS: '4000',
   HOST_LOST_MS: '20000',
   WATCH_MS: '500'
+}
+
+/** The service in processes of its own, so that they can be killed, and hosts. */
+export async function startProcesses(t: Teardown, options: SshHostsOptions & { replicas?: number; env?: object }) {
+  const parts = await startParts(t)
+  const guardKeys = testGuardKeys()
+  await serveKeys(t, parts, guardKeys)
+  const env = { ...clusterEnv, KEY_BITS: '2048', ...options.env }
+  const [hosts, ...services] = await Promise.all([
+    startSshHosts(t, options),
+    ...Array.from({ length: options.replicas ?? 1 }, () => startService(t, { name: 'cluster-manager', parts, env }))
+  ])
+  const codes = ['cluster.view', 'cluster.edit', 'key.view', 'key.edit']
+  const token = guardKeys.token({ userId: 'ann', tenantId: 't1', codes })
+  return { parts, hosts, services, sessionOf: ({ url }: RunningService) => createApi(url).as(token) }
 }
 
 /** A host as requests carry it, with the key in the document's form. */

@@ -1,28 +1,13 @@
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import {
-  createApi,
-  type SshHost,
-  sshKeyPair,
-  startParts,
-  startService,
-  startSshHosts,
-  testGuardKeys,
-  until
-} from '@fleetgate/testkit'
+import { type RunningService, type SshHost, sshKeyPair, until } from '@fleetgate/testkit'
 import t from 'tap'
-import { type ClusterView, clusterEnv, clusterOf, draft, ended, made, node, operationOf } from './clusterSupport.js'
-import { type Reply, serveKeys } from './support.js'
+import { type ClusterView, clusterOf, draft, ended, made, node, operationOf, startProcesses } from './clusterSupport.js'
+import type { Reply } from './support.js'
 
-const parts = await startParts(t)
-const guardKeys = testGuardKeys()
-await serveKeys(t, parts, guardKeys)
-const env = { ...clusterEnv, KEY_BITS: '2048' }
-const [service, hosts] = await Promise.all([
-  startService(t, { name: 'cluster-manager', parts, env }),
-  startSshHosts(t, { count: 3, smallDisk: { host: 2, megabytes: 12 } })
-])
-const api = createApi(service.url).as(guardKeys.token({ userId: 'ann', codes: ['cluster.view', 'cluster.edit'] }))
+const { hosts, services, sessionOf } = await startProcesses(t, { count: 3, smallDisk: { host: 2, megabytes: 12 } })
+const service = services[0] as RunningService
+const api = sessionOf(service)
 const [first, second, third] = hosts.hosts as [SshHost, SshHost, SshHost]
 const two = [first, second]
 const before = two.map((host) => host.files())

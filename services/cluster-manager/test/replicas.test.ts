@@ -1,31 +1,17 @@
 import { openStore } from '@fleetgate/store'
-import {
-  createApi,
-  quietLog,
-  type RunningService,
-  type SshHost,
-  sshKeyPair,
-  startParts,
-  startService,
-  startSshHosts,
-  testGuardKeys,
-  until
-} from '@fleetgate/testkit'
+import { quietLog, type RunningService, type SshHost, sshKeyPair, until } from '@fleetgate/testkit'
 import t from 'tap'
 import { createPubkeyStore } from '../src/pubkeys/pubkeyStore.js'
-import { type ClusterView, clusterEnv, draft, ended, hostsOf, operationOf } from './clusterSupport.js'
-import { type Key, type Reply, serveKeys } from './support.js'
+import { type ClusterView, draft, ended, hostsOf, operationOf, startProcesses } from './clusterSupport.js'
+import type { Key, Reply } from './support.js'
 
-const parts = await startParts(t)
-const guardKeys = testGuardKeys()
-await serveKeys(t, parts, guardKeys)
-const env = { ...clusterEnv, KEY_BITS: '2048', MARK_SWEEP_MS: '700' }
-const replica = () => startService(t, { name: 'cluster-manager', parts, env })
-const [one, two, hosts] = await Promise.all([replica(), replica(), startSshHosts(t, { count: 4 })])
-const codes = ['cluster.view', 'cluster.edit', 'key.view', 'key.edit']
-const token = guardKeys.token({ userId: 'ann', tenantId: 't1', codes })
-const sessionOf = ({ url }: RunningService) => createApi(url).as(token)
-const replicas = [one, two] as const
+const { parts, hosts, services, sessionOf } = await startProcesses(t, {
+  count: 4,
+  replicas: 2,
+  env: { MARK_SWEEP_MS: '700' }
+})
+const replicas = services as [RunningService, RunningService]
+const [one, two] = replicas
 const pairs = [hosts.hosts.slice(0, 2), hosts.hosts.slice(2)] as const
 
 /** Which replicas took an operation up, as their logs tell it, in order. */

@@ -79,11 +79,14 @@ show() {
   while IFS= read -r line <&8; do printf '%s%s\n' "$half" "$line"; half=; done
   half=$half$line
 }
-# The work of this shell is waited for without a look; once a second another wakes it to show what was said.
+# The work of this shell is waited for without a look; once a second another wakes it to show what was said. It is ended with this
+# one, which therefore outlives whoever listened.
 if [ -n "$isOurs" ]; then
   trap : USR1
+  trap '' PIPE
   (while sleep 1; do kill -USR1 $$ || exit; done) >/dev/null 2>&1 &
   waker=$!
+  trap 'kill "$waker" 2>/dev/null' EXIT
 fi
 while [ ! -s "$state/rc" ]; do
   if [ -n "$isOurs" ]; then wait "$pid"; else sleep 0.3; fi
@@ -92,7 +95,6 @@ while [ ! -s "$state/rc" ]; do
   fi
   show
 done
-[ -z "$isOurs" ] || kill "$waker" 2>/dev/null
 show
 [ -z "$half" ] || printf '%s\n' "$half"
 read -r rc <"$state/rc"

@@ -2,7 +2,7 @@
 . "$here/nats.sh"
 changed=
 [ -d "$home/data" ] || mkdir -p "$home/data" || fail 'cannot make the folder of the server'
-echo "$in_cluster" >"$base/cluster"
+echo "$in_cluster" >"$base/cluster" || fail 'cannot write to the host'
 
 sum=
 read -r sum 2>/dev/null <"$home/sum"

@@ -1,4 +1,5 @@
 import type { Log } from '@fleetgate/kit'
+import { createRounds, type Rounds } from '../rounds.js'
 import type { Marked, Usage } from '../usage.js'
 import type { ClusterStore } from './clusterStore.js'
 
@@ -12,22 +13,13 @@ export interface MarkSweepDeps {
   log: Log
 }
 
-export interface MarkSweep {
-  start(): void
-  stop(): Promise<void>
-}
-
 const atOnce = 100
 
 /**
  * A process that ends between marking a key or a registry and writing the cluster leaves the mark: the document could never be
  * removed. Every replica looks; a mark is taken away by its own name, so that of several none harms a newer one.
  */
-export function createMarkSweep({ store, keys, registries, everyMs, now, log }: MarkSweepDeps): MarkSweep {
-  let timer: NodeJS.Timeout | undefined
-  let isStopped = false
-  let round: Promise<void> = Promise.resolve()
-
+export function createMarkSweep({ store, keys, registries, everyMs, now, log }: MarkSweepDeps): Rounds {
   async function sweep(usage: Usage, what: 'pubkeys' | 'registries'): Promise<void> {
     const before = now() - everyMs
     let after = ''
@@ -35,7 +27,7 @@ export function createMarkSweep({ store, keys, registries, everyMs, now, log }: 
       const found = await usage.marked(after, atOnce)
       for (const one of found) await clear(usage, what, one, before)
       const last = found.at(-1)
-      if (!last || found.length < atOnce || isStopped) return
+      if (!last || found.length < atOnce) return
       after = last.id
     }
   }
@@ -51,21 +43,9 @@ export function createMarkSweep({ store, keys, registries, everyMs, now, log }: 
     log.warn({ id, what, marks: stale.length }, 'marks of a crash cleared')
   }
 
-  function next(): void {
-    round = sweep(keys, 'pubkeys')
+  const look = () =>
+    sweep(keys, 'pubkeys')
       .then(() => sweep(registries, 'registries'))
       .catch((error) => log.warn({ err: error }, 'marks not looked at, trying again'))
-      .finally(() => {
-        if (!isStopped) timer = setTimeout(next, everyMs)
-      })
-  }
-
-  return {
-    start: next,
-    async stop() {
-      isStopped = true
-      clearTimeout(timer)
-      await round
-    }
-  }
+  return createRounds(look, everyMs)
 }

@@ -1,21 +1,14 @@
 import type { Cluster } from '../clusters/cluster.js'
 import type { ClusterStore } from '../clusters/clusterStore.js'
+import { createRounds, type Rounds } from '../rounds.js'
 import { type HostLook, type LookDeps, lookAt } from './look.js'
-
-export interface Watch {
-  start(): void
-  stop(): Promise<void>
-}
 
 /** How many clusters one replica asks in one round. */
 const clustersAtOnce = 10
 
 /** Asks the hosts of every running cluster from time to time, so that lists show their figures and who is OFFLINE. */
-export function createWatch(deps: LookDeps & { store: ClusterStore; everyMs: number }): Watch {
+export function createWatch(deps: LookDeps & { store: ClusterStore; everyMs: number }): Rounds {
   const { store, everyMs, now, log } = deps
-  let timer: NodeJS.Timeout | undefined
-  let isStopped = false
-  let round: Promise<void> = Promise.resolve()
 
   async function look(): Promise<void> {
     try {
@@ -27,20 +20,7 @@ export function createWatch(deps: LookDeps & { store: ClusterStore; everyMs: num
     }
   }
 
-  function next(): void {
-    round = look().finally(() => {
-      if (!isStopped) timer = setTimeout(next, Math.min(everyMs, 5_000))
-    })
-  }
-
-  return {
-    start: next,
-    async stop() {
-      isStopped = true
-      clearTimeout(timer)
-      await round
-    }
-  }
+  return createRounds(look, Math.min(everyMs, 5_000))
 }
 
 /** Only what differs, by the place of the host in the document. */

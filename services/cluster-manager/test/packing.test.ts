@@ -1,0 +1,48 @@
+import { execFileSync } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Readable } from 'node:stream'
+import { gunzipSync } from 'node:zlib'
+import { temporaryFolder } from '@fleetgate/testkit'
+import t from 'tap'
+import { packedFor, type Travelling } from '../src/hosts/packing.js'
+import { findOnPath } from '../src/profiles/findOnPath.js'
+
+const dir = temporaryFolder(t)
+
+function file(name: string, content: Buffer) {
+  const path = join(dir, name)
+  writeFileSync(path, content)
+  return { name, path, bytes: content.length, sha256: name }
+}
+
+async function bytesOf({ input }: Travelling): Promise<Buffer> {
+  if (Buffer.isBuffer(input)) return input
+  const chunks: Buffer[] = []
+  for await (const chunk of input as Readable) chunks.push(chunk as Buffer)
+  return Buffer.concat(chunks)
+}
+
+const text = Buffer.from('one line of a program\n'.repeat(10_000))
+
+await t.test('a file travels in the best packing that both sides know', async (t) => {
+  const packed = await packedFor(file('text', text), ['gzip', 'zstd'])
+  if (packed.unpack === 'gzip -dc') t.notOk(findOnPath('zstd', process.env.PATH), 'this machine has no zstd')
+  const [program = '', ...args] = packed.unpack.split(' ')
+  t.ok((await bytesOf(packed)).length < text.length / 2)
+  t.ok(execFileSync(program, args, { input: await bytesOf(packed) }).equals(text))
+  const gzip = await packedFor(file('text', text), ['gzip'])
+  t.equal(gzip.unpack, 'gzip -dc')
+  t.ok(gunzipSync(await bytesOf(gzip)).equals(text))
+})
+
+await t.test('it travels as it is where the host undoes nothing, or packing would win nothing', async (t) => {
+  const plain = await packedFor(file('text', text), ['compress'])
+  t.equal(plain.unpack, 'cat')
+  t.ok((await bytesOf(plain)).equals(text))
+  const noise = randomBytes(100_000)
+  const kept = await packedFor(file('noise', noise), ['gzip', 'zstd'])
+  t.equal(kept.unpack, 'cat')
+  t.ok((await bytesOf(kept)).equals(noise))
+})
