@@ -52,9 +52,16 @@ await t.test('names everything that is wrong before it touches anything', async 
   t.ok(isClean())
 })
 
-await t.test('a full disk is named, and nothing stays on the other hosts', async (t) => {
+await t.test('a full disk and a port in use are named, and nothing stays on the other hosts', async (t) => {
+  const listener = `my $kept = IO::Socket::INET->new(LocalAddr => "${third.address}", LocalPort => 1883, Listen => 1) or die; sleep 600`
+  await third.run(`setsid perl -MIO::Socket::INET -e '${listener}' >/dev/null 2>&1 </dev/null &`)
+  // 1883, listening, as the kernel writes it.
+  await until(() => third.run('grep -q ":075B [0-9A-F]*:0000 0A" /proc/net/tcp && echo yes'), { what: 'the port' })
   const { id, operation } = await made(api, draft(hosts, 'full', [1, 1]))
   t.match(operation, { state: 'FAILED', problems: [{ ip: third.address, message: /preflight: .* MB free/ }] })
+  t.match(operation.problems[0]?.message, /port 1883 is in use/)
+  await third.kill()
+  await third.start()
   await gone(id)
   t.ok(isClean())
 })
