@@ -18,7 +18,7 @@ import { createHooks } from './workflows/hooks.js'
 import { createWorkflowParts } from './workflows/parts.js'
 
 /** One bulk write for so many messages; what a replica had at hand when it was killed goes to another after this time. */
-const telemetryWork = { maxBatch: 2000, ackWaitMs: 10_000 }
+const topicWork = { maxBatch: 4000, ackWaitMs: 10_000 }
 const purgeEveryMs = 10 * 60_000
 
 export interface StartOptions {
@@ -77,8 +77,6 @@ export async function startDevices({ config, log, add }: StartOptions): Promise<
   hooks.bind(working.events)
   const timers = createSweep(working.events.onTime, config.WORKFLOW_POLL_MS, log)
   add('timers', () => timers.stop())
-  const messages = await bus.consumeUplink(['topic'], { durable: 'devices-workflows' }, working.events.onTopic)
-  add('messages', () => messages.stop())
 
   const app = createDevicesApp({
     log,
@@ -124,8 +122,12 @@ export async function startDevices({ config, log, add }: StartOptions): Promise<
     }
   })
   add('live', () => live.close())
-  const telemetry = await bus.consumeUplink(['topic'], { durable: 'devices-topic', ...telemetryWork }, things.onTopic)
-  add('telemetry', () => telemetry.stop())
+  // Values first: what a workflow reads is then what its message has brought. Both may be repeated.
+  const messages = await bus.consumeUplink(['topic'], { durable: 'devices-topic', ...topicWork }, async (batch) => {
+    await things.onTopic(batch)
+    await working.events.onTopic(batch)
+  })
+  add('messages', () => messages.stop())
   const machines = await bus.consume(
     machineChanged,
     { durable: 'devices-machines', maxBatch: 16 },
