@@ -1,5 +1,6 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { join } from 'node:path'
 import { downTopic } from '@fleetgate/contracts'
 import { startParts, testGuardKeys, until } from '@fleetgate/testkit'
 import t from 'tap'
@@ -275,6 +276,27 @@ await t.test('switch file transfer', async (t) => {
   await client.publishAsync('fleet/files-1/up/file-query', query, { qos: 1 })
   await until(() => told.length === 3, { what: 'the answer' })
   t.notMatch(JSON.parse(String(told[2]?.payload)), { error: String })
+})
+
+await t.test('are switched and set at every replica', async (t) => {
+  const replica = await start({ ...open, BROKER_NODE: 'other@127.0.0.1', DATA_DIR: join(parts.dir, 'other') })
+  const [reader, writer] = [
+    await logIn(t, replica, 'admin001', 'there-1'),
+    await logIn(t, replica, 'admin001', 'there-2')
+  ]
+  const seen = record(reader)
+  await reader.subscribeAsync('replica/#', { qos: 1 })
+  const said = async (topic: string) => {
+    await writer.publishAsync('here', '', { qos: 1 })
+    return seen.at(-1)?.topic === topic
+  }
+  await api().put(config('emqx_mod_rewrite'), { key: 'rewrite.rule.1', value: 'here ^here$ replica/first' })
+  await activate('emqx_mod_rewrite', true)
+  await until(() => said('replica/first'), { what: 'the rule at the replica', deadlineMs: 20_000 })
+  await api().put(config('emqx_mod_rewrite'), { key: 'rewrite.rule.1', value: 'here ^here$ replica/second' })
+  await until(() => said('replica/second'), { what: 'the changed rule at the replica', deadlineMs: 20_000 })
+  await activate('emqx_mod_rewrite', false)
+  await replica.stop()
 })
 
 await t.test('open a tenant to its own users, where the operator allows it', async (t) => {
