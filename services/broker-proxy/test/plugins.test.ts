@@ -106,6 +106,13 @@ await t.test('rewrite what clients publish and subscribe to, as long as it is on
   t.equal((await api().get(config('emqx_mod_rewrite'))).body.result.length, 2, 'nothing of it was kept')
   t.match(await api().put(config('emqx_mod_rewrite'), { key: 'other', value: 'x' }), { body: { message: /other/ } })
 
+  const at = (n: number) => ({ key: `rewrite.rule.${n}`, value: `n${n}/# ^n${n}/(.+)$ m${n}/$1` })
+  await Promise.all([11, 12, 13].map((n) => api().put(config('emqx_mod_rewrite'), at(n))))
+  t.equal(
+    (await api().get(config('emqx_mod_rewrite'))).body.result.length,
+    5,
+    'of several changes at once none is lost'
+  )
   await activate('emqx_mod_rewrite', true)
   const [reader, writer] = [await logIn(t, proxy, 'admin001', 'rw-1'), await logIn(t, proxy, 'admin001', 'rw-2')]
   const foreign = await logIn(t, proxy, 'foreign1', 'rw-3')

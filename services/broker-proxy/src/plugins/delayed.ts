@@ -1,7 +1,7 @@
 import { type Bus, type Log, newId } from '@fleetgate/contracts'
 import type { BrokerDriver, InboundMessage, Session } from '../broker/brokerDriver.js'
 import { isSaneTopic } from '../broker/topics.js'
-import type { DelayedStore } from './delayedStore.js'
+import type { DelayedMessage, DelayedStore } from './delayedStore.js'
 
 export interface DelayedParts {
   store: DelayedStore
@@ -28,8 +28,10 @@ export interface DelayedWish {
 /** The bound of EMQX. */
 const maxSeconds = 4_294_967
 const lookEveryMs = 500
-const leaseMs = 30_000
-const atOnce = 100
+/** Far longer than so many messages take together where NATS answers at all. */
+const leaseMs = 60_000
+const sendWithinMs = 5_000
+const atOnce = 20
 const countEveryMs = 5_000
 
 /** `$delayed/{seconds}/{topic}`, taken apart; undefined for everything else. */
@@ -62,16 +64,22 @@ export function createDelayed({ store, bus, driver, maxWaiting, now, log }: Dela
   async function sendDue(): Promise<void> {
     for (;;) {
       const due = await store.claimDue(now(), leaseMs, atOnce)
-      for (const { id, tenantId, clientId, username, topic, payload, qos, retain } of due) {
-        const stored = { tenantId, clientId, username, channel: 'topic' as const, topic, receivedAt: now(), payload }
-        await bus.uplink(stored, { deadlineMs: leaseMs / 3 })
-        await driver.publish(tenantId, { topic, payload, qos, retain })
-        await store.remove(id)
-        const count = counts.get(tenantId)
-        if (count) count.waiting -= 1
-      }
+      // What fails waits for its lease to end, by itself.
+      const sent = await Promise.allSettled(due.map(send))
+      const failed = sent.find((one) => one.status === 'rejected')
+      if (failed) throw failed.reason
       if (due.length < atOnce || isStopped) return
     }
+  }
+
+  async function send(message: DelayedMessage): Promise<void> {
+    const { id, tenantId, clientId, username, topic, payload, qos, retain } = message
+    const stored = { tenantId, clientId, username, channel: 'topic' as const, topic, receivedAt: now(), payload }
+    await bus.uplink(stored, { deadlineMs: sendWithinMs })
+    await driver.publish(tenantId, { topic, payload, qos, retain })
+    await store.remove(id)
+    const count = counts.get(tenantId)
+    if (count) count.waiting -= 1
   }
 
   function look(): void {

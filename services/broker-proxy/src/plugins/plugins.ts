@@ -33,6 +33,7 @@ export interface PluginParts {
 /** What a masked secret looks like; sent back it changes nothing. */
 const masked = '******'
 const maxSettings = 100
+const tries = 5
 
 export function createPlugins({ store, isRemote, mayOpen, announce }: PluginParts): Plugins {
   const kinds: readonly PluginKind[] = pluginKinds.filter((kind: PluginKind) => !isRemote || kind.isForAnyBroker)
@@ -91,18 +92,31 @@ export function createPlugins({ store, isRemote, mayOpen, announce }: PluginPart
 
     async configure(tenantId, name, changes) {
       const kind = known(name)
-      const settings = new Map((await store.find(tenantId, name))?.settings)
-      for (const { key, value } of changes) {
-        const setting = settingOf(kind, key)
-        if (!setting) throw new AppError('invalid_input', `plugin ${name} has no setting ${key.slice(0, 100)}`)
-        if (setting.isSecret && value === masked) continue
-        if (value === '') settings.delete(key)
-        else settings.set(key, value)
+      for (let i = 0; i < tries; i++) {
+        const { settings: before, revision = 0 } = (await store.find(tenantId, name)) ?? {}
+        const settings = changed(kind, new Map(before), changes)
+        check(kind, settings)
+        if (await store.configure({ tenantId, name, settings, revision }, kind.isOnByDefault)) {
+          return announce(tenantId, name)
+        }
       }
-      if (settings.size > maxSettings) throw new AppError('invalid_input', `more than ${maxSettings} settings`)
-      check(kind, settings)
-      await store.configure({ tenantId, name, settings }, kind.isOnByDefault)
-      await announce(tenantId, name)
+      throw new AppError('conflict', `plugin ${name} is being set by others, try again`)
     }
   }
+}
+
+function changed(
+  kind: PluginKind,
+  settings: Map<string, string>,
+  changes: readonly { key: string; value: string }[]
+): Map<string, string> {
+  for (const { key, value } of changes) {
+    const setting = settingOf(kind, key)
+    if (!setting) throw new AppError('invalid_input', `plugin ${kind.name} has no setting ${key.slice(0, 100)}`)
+    if (setting.isSecret && value === masked) continue
+    if (value === '') settings.delete(key)
+    else settings.set(key, value)
+  }
+  if (settings.size > maxSettings) throw new AppError('invalid_input', `more than ${maxSettings} settings`)
+  return settings
 }
