@@ -166,6 +166,13 @@ await t.test('tells services what is granted, to creators too', async (t) => {
   t.same(await ask({ tenantId: 'other' }), { all: false, resources: [], roleIds: [] }, 'unknown there')
   await link('1', userId)
   t.match(await ask(), { all: true, resources: [] })
+  for (const [status, all] of [
+    ['DISABLED', false],
+    ['ENABLED', true]
+  ] as const) {
+    t.equal((await admin.put(`/user/members/${userId}/status`, { status })).status, 200)
+    t.match(await ask(), { all }, status)
+  }
   await admin.delete(`/user/members/${userId}`)
   t.same(await ask(), { all: false, resources: [], roleIds: [] })
 })

@@ -137,6 +137,9 @@ await t.test('tags are put on entities and taken off', async (t) => {
   t.same(await tags(b), ['red', 'blue'])
   await map('REMOVE', [b], [], [red])
   t.same(await tags(b), ['blue'])
+  await Promise.all([map('ADD', [b], [red]), map('REMOVE', [b], [], [blue])])
+  t.same(await tags(b), ['red'], 'of two changes at once none is lost')
+  await map('OVERWRITE', [b], [blue])
   t.equal((await map('ADD', [a], ['404'])).status, 400)
   t.equal(
     (await stranger.post('/entity/tags/mapping', { operation: 'ADD', entity_ids: [a], added_tag_ids: [red] })).status,

@@ -1,4 +1,4 @@
-import { connectBus, listGrants, listPublicKeys, roleGrantsChanged } from '@fleetgate/kit'
+import { connectBus, listGrants, listPublicKeys, roleGrantsChanged, userRevoked } from '@fleetgate/kit'
 import { quietLog, startParts, testGuardKeys, until } from '@fleetgate/testkit'
 import t from 'tap'
 import { namedBy } from '../src/dashboards/named.js'
@@ -212,7 +212,13 @@ await t.test('a link shows a dashboard and the values of its entities to anybody
     t.same(plain(await asked(last.body.data.token)), plain(unknown))
     await grant('8', [{ id, type: 'DASHBOARD' }])
     await until(async () => (await asked(last.body.data.token)).status === 200, { what: 'the maker to have it again' })
-    t.equal((await maker.delete(`/dashboard/${id}`)).status, 200)
+    granted.set('8', [])
+    await auth.publish(userRevoked, { tenantId: 't1', userId: '8', minVersion: 1, at: Date.now() })
+    await until(async () => (await asked(last.body.data.token)).status === 404, { what: 'the maker to be disabled' })
+    await grant('8', [{ id, type: 'DASHBOARD' }])
+    await until(async () => (await asked(last.body.data.token)).status === 200, { what: 'the maker to be back' })
+    const anew = api.as(keys.token({ userId: '8', isSuperAdmin: false, codes, version: 1 }))
+    t.equal((await anew.delete(`/dashboard/${id}`)).status, 200)
     t.same(plain(await asked(last.body.data.token)), plain(unknown), 'its dashboard is gone')
   })
 })

@@ -14,20 +14,32 @@ export interface GrantsOptions {
   names: Names
 }
 
+interface Found {
+  isEnabled: boolean
+  isSuperAdmin: boolean
+  roles: Role[]
+}
+
 export type Grants = ReturnType<typeof createGrants>
 
 /** What roles grant to their users, as other services ask for it. */
 export function createGrants({ roles, users, names }: GrantsOptions) {
-  async function rolesOf(tenantId: string, userId: string): Promise<{ isSuperAdmin: boolean; roles: Role[] }> {
+  async function rolesOf(tenantId: string, userId: string): Promise<Found> {
     const user = await users.find(tenantId, userId)
-    if (!user) return { isSuperAdmin: false, roles: [] }
-    return { isSuperAdmin: user.isSuperAdmin, roles: await roles.findMany(tenantId, user.roleIds) }
+    if (!user) return { isEnabled: false, isSuperAdmin: false, roles: [] }
+    return {
+      isEnabled: user.isEnabled,
+      isSuperAdmin: user.isSuperAdmin,
+      roles: await roles.findMany(tenantId, user.roleIds)
+    }
   }
 
   return {
     async list(question: Static<typeof listGrants.request>): Promise<Static<typeof listGrants.reply>> {
       const { tenantId, userId, types, offset } = question
       const found = await rolesOf(tenantId, userId)
+      // What such a user has shared with others is to be seen no more than the user's own.
+      if (!found.isEnabled) return { all: false, resources: [], roleIds: [] }
       const roleIds = found.roles.map(({ id }) => id)
       if (found.isSuperAdmin) return { all: true, resources: [], roleIds: [superAdminRole.id, ...roleIds] }
       const all = union(found.roles, types)

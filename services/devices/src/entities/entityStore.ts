@@ -100,12 +100,15 @@ export function createEntityStore({ store, bus, log, now }: EntityStoreOptions) 
       ])
       return new Map(counted.map(({ _id, n }) => [_id, n]))
     },
-    async retag(tenantId: string, changes: { id: string; tagIds: string[] }[]): Promise<void> {
-      const writes = changes.map(({ id, tagIds }): AnyBulkWriteOperation<EntityDoc> => {
+    /** Only where the tags are as they were read; false where some were not. */
+    async retag(tenantId: string, changes: { id: string; before: string[]; tagIds: string[] }[]): Promise<boolean> {
+      const writes = changes.map(({ id, before, tagIds }): AnyBulkWriteOperation<EntityDoc> => {
         const update = tagIds.length > 0 ? { $set: { tagIds } } : { $unset: { tagIds: 1 as const } }
-        return { updateOne: { filter: { _id: id, tenantId }, update } }
+        const asRead = before.length > 0 ? before : { $in: [null, []] }
+        return { updateOne: { filter: { _id: id, tenantId, tagIds: asRead } as QueryFilter<EntityDoc>, update } }
       })
-      if (writes.length > 0) await model.bulkWrite(writes, { ordered: false })
+      if (writes.length === 0) return true
+      return (await model.bulkWrite(writes, { ordered: false })).matchedCount === writes.length
     },
     async dropTags(tenantId: string, tagIds: string[]): Promise<void> {
       await model.updateMany({ tenantId, tagIds: { $in: tagIds } }, { $pull: { tagIds: { $in: tagIds } } })

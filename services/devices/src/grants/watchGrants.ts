@@ -6,7 +6,8 @@ import {
   type ResourceType,
   roleGrantsChanged,
   type Subscription,
-  userAuthorized
+  userAuthorized,
+  userRevoked
 } from '@fleetgate/kit'
 import { createGrants, type Grants } from './grants.js'
 
@@ -18,6 +19,8 @@ export async function watchGrants(bus: Bus): Promise<{ grants: Grants; watches: 
   const grants = createGrants({ ask: (question) => bus.request(listGrants, question) })
   const watches = await Promise.all([
     bus.watch(userAuthorized, { sinceMs }, ({ tenantId, userId }) => grants.userChanged(tenantId, userId)),
+    // Disabled ones have none.
+    bus.watch(userRevoked, { sinceMs }, ({ tenantId, userId }) => grants.userChanged(tenantId, userId)),
     bus.watch(roleGrantsChanged, { sinceMs }, ({ tenantId, roleId }) => grants.roleChanged(tenantId, roleId))
   ])
   return { grants, watches }

@@ -25,6 +25,7 @@ export type EntityTags = ReturnType<typeof createEntityTags>
 /** Of the real system. */
 const maxTags = 300
 const maxOfEntity = 10
+const tries = 5
 
 export function createEntityTags({ store, entities, reachOf, now }: EntityTagsOptions) {
   const labels = createLabels({
@@ -45,15 +46,21 @@ export function createEntityTags({ store, entities, reachOf, now }: EntityTagsOp
     async tag({ operation, entityIds, added, removed }: Tagging, caller: Caller): Promise<void> {
       const adds = operation !== 'REMOVE' ? [...new Set(added)] : []
       await labels.check(adds, 'added_tag_ids', caller)
-      const found = await entities.findByIds(caller.tenantId, entityIds, await reachOf(caller))
-      const changes = found.flatMap(({ id, tagIds }) => {
-        const tags = tagsAfter(operation, tagIds, adds, removed)
-        return tags ? [{ id, tagIds: tags }] : []
-      })
-      if (changes.some(({ tagIds }) => tagIds.length > maxOfEntity)) {
-        throw new AppError('invalid_input', `an entity has at most ${maxOfEntity} tags`, { field: 'added_tag_ids' })
+      const reach = await reachOf(caller)
+      for (let ids = entityIds, i = 0; i < tries; i++) {
+        const found = await entities.findByIds(caller.tenantId, ids, reach)
+        const changes = found.flatMap(({ id, tagIds: before }) => {
+          const tagIds = tagsAfter(operation, before, adds, removed)
+          return tagIds ? [{ id, before, tagIds }] : []
+        })
+        if (changes.some(({ tagIds }) => tagIds.length > maxOfEntity)) {
+          throw new AppError('invalid_input', `an entity has at most ${maxOfEntity} tags`, { field: 'added_tag_ids' })
+        }
+        if (await entities.retag(caller.tenantId, changes)) return
+        // Others have tagged some of them meanwhile: once more from what they have now. Those that are done stay as they are.
+        ids = changes.map(({ id }) => id)
       }
-      await entities.retag(caller.tenantId, changes)
+      throw new AppError('conflict', 'these entities are being tagged by others, try again')
     }
   }
 }
