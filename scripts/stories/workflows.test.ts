@@ -48,11 +48,13 @@ t.test('each value of a device is judged once, whoever is killed meanwhile', asy
   })
 
   const finished = await runs()
-  const told = hook.bodies.map((body) => (JSON.parse(body) as { celsius: number }).celsius)
-  t.same([...new Set(told)].sort(), hot.map((value) => value * 2).sort(), 'every hot value was told of')
+  const told = hook.bodies.map((body) => (JSON.parse(body) as { celsius: number }).celsius / 2)
+  t.equal(new Set(told).size, told.length, 'the hook was told of nothing twice')
+  t.ok(told.every((value) => hot.includes(value)))
   const uncertain = finished.filter(({ status }) => status !== 'SUCCESS')
-  t.ok(uncertain.length <= 1, 'a run that was cut off at the call, and only such a one, says that it does not know')
-  t.equal(told.length, new Set(told).size, 'and none was told twice')
+  // A run that was cut off at the call says that it does not know, and does not call again.
+  t.ok(uncertain.length <= 1, `${uncertain.length} runs do not know whether they called`)
+  t.ok(told.length >= hot.length - uncertain.length, 'every other hot value was told of')
   const detail = await admin.get<{ data: { trace_info: { node_id: string }[] } }>(
     `/workflow/flows/logs/${finished.at(-1)?.id}`
   )

@@ -78,14 +78,19 @@ export function createEngine(options: EngineOptions) {
 
   function take(run: Run): void {
     const promise = work(run).finally(() => {
-      working.delete(run.id)
+      // A process that was frozen may have taken its own run over meanwhile.
+      if (working.get(run.id) === promise) working.delete(run.id)
       wake()
     })
     working.set(run.id, promise)
   }
 
   async function look(): Promise<void> {
-    for (let run = await runs.takeOver(); run && !isStopped; run = await runs.takeOver()) take(run)
+    while (working.size < maxAtOnce && !isStopped) {
+      const run = await runs.takeOver()
+      if (!run) break
+      take(run)
+    }
     for (const tenantId of await runs.waitingTenants()) {
       while (working.size < maxAtOnce && !isStopped) {
         const run = await runs.claimNext(tenantId, places)
@@ -110,7 +115,8 @@ export function createEngine(options: EngineOptions) {
 
   const poll = setInterval(wake, pollMs)
   const renew = setInterval(() => {
-    if (working.size > 0) runs.renew().catch((err) => log.warn({ err }, 'leases of runs not renewed'))
+    const ids = [...working.keys()]
+    if (ids.length > 0) runs.renew(ids).catch((err) => log.warn({ err }, 'leases of runs not renewed'))
   }, leaseMs / 3)
 
   return {

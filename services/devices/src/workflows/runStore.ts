@@ -154,8 +154,10 @@ export function createRunStore({ store, now, owner, leaseMs }: RunStoreOptions) 
       const doc = await runs.findOneAndUpdate(free, [{ $set: { lease } }], { returnDocument: 'after' })
       return doc ? toRun(doc) : undefined
     },
-    async renew(): Promise<void> {
-      await runs.updateMany({ state: 'RUNNING', 'lease.owner': owner }, [{ $set: { 'lease.until': until } }])
+    /** Of those that are at work in this process: what it has given up goes to whoever looks next. */
+    async renew(ids: string[]): Promise<void> {
+      const ours = { _id: { $in: ids }, state: 'RUNNING' as const, 'lease.owner': owner }
+      await runs.updateMany(ours, [{ $set: { 'lease.until': until } }])
     },
     begin: (run: Run, nodeId: string): Promise<void> => fenced(run, { $set: { begun: nodeId } }),
     addTrace: (run: Run, trace: Trace): Promise<void> => fenced(run, { $push: { traces: trace } }),
