@@ -2,9 +2,9 @@
 # Runs the scripts of one phase, once, whatever happens to the connection that asked for it: the work is a process of its
 # own, and what it has come to is in files. Asked again for the same run it follows that one, or tells how it ended.
 #
-#   sh <folder>/work/run.sh <run> <operation> <epoch> <last: 0|1> <script>...
+#   sh run.sh <run> <operation> <epoch> <last: 0|1> <script>...
 #
-# The folder is the one that the control plane unpacked; it is gone afterwards. Nothing of what a person wrote is on this line: ids,
+# It lies in the folder `work` of what the control plane unpacked, all of which is gone afterwards. Nothing of what a person wrote is on this line: ids,
 # numbers and names of our own scripts only. All else is in the files `input` (key=value, one line each) and `input.d`.
 here=${0%/*} came=${0%/*/*}
 tidy() { rm -rf "$came"; rmdir "${came%/*}" 2>/dev/null; }
