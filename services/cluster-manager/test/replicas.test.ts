@@ -67,7 +67,7 @@ await t.test('the work of a replica that is killed is done by the other', async 
   const [driver, other] = await drivenBy(made.operationId)
   await driver.kill()
   t.match(await ended(sessionOf(other), made._id), { state: 'SUCCESS', problems: [] })
-  t.equal(driversOf(made.operationId).at(-1), other)
+  t.ok(driversOf(made.operationId).includes(other), 'the other has taken it up')
   for (const host of pairs[0]) {
     t.equal(await starts(host), 1, 'configured once')
     t.equal((await host.programs()).filter((name) => name === 'nats-server').length, 1)
