@@ -1,7 +1,9 @@
+import type { AddressInfo } from 'node:net'
 import { connectBus, listGrants, listPublicKeys, roleGrantsChanged, userRevoked } from '@fleetgate/kit'
 import { quietLog, startParts, testGuardKeys, until } from '@fleetgate/testkit'
 import t from 'tap'
-import { WebSocket } from 'ws'
+import { WebSocket, WebSocketServer } from 'ws'
+import { createConnection } from '../src/live/connection.js'
 import { startDevicesFor } from './support.js'
 import { addEntity } from './things.js'
 
@@ -26,6 +28,7 @@ const api = await startDevicesFor(t, parts)
 const replica = await startDevicesFor(t, parts, { WEBSOCKET_PING_MS: '500' })
 const admin = replica.as(keys.token())
 const codes = ['dashboard.view']
+const nobody = { userId: '1', tenantId: 't1', email: '', nickname: '', version: 0, codes: new Set<string>() }
 
 async function open(token: string, { at = api, ...options }: { at?: typeof api; autoPong?: boolean } = {}) {
   const frames: Frame[] = []
@@ -204,6 +207,58 @@ await t.test('a socket that takes nothing holds the newest of each key, and gets
   await until(() => newest(slow.frames) === names.length, { what: 'the slow one' })
   const valuesOf = (frames: Frame[]) => frames.reduce((sum, { payload }) => sum + (payload.entity_key?.length ?? 0), 0)
   t.ok(valuesOf(slow.frames) < valuesOf(quick.frames), 'what was overtaken was not kept for it')
+})
+
+await t.test('who asks and takes no answers is not answered without bound, and heard again later', async (t) => {
+  const { socket, frames, say } = await open(keys.token())
+  socket.pause()
+  const asked = 120
+  for (let i = 0; i < asked; i += 1) say('Heartbeat', 'x'.repeat(400_000))
+  await until(() => socket.bufferedAmount === 0, { what: 'all of it to be sent' })
+  socket.resume()
+  await until(
+    () => {
+      say('Heartbeat', 'again')
+      return frames.some(({ payload }) => (payload as unknown) === 'again')
+    },
+    { what: 'an answer', everyMs: 100 }
+  )
+  t.ok(frames.filter(({ payload }) => String(payload).length > 1000).length < asked / 2)
+})
+
+await t.test('however fast a client changes its mind, one question is asked at a time', async (t) => {
+  const server = new WebSocketServer({ port: 0, host: '127.0.0.1' })
+  t.teardown(() => server.close())
+  await new Promise((resolve) => server.once('listening', resolve))
+  let asking = 0
+  let most = 0
+  const heard: string[][] = []
+  server.on('connection', (socket) => {
+    createConnection({
+      socket,
+      caller: { ...nobody, isSuperAdmin: true },
+      feeds: { set: async (_tenant, _listener, found) => void heard.push([...found]), close: async () => {} },
+      identify: () => ({ ...nobody, isSuperAdmin: true }),
+      async visible(wanted) {
+        asking += 1
+        most = Math.max(most, asking)
+        await new Promise((resolve) => setTimeout(resolve, 20))
+        asking -= 1
+        return wanted
+      },
+      rightsOf: async () => [],
+      log: quietLog,
+      now: Date.now
+    })
+  })
+  const client = new WebSocket(`ws://127.0.0.1:${(server.address() as AddressInfo).port}`)
+  await new Promise((resolve) => client.once('open', resolve))
+  t.teardown(() => client.terminate())
+  for (let i = 0; i < 100; i += 1) {
+    client.send(JSON.stringify({ event_type: 'Exchange', payload: { entity_key: [`k${i}`] } }))
+  }
+  await until(() => heard.at(-1)?.[0] === 'k99', { what: 'what was wanted last' })
+  t.equal(most, 1)
 })
 
 await t.test('a peer that is gone is ended, one that answers stays', async (t) => {

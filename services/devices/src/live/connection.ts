@@ -42,7 +42,8 @@ export function createConnection(options: ConnectionOptions): Connection {
   let rights: readonly unknown[] = []
   let resolvedAt = 0
   let isStale = false
-  let turn = 0
+  let resolving: Promise<void> | undefined
+  let isAsked = false
   let isChecking = false
   let isAlive = true
   let blockedSince: number | undefined
@@ -60,30 +61,52 @@ export function createConnection(options: ConnectionOptions): Connection {
 
   function flush(): void {
     isFlushing = false
-    if (pending.size === 0 || socket.readyState !== WebSocket.OPEN) return
-    if (socket.bufferedAmount > highWater) {
-      blockedSince ??= now()
-      return
-    }
-    blockedSince = undefined
+    if (socket.readyState !== WebSocket.OPEN || isBlocked() || pending.size === 0) return
     socket.send(exchangeFrame(pending, wanted.withValues))
     pending.clear()
   }
 
-  async function resolve(): Promise<void> {
-    turn += 1
-    const mine = turn
+  function isBlocked(): boolean {
+    if (socket.bufferedAmount <= highWater) blockedSince = undefined
+    else blockedSince ??= now()
+    return blockedSince !== undefined
+  }
+
+  /** Who asks and takes no answers gets none: they would be kept for it without bound. */
+  function answer(text: string): void {
+    if (!isBlocked()) socket.send(text)
+  }
+
+  /** One question at a time, however fast a client changes its mind: what was wanted last counts. */
+  function resolve(): Promise<void> {
     isStale = true
-    const { keys } = wanted
-    const allowed = keys.length > 0 && may(caller, anyOf)
-    const [found, seen] = await Promise.all([allowed ? options.visible(keys, caller) : [], options.rightsOf(caller)])
-    if (mine !== turn || socket.readyState !== WebSocket.OPEN) return
+    isAsked = true
+    resolving ??= follow()
+    return resolving
+  }
+
+  async function follow(): Promise<void> {
+    try {
+      while (isAsked && socket.readyState === WebSocket.OPEN) {
+        isAsked = false
+        const { keys } = wanted
+        const allowed = keys.length > 0 && may(caller, anyOf)
+        const asking = [allowed ? options.visible(keys, caller) : [], options.rightsOf(caller)] as const
+        const [found, seen] = await Promise.all(asking)
+        if (!isAsked && socket.readyState === WebSocket.OPEN) await hear(found, seen)
+      }
+    } finally {
+      resolving = undefined
+    }
+  }
+
+  async function hear(found: string[], seen: readonly unknown[]): Promise<void> {
     await feeds.set(tenantId, listener, found)
     const isIn = new Set(found)
     for (const key of pending.keys()) if (!isIn.has(key)) pending.delete(key)
     rights = seen
     resolvedAt = now()
-    isStale = false
+    isStale = isAsked
   }
 
   /** What may be seen is not known for now: until it is, nothing is. */
@@ -98,13 +121,13 @@ export function createConnection(options: ConnectionOptions): Connection {
     isAlive = true
     try {
       const heard = readFrame(text)
-      if (heard && 'heartbeat' in heard) socket.send(text)
+      if (heard && 'heartbeat' in heard) answer(text)
       else if (heard) {
         wanted = heard.wanted
         resolve().catch(hush)
       }
     } catch (error) {
-      socket.send(errorFrame(error instanceof AppError ? error.message : 'frame is no JSON'))
+      answer(errorFrame(error instanceof AppError ? error.message : 'frame is no JSON'))
     }
   }
 
@@ -129,7 +152,7 @@ export function createConnection(options: ConnectionOptions): Connection {
   }
 
   socket.on('message', (data, isBinary) => {
-    if (isBinary) socket.send(errorFrame('frames are text'))
+    if (isBinary) answer(errorFrame('frames are text'))
     else receive(String(data))
   })
   socket.on('pong', () => {
