@@ -1,12 +1,14 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import { AppError } from '@fleetgate/kit'
 import { createAllowed, createHttp, type Lookup } from '@fleetgate/kit/outbound'
 import t from 'tap'
 import { planOf } from '../src/workflows/design.js'
-import { compare } from '../src/workflows/nodes/choice.js'
+import { choice, compare } from '../src/workflows/nodes/choice.js'
 import { kinds } from '../src/workflows/nodes/index.js'
+import type { NodeContext } from '../src/workflows/nodeType.js'
 import { lookupIn, resolve } from '../src/workflows/references.js'
-import { createSandbox } from '../src/workflows/sandbox/sandbox.js'
+import { createSandbox, type Sandbox } from '../src/workflows/sandbox/sandbox.js'
 import { nextTime, type TimerSettings } from '../src/workflows/timer.js'
 import { isTopicFilter, matchesTopic } from '../src/workflows/topicFilter.js'
 
@@ -60,6 +62,8 @@ t.test('resolves references to values and within texts', async (t) => {
   })
   t.same(resolve("#{properties.n1['a.b']}", lookup), { x: 1 })
   t.equal(resolve('#{n1.toString}', lookup), null, 'nothing is inherited')
+  const hostile = plan([{ ...entry, data: { parameters: JSON.parse('{"__proto__": {"x": 1}, "constructor": 2}') } }])
+  t.equal((hostile.entry.parameters as { x?: unknown }).x, undefined, 'nor brought along')
 })
 
 t.test('compares numbers as numbers and the rest as texts', async (t) => {
@@ -122,6 +126,11 @@ t.test('contains hostile code', async (t) => {
   await t.rejects(run('throw new Error("mine")'), /mine/)
   await t.rejects(run('({ toJSON() { for (;;) {} } })'), /too long/)
   await t.rejects(run('syntax error here'), { code: 'invalid_state' })
+  await t.rejects(run('/(a+)+$/.test("a".repeat(40) + "b")'), /too long/)
+  await t.rejects(run('throw { get message() { for (;;) {} } }'), { code: 'invalid_state' })
+  await t.rejects(run('['.repeat(90_000)), { code: 'invalid_state' }, 'deeper than the stack of its thread')
+  await t.rejects(run('const a = {}; a.a = a; a'), /circular/)
+  await t.rejects(run('throw null'), { code: 'invalid_state' })
   t.same(
     await run('[typeof process, typeof require, typeof fetch, typeof setTimeout, typeof WebAssembly]'),
     Array(5).fill('undefined')
@@ -130,6 +139,42 @@ t.test('contains hostile code', async (t) => {
   t.equal(await run('typeof ({}).polluted'), 'undefined', 'each run begins anew')
   t.equal(({} as { polluted?: unknown }).polluted, undefined)
   t.equal(await run('1 + 1'), 2, 'still at work after all that')
+})
+
+t.test('code that nobody waits for any more is not begun', async (t) => {
+  const sandbox = createSandbox(1)
+  t.teardown(() => sandbox.close())
+  const late = (code: string, signal?: AbortSignal) => sandbox.run({ code, globals: {}, argument: {} }, signal)
+  const given = new AbortController()
+  const busy = t.rejects(late('for (;;) {}'), /too long/)
+  const waiting = Array.from({ length: 20 }, () => late('for (;;) {}', given.signal))
+  const ended = waiting.map((one) => t.rejects(one, { code: 'timeout' }))
+  given.abort()
+  await Promise.all(ended)
+  await t.rejects(late('1', given.signal), { code: 'timeout' })
+  const next = late('2')
+  await busy
+  const order = await Promise.race([next, new Promise((resolve) => setTimeout(resolve, 10_000, 'still waiting'))])
+  t.equal(order, 2, 'who comes after them need not wait for theirs')
+})
+
+t.test('a choice whose time is up asks for no more code', async (t) => {
+  const begun: string[] = []
+  const given = new AbortController()
+  const sandbox: Sandbox = {
+    async run({ code }, signal) {
+      if (signal?.aborted) throw new AppError('timeout', 'too late')
+      begun.push(code)
+      given.abort()
+      return false
+    },
+    close: async () => {}
+  }
+  const conditions = ['1', '2', '3'].map((expressionValue) => ({ expressionValue }))
+  const parameters = { choice: { when: [{ id: 'a', logicOperator: 'OR', expressionType: 'js', conditions }] } }
+  const context = { sandbox, outputs: new Map(), signal: given.signal } as unknown as NodeContext
+  await t.rejects(async () => choice.run(parameters, context), { code: 'timeout' })
+  t.same(begun, ['1'])
 })
 
 t.test('calls no address that is not public, whatever its name', async (t) => {

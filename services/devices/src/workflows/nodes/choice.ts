@@ -62,9 +62,9 @@ async function holds({ logicOperator, conditions }: Static<typeof When>, context
   return isAnd
 }
 
-async function byCode(code: string, { sandbox, outputs }: NodeContext): Promise<boolean> {
+async function byCode(code: string, { sandbox, outputs, signal }: NodeContext): Promise<boolean> {
   const properties = Object.fromEntries(outputs)
-  return Boolean(await sandbox.run({ code, globals: { properties }, argument: properties }))
+  return Boolean(await sandbox.run({ code, globals: { properties }, argument: properties }, signal))
 }
 
 function byRule({ key, operator, value }: Static<typeof Comparison>, { outputs }: NodeContext): boolean {

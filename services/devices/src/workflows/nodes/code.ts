@@ -24,8 +24,9 @@ export const code = nodeType<Static<typeof Code>>({
   title: 'Code',
   group: 'action',
   parameters: Code,
-  async run({ expression, inputArguments = {}, payload = [] }, { sandbox }) {
-    const result = await sandbox.run({ code: expression.expression, globals: inputArguments, argument: inputArguments })
+  async run({ expression, inputArguments = {}, payload = [] }, { sandbox, signal }) {
+    const program = { code: expression.expression, globals: inputArguments, argument: inputArguments }
+    const result = await sandbox.run(program, signal)
     return { output: declared(toOutcome(result), payload) }
   }
 })
