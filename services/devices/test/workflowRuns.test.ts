@@ -25,7 +25,7 @@ const wish = (tenantId: string, once: string) => ({
   tenantId,
   workflowId: `w-${tenantId}`,
   version: 1,
-  once,
+  once: [once],
   input: '{}',
   depth: 1
 })
@@ -72,7 +72,7 @@ await t.test('a process that was frozen past its lease writes nothing more of it
     { what: 'the end of the lease' }
   )
   t.match(taken, { begun: 'first', epoch: run.epoch + 1 }, 'the other knows what was begun')
-  for (const write of [one.begin(run, 'second'), one.finish(run, 'SUCCESS', undefined)])
+  for (const write of [() => one.begin(run, 'second'), () => one.finish(run, 'SUCCESS', undefined)])
     await t.rejects(write, { message: /was taken over/ })
   await two.finish(taken, 'ERROR', 'not known')
   t.match(await one.find('frozen', id), { state: 'ERROR', message: 'not known' })

@@ -19,6 +19,8 @@ export interface Credential {
   additionalData: Record<string, unknown>
   /** False for what a workflow keeps for itself: it is not listed. */
   isEditable: boolean
+  /** The workflow that keeps it; it goes with that. */
+  workflowId?: string | undefined
   createdAt: number
   updatedAt: number
 }
@@ -29,6 +31,13 @@ export interface CredentialDraft {
   accessKey: string
   accessSecret: string
   additionalData: Record<string, unknown>
+}
+
+/** A workflow that keeps secrets, for its owner. */
+export interface Keeper {
+  id: string
+  tenantId: string
+  userId: string
 }
 
 export type CredentialChange = Partial<Omit<CredentialDraft, 'type'>>
@@ -50,7 +59,7 @@ export function createCredentials({ store, secrets, max, now }: CredentialsOptio
     return found
   }
 
-  async function insert(draft: CredentialDraft, owner: { tenantId: string; userId: string }, isEditable: boolean) {
+  async function insert(draft: CredentialDraft, owner: { tenantId: string; userId: string }, workflowId?: string) {
     if ((await store.count(owner.tenantId)) >= max) {
       throw new AppError('quota_exceeded', `there are ${max} credentials already`)
     }
@@ -58,18 +67,31 @@ export function createCredentials({ store, secrets, max, now }: CredentialsOptio
     const id = newNumericId(now())
     const { tenantId, userId } = owner
     const sealedSecret = secrets.seal(accessSecret, contextOf(tenantId, id))
-    await store.insert({ ...rest, id, tenantId, userId, sealedSecret, isEditable, createdAt: now(), updatedAt: now() })
+    const about = { isEditable: workflowId === undefined, workflowId, createdAt: now(), updatedAt: now() }
+    await store.insert({ ...rest, id, tenantId, userId, sealedSecret, ...about })
     return id
   }
 
-  return {
-    add: (draft: CredentialDraft, caller: Caller): Promise<string> => insert(draft, caller, true),
+  function keep(accessSecret: string, { tenantId, userId, id }: Keeper): Promise<string> {
+    const about = { description: 'secret of a workflow', accessKey: '', additionalData: {} }
+    return insert({ ...about, type: 'HTTP', accessSecret }, { tenantId, userId }, id)
+  }
 
-    /** For a secret that somebody wrote into a design. */
-    keep: (accessSecret: string, owner: { tenantId: string; userId: string }): Promise<string> => {
-      const about = { description: 'secret of a workflow', accessKey: '', additionalData: {} }
-      return insert({ ...about, type: 'HTTP', accessSecret }, owner, false)
+  return {
+    add: (draft: CredentialDraft, caller: Caller): Promise<string> => insert(draft, caller),
+
+    /** For a secret that somebody wrote into the design of a workflow. */
+    keep,
+
+    /** The id of a credential that stays as long as the workflow: of what another one keeps a copy is made. */
+    async keepCopy(id: string, keeper: Keeper): Promise<string> {
+      const found = await store.find(keeper.tenantId, id)
+      if (found?.workflowId === undefined || found.workflowId === keeper.id) return id
+      return keep(secrets.open(found.sealedSecret, contextOf(keeper.tenantId, id)), keeper)
     },
+
+    /** What a workflow that is gone kept. */
+    removeKept: (tenantId: string, workflowId: string): Promise<void> => store.removeKept(tenantId, workflowId),
 
     get: find,
 
@@ -95,8 +117,8 @@ export function createCredentials({ store, secrets, max, now }: CredentialsOptio
       return secrets.open(found.sealedSecret, contextOf(tenantId, id))
     },
 
-    existing: (tenantId: string, ids: string[], type: CredentialType): Promise<string[]> =>
-      store.existing(tenantId, ids, type),
+    /** Those of the type HTTP that are there. */
+    existing: (tenantId: string, ids: string[]) => store.existing(tenantId, ids, 'HTTP'),
 
     /** The credential of this id, where user name and password are its own. */
     async verify(tenantId: string, id: string, given: { username: string; password: string }): Promise<boolean> {

@@ -18,10 +18,12 @@ const schema = new Schema<CredentialDoc>({
   sealedSecret: { type: String, required: true },
   additionalData: { type: String, required: true },
   isEditable: { type: Boolean, required: true },
+  workflowId: String,
   createdAt: { type: Number, required: true },
   updatedAt: { type: Number, required: true }
 })
 schema.index({ tenantId: 1, isEditable: 1, createdAt: -1, _id: -1 })
+schema.index({ workflowId: 1 }, { partialFilterExpression: { workflowId: { $exists: true } } })
 
 export interface CredentialWish {
   tenantId: string
@@ -38,7 +40,7 @@ export function createCredentialStore({ store, now }: { store: Store; now: () =>
   const model = store.model<CredentialDoc>('credentials', schema)
   return {
     async insert({ id, additionalData, ...rest }: Credential): Promise<void> {
-      await model.create({ _id: id, ...rest, additionalData: JSON.stringify(additionalData) })
+      await model.create({ _id: id, ...defined(rest), additionalData: JSON.stringify(additionalData) })
     },
     async find(tenantId: string, id: string): Promise<Credential | undefined> {
       const doc = await model.findOne({ _id: id, tenantId }).lean()
@@ -59,12 +61,15 @@ export function createCredentialStore({ store, now }: { store: Store; now: () =>
     async remove(tenantId: string, ids: string[]): Promise<void> {
       await model.deleteMany({ tenantId, _id: { $in: ids }, isEditable: true })
     },
-    async existing(tenantId: string, ids: string[], type: CredentialType): Promise<string[]> {
+    async removeKept(tenantId: string, workflowId: string): Promise<void> {
+      await model.deleteMany({ tenantId, workflowId })
+    },
+    async existing(tenantId: string, ids: string[], type: CredentialType) {
       const docs = await model
         .find({ tenantId, _id: { $in: ids }, type })
-        .select('_id')
+        .select('isEditable workflowId')
         .lean()
-      return docs.map(({ _id }) => _id)
+      return docs.map(({ _id, isEditable, workflowId }) => ({ id: _id, isEditable, workflowId }))
     }
   }
 }

@@ -1,8 +1,10 @@
 import {
+  AppError,
   BeaverPage,
   beaverCreator,
   beaverPaging,
   beaverRange,
+  may,
   type Route,
   route,
   type Static,
@@ -83,7 +85,10 @@ export function workflowRoutes(workflows: Workflows): Route[] {
       body: Save,
       reply: Type.Object({ flow_id: Type.String(), version: Type.Integer() }),
       handle: async ({ body, caller }) => {
-        const { id, version } = await workflows.save(toDraft(body), caller)
+        const draft = toDraft(body)
+        const code = draft.id === undefined ? 'workflow.add' : 'workflow.edit'
+        if (!may(caller, code)) throw new AppError('forbidden', `not allowed: needs ${code}`)
+        const { id, version } = await workflows.save(draft, caller)
         return { flow_id: id, version }
       }
     }),

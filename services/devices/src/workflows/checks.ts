@@ -20,7 +20,8 @@ export interface Problem {
 export interface Known {
   /** Those of the keys that exist; `reached` those that the caller may see. */
   entities(keys: string[]): Promise<{ existing: ReadonlySet<string>; reached: ReadonlySet<string> }>
-  credentials(ids: string[]): Promise<ReadonlySet<string>>
+  /** Those that exist; `reached` where the caller may see the workflow that keeps it, or all may see it. */
+  credentials(ids: string[]): Promise<ReadonlyMap<string, { isListed: boolean; isReached: boolean }>>
 }
 
 const maxProblems = 50
@@ -29,19 +30,20 @@ const maxProblems = 50
 export async function problemsOf(plan: Plan, known: Known): Promise<Problem[]> {
   const problems: Problem[] = []
   const uses: (EntityUse & { nodeId: string; nodeName: string })[] = []
-  const credentials: { nodeId: string; nodeName: string; id: string }[] = []
+  const credentials: { nodeId: string; nodeName: string; field: string; id: string; listed: boolean }[] = []
   for (const { id: nodeId, name: nodeName, component, parameters } of plan.order) {
     const about = { nodeId, nodeName }
     const reason = problemOf(component, parameters)
     if (reason !== undefined) problems.push({ ...about, field: reason.split(' ')[0] ?? '', reason })
-    else uses.push(...(typeOf({ component }).uses?.(parameters) ?? []).map((use) => ({ ...about, ...use })))
+    else {
+      const type = typeOf({ component })
+      uses.push(...(type.uses?.(parameters) ?? []).map((use) => ({ ...about, ...use })))
+      credentials.push(...[type.credential?.(parameters) ?? []].flat().map((use) => ({ ...about, ...use })))
+    }
     for (const reference of referencesIn(parameters)) {
       if (plan.byId.has(reference.nodeId)) continue
       const wrong = `refers to node ${short(reference.nodeId)}, which is not there`
       problems.push({ ...about, field: reference.nodeId, reason: wrong })
-    }
-    if (component === 'httpIn' && parameters.credential !== undefined) {
-      credentials.push({ ...about, id: String(parameters.credential) })
     }
   }
   const { existing, reached } = await known.entities([...new Set(uses.map(({ key }) => key))])
@@ -50,9 +52,11 @@ export async function problemsOf(plan: Plan, known: Known): Promise<Problem[]> {
     else if (!reached.has(key)) problems.push({ ...about, reason: `names no entity: ${short(key)}`, isForbidden: true })
   }
   const there = await known.credentials(credentials.map(({ id }) => id))
-  for (const { id, ...about } of credentials) {
-    if (there.has(id)) continue
-    problems.push({ ...about, field: 'credential', reason: 'names no credential of the type HTTP', missing: id })
+  for (const { id, listed, ...about } of credentials) {
+    const found = there.get(id)
+    const reason = 'names no credential of the type HTTP'
+    if (found && !found.isReached) problems.push({ ...about, reason, isForbidden: true })
+    else if (!found || (listed && !found.isListed)) problems.push({ ...about, reason, missing: id })
   }
   return problems.slice(0, maxProblems)
 }

@@ -1,11 +1,13 @@
 import { EventEmitter } from 'node:events'
 import { AppError, type Log } from '@fleetgate/kit'
 import { planOf } from './design.js'
-import { type Executor, LostRun, type Result, type Trace } from './executor.js'
+import type { Executor, Result } from './executor.js'
 import { withDepth } from './hooks.js'
+import { LostRun, PausedRun, type Trace } from './journal.js'
 import { kinds } from './nodes/index.js'
 import type { Outcome } from './nodeType.js'
-import type { Run, RunStore } from './runStore.js'
+import type { Run } from './runDoc.js'
+import type { RunStore } from './runStore.js'
 import type { WorkflowStore } from './workflowStore.js'
 
 export interface EngineOptions {
@@ -51,13 +53,18 @@ export function createEngine(options: EngineOptions) {
       input: JSON.parse(run.input) as Outcome,
       traces: run.traces,
       deadlineAt: (run.startedAt ?? now()) + runTimeoutMs,
-      journal: { begin: (nodeId) => runs.begin(run, nodeId), done: (trace) => runs.addTrace(run, trace) }
+      journal: {
+        begin: (nodeId) => runs.begin(run, nodeId),
+        done: (trace) => runs.addTrace(run, trace),
+        isPaused: () => isStopped
+      }
     })
   }
 
   async function work(run: Run): Promise<void> {
     try {
       const result = await withDepth(run.depth, () => drive(run)).catch((err) => failed(run, err))
+      if (result === 'paused') return await runs.giveBack(run)
       await runs.finish(run, result.status, result.message)
       log.debug({ runId: run.id, workflowId: run.workflowId, status: result.status }, 'workflow ran')
     } catch (err) {
@@ -69,7 +76,8 @@ export function createEngine(options: EngineOptions) {
     }
   }
 
-  function failed(run: Run, err: unknown): Result {
+  function failed(run: Run, err: unknown): Result | 'paused' {
+    if (err instanceof PausedRun) return 'paused'
     if (err instanceof LostRun || (err instanceof AppError && err.code === 'unavailable')) throw err
     log.error({ err, runId: run.id }, 'a run failed for an inner reason')
     const message = err instanceof AppError ? err.message : 'the run failed for an inner reason'
@@ -147,6 +155,7 @@ export function createEngine(options: EngineOptions) {
       return undefined
     },
 
+    /** Waits for the nodes that are at work; what comes behind them is for other processes. */
     async stop(): Promise<void> {
       isStopped = true
       clearInterval(poll)

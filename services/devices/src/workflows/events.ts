@@ -5,7 +5,7 @@ import { wireValue } from '../entities/storedValue.js'
 import { answerOf, type Engine } from './engine.js'
 import { depthNow, type Listening } from './hooks.js'
 import type { Outcome } from './nodeType.js'
-import type { Starter } from './starter.js'
+import type { Cause, Causes, Starter } from './starter.js'
 import { nextTime } from './timer.js'
 import { matchesTopic } from './topicFilter.js'
 import type { Waiting } from './workflowDoc.js'
@@ -34,15 +34,26 @@ export function createEvents({ workflows, starter, engine, log, now, answerWithi
     return answerOf(run)
   }
 
+  async function fire(workflow: Waiting): Promise<void> {
+    const { nextAt = 0, wait, enabledAt } = workflow
+    const input = { timestamp: nextAt, executionTime: new Date(nextAt).toISOString() }
+    await starter.start(workflow, [[{ once: `timer:${nextAt}`, input }]], 1)
+    // What was missed while nobody was there is made up for once.
+    const next = wait.timer && nextTime(wait.timer, Math.max(now(), nextAt), enabledAt)
+    await workflows.moveOn(workflow, next)
+    log.debug({ workflowId: workflow.id, next }, 'timer fired')
+    engine.wake()
+  }
+
   const listening: Listening = {
-    /** One run for all listened values of one moment. */
+    /** One run for all listened values of one moment that come together. */
     async onValues(tenantId, samples) {
       const keys = [...new Set(samples.map(({ key }) => key))]
       if (samples.length === 0) return
       for (const workflow of await workflows.listening(tenantId, keys)) {
         await starter.start(workflow, causesOf(samples, new Set(workflow.wait.keys)), depthNow() + 1)
-        engine.wake()
       }
+      engine.wake()
     },
 
     async call(tenantId, workflowId, params) {
@@ -61,17 +72,20 @@ export function createEvents({ workflows, starter, engine, log, now, answerWithi
 
     /** Messages over MQTT, at least once: the id of a message names the cause. */
     async onTopic(batch: Delivered<UplinkMessage>[]): Promise<void> {
-      const byTenant = new Map<string, Waiting[]>()
-      for (const { data, id } of batch) {
-        const { tenantId, topic } = data
-        const waiting = byTenant.get(tenantId) ?? (await workflows.subscribed(tenantId))
-        byTenant.set(tenantId, waiting)
-        for (const workflow of waiting) {
-          if (!matchesTopic(workflow.wait.topic ?? '', topic)) continue
-          await starter.start(workflow, [{ once: `mqtt:${id}`, input: mqttInput(data, workflow) }], 1)
-          engine.wake()
+      for (const tenantId of new Set(batch.map(({ data }) => data.tenantId))) {
+        const own = batch.filter(({ data }) => data.tenantId === tenantId)
+        for (const workflow of await workflows.subscribed(tenantId)) {
+          const { topic = '' } = workflow.wait
+          const heard = own.filter(({ data }) => matchesTopic(topic, data.topic))
+          // Many at once: a busy topic must not hold up the values of all devices.
+          while (heard.length > 0) {
+            const some = heard.splice(0, messagesAtOnce)
+            const causes = some.map(({ data, id }) => [{ once: `mqtt:${id}`, input: mqttInput(data, workflow) }])
+            await starter.start(workflow, causes, 1)
+          }
         }
       }
+      engine.wake()
     },
 
     /** A request of the public route, its credential checked. Throws `not_found` where no workflow waits for it. */
@@ -88,27 +102,24 @@ export function createEvents({ workflows, starter, engine, log, now, answerWithi
     /** Fires what is due. The moment names the cause, so replicas and repeats start one run. */
     async onTime(): Promise<void> {
       for (const workflow of await workflows.due(now())) {
-        const { nextAt = 0, wait, enabledAt } = workflow
-        const input = { timestamp: nextAt, executionTime: new Date(nextAt).toISOString() }
-        await starter.start(workflow, [{ once: `timer:${nextAt}`, input }], 1)
-        // What was missed while nobody was there is made up for once.
-        const next = wait.timer && nextTime(wait.timer, Math.max(now(), nextAt), enabledAt)
-        await workflows.moveOn(workflow, next)
-        log.debug({ workflowId: workflow.id, next }, 'timer fired')
-        engine.wake()
+        await fire(workflow).catch((err) => log.warn({ err, workflowId: workflow.id }, 'timer not fired, trying again'))
       }
     }
   }
 }
 
-function causesOf(samples: readonly Measurement[], keys: ReadonlySet<string>) {
-  const moments = new Map<number, Outcome>()
+/** A sample is a cause of its own: what is told again after a crash may come with others of its moment, or without them. */
+function causesOf(samples: readonly Measurement[], keys: ReadonlySet<string>): Causes[] {
+  const moments = new Map<number, Map<string, Cause>>()
   for (const { key, value, at } of samples) {
-    if (keys.has(key)) moments.set(at, { ...moments.get(at), [key]: wireValue(value) })
+    const causes = moments.get(at) ?? new Map<string, Cause>()
+    if (!keys.has(key) || causes.has(key)) continue
+    moments.set(at, causes.set(key, { once: `value:${at}:${key}`, input: { [key]: wireValue(value) } }))
   }
-  return [...moments].map(([at, input]) => ({ once: `value:${at}:${Object.keys(input).sort().join()}`, input }))
+  return [...moments.values()].map((causes) => [...causes.values()])
 }
 
+const messagesAtOnce = 500
 const maxPayloadBytes = 64 * 1024
 
 function mqttInput({ topic, payload, clientId }: UplinkMessage, { wait }: Waiting): Outcome {

@@ -1,34 +1,10 @@
 import { createHash } from 'node:crypto'
 import { AppError } from '@fleetgate/kit'
 import type { Plan, PlanNode } from './design.js'
+import { type Journal, LostRun, PausedRun, type Trace } from './journal.js'
 import { typeOf } from './nodes/index.js'
 import type { NodeParts, NodeResult, Outcome } from './nodeType.js'
 import { lookupIn, resolve } from './references.js'
-
-/** What one node did. */
-export interface Trace {
-  nodeId: string
-  /** Of the editor. */
-  label: string
-  name: string
-  status: 'SUCCESS' | 'ERROR'
-  startedAt: number
-  costMs: number
-  message?: string | undefined
-  /** JSON. */
-  input: string
-  output?: string | undefined
-  branch?: string | undefined
-  /** Its output is what a caller of the run is answered. */
-  isAnswer?: boolean | undefined
-}
-
-/** Where a run keeps what happened, so that another process can go on. */
-export interface Journal {
-  /** Before a node does something outside; rejects where the run is no longer ours. */
-  begin(nodeId: string): Promise<void>
-  done(trace: Trace): Promise<void>
-}
 
 export interface Execution {
   plan: Plan
@@ -106,6 +82,7 @@ export function createExecutor({ parts, nodeTimeoutMs, now }: ExecutorOptions) {
       const outputs = new Map(traces.map((trace) => [trace.nodeId, parsed(trace.output)]))
       for (const node of plan.order) {
         if (done.has(node.id) || !isReached(node, plan, done)) continue
+        if (journal.isPaused()) throw new PausedRun()
         const trace = bounded(await runNode(node, execution, outputs), traces)
         await journal.done(trace)
         traces.push(trace)
@@ -129,9 +106,6 @@ export function createExecutor({ parts, nodeTimeoutMs, now }: ExecutorOptions) {
       )
   }
 }
-
-/** Another process took the run over: this one writes and sends nothing more. */
-export class LostRun extends Error {}
 
 function isReached(node: PlanNode, { entry, incoming }: Plan, done: ReadonlyMap<string, Trace>): boolean {
   if (node.id === entry.id) return true

@@ -10,10 +10,10 @@ import {
 } from '@fleetgate/kit'
 import { ById, orNull } from '../beaverIds.js'
 import { DesignText } from './beaver.js'
-import type { Trace } from './executor.js'
+import type { Trace } from './journal.js'
 import { languages } from './nodes/code.js'
 import { nodeTypes } from './nodes/index.js'
-import type { Run, RunState } from './runStore.js'
+import type { Run, RunState } from './runDoc.js'
 import type { Trials } from './trials.js'
 import type { Workflows } from './workflows.js'
 

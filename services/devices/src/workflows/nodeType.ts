@@ -44,6 +44,8 @@ export interface NodeType<P = unknown> {
   parameters: TSchema
   /** Keys of entities that the parameters name. */
   uses?: (parameters: P) => EntityUse[]
+  /** The credential that the parameters name; `listed` where it must be one that people manage. */
+  credential?: (parameters: P) => { field: string; id: string; listed: boolean } | undefined
   /** Beyond the schema: why the parameters cannot be run. */
   problem?: (parameters: P) => string | undefined
   /** Parameters that the node resolves itself. */

@@ -26,6 +26,7 @@ import type { WorkflowSettings } from './settings.js'
 import { createStarter } from './starter.js'
 import { createTrials } from './trials.js'
 import { createTriggerEntities } from './triggerEntities.js'
+import { createTriggerSettling } from './triggerSettling.js'
 import { createWorkflowStore } from './workflowStore.js'
 import { createWorkflows } from './workflows.js'
 
@@ -67,6 +68,8 @@ export function createWorkflowParts(options: WorkflowPartsOptions) {
   const allowed = createAllowed(settings.WORKFLOW_ALLOWED_HOSTS)
   const { http, close: closeHttp } = createHttp({ allowed, setting: 'WORKFLOW_ALLOWED_HOSTS' })
   const parts = { ...nodeParts(options), sandbox, http, secretOf: credentials.secretOf }
+  const triggers = createTriggerEntities(entities, options.clean)
+  const settling = createTriggerSettling({ store: workflowStore, triggers, log, now })
   const executor = createExecutor({ parts, nodeTimeoutMs: settings.WORKFLOW_NODE_TIMEOUT_MS, now })
 
   return {
@@ -75,7 +78,12 @@ export function createWorkflowParts(options: WorkflowPartsOptions) {
 
     async sweep(): Promise<void> {
       if (settings.WORKFLOW_LOG_DAYS > 0) await runs.removeOlder(now() - settings.WORKFLOW_LOG_DAYS * dayMs)
-      await workflowStore.purge((id) => runs.removeOf(id))
+      await settling.sweep()
+      await workflowStore.purge(async ({ id, tenantId }) => {
+        await triggers.remove(tenantId, id)
+        await credentials.removeKept(tenantId, id)
+        await runs.removeOf(id)
+      })
     },
 
     /** From here on runs are claimed. */
@@ -94,11 +102,11 @@ export function createWorkflowParts(options: WorkflowPartsOptions) {
       return {
         events,
         routes({ reachOf, ...people }: WorkflowRoutesOptions): Route[] {
-          const knownOf = createKnownOf(entities, credentials, reachOf)
+          const knownOf = createKnownOf(entities, credentials, { reachOf, scopeOf: people.grants.scopeOf })
           const workflows = createWorkflows({
             ...{ ...people, store: workflowStore, runs, engine, knownOf, now },
             secrets: createSecretKeeper(credentials),
-            triggers: createTriggerEntities(entities, options.clean),
+            settleTrigger: settling.settle,
             max: settings.MAX_WORKFLOWS
           })
           const timeoutMs = settings.WORKFLOW_NODE_TIMEOUT_MS
@@ -149,7 +157,7 @@ function machineOf(tenantId: string): Caller {
 function createKnownOf(
   entities: EntityStore,
   credentials: Pick<ReturnType<typeof createCredentials>, 'existing'>,
-  reachOf: ReachOf
+  { reachOf, scopeOf }: { reachOf: ReachOf; scopeOf: Grants['scopeOf'] }
 ) {
   return (caller: Caller): Known => ({
     async entities(keys) {
@@ -159,7 +167,13 @@ function createKnownOf(
       return { existing: new Set(existing.map(({ key }) => key)), reached: new Set(reached.map(({ key }) => key)) }
     },
     async credentials(ids) {
-      return new Set(ids.length > 0 ? await credentials.existing(caller.tenantId, ids, 'HTTP') : [])
+      if (ids.length === 0) return new Map()
+      const scope = await scopeOf(caller, 'WORKFLOW')
+      const found = await credentials.existing(caller.tenantId, ids)
+      const isReached = (workflowId?: string) => workflowId === undefined || scope.all || scope.ids.has(workflowId)
+      return new Map(
+        found.map(({ id, isEditable, workflowId }) => [id, { isListed: isEditable, isReached: isReached(workflowId) }])
+      )
     }
   })
 }

@@ -1,66 +1,8 @@
 import { newNumericId } from '@fleetgate/kit'
-import { isDuplicateKey, type Page, type PageOf, pageOf, type QueryFilter, Schema, type Store } from '@fleetgate/store'
-import { LostRun, type Trace } from './executor.js'
-
-export type RunState = 'QUEUED' | 'RUNNING' | 'SUCCESS' | 'ERROR'
-
-export interface Run {
-  id: string
-  tenantId: string
-  workflowId: string
-  version: number
-  /** Names the cause: the same one starts a workflow only once. */
-  once: string
-  /** JSON of what the entry node puts out. */
-  input: string
-  /** How many runs led to this one. */
-  depth: number
-  state: RunState
-  /** The node that was begun last and does something outside. */
-  begun?: string | undefined
-  traces: Trace[]
-  message?: string | undefined
-  queuedAt: number
-  startedAt?: number | undefined
-  finishedAt?: number | undefined
-  /** Of the lease: every write carries it. */
-  epoch: number
-}
-
-export type NewRun = Pick<Run, 'tenantId' | 'workflowId' | 'version' | 'once' | 'input' | 'depth'>
-
-interface RunDoc extends Omit<Run, 'id' | 'epoch'> {
-  _id: string
-  /** One of the places of its tenant, while it runs. */
-  slot?: number
-  lease?: { owner: string; until: Date; epoch: number }
-}
-
-const schema = new Schema<RunDoc>({
-  _id: String,
-  tenantId: { type: String, required: true },
-  workflowId: { type: String, required: true },
-  version: { type: Number, required: true },
-  once: { type: String, required: true },
-  input: { type: String, required: true },
-  depth: { type: Number, required: true },
-  state: { type: String, required: true },
-  begun: String,
-  traces: { type: [Schema.Types.Mixed as never], default: [] },
-  message: String,
-  queuedAt: { type: Number, required: true },
-  startedAt: Number,
-  finishedAt: Number,
-  slot: Number,
-  lease: { type: { _id: false, owner: String, until: Date, epoch: Number }, default: undefined }
-})
-schema.index({ workflowId: 1, once: 1 }, { unique: true })
-// The bound on what a tenant runs at once is this index: it holds over all replicas.
-schema.index({ tenantId: 1, slot: 1 }, { unique: true, partialFilterExpression: { slot: { $exists: true } } })
-schema.index({ state: 1, tenantId: 1, queuedAt: 1 })
-schema.index({ state: 1, 'lease.owner': 1 })
-schema.index({ tenantId: 1, workflowId: 1, queuedAt: -1, _id: -1 })
-schema.index({ finishedAt: 1 })
+import { isDuplicateKey, type Page, type PageOf, pageOf, type QueryFilter, type Store } from '@fleetgate/store'
+import { defined } from '../entities/entityDoc.js'
+import { LostRun, type Trace } from './journal.js'
+import { type NewRun, type Run, type RunDoc, type RunState, runSchema, toRun } from './runDoc.js'
 
 export interface RunStoreOptions {
   store: Store
@@ -73,7 +15,7 @@ export type RunStore = ReturnType<typeof createRunStore>
 
 /** Leases are told by the clock of the database. */
 export function createRunStore({ store, now, owner, leaseMs }: RunStoreOptions) {
-  const model = store.model<RunDoc>('workflowRuns', schema)
+  const model = store.model<RunDoc>('workflowRuns', runSchema)
   const runs = model.collection as unknown as import('mongoose').mongo.Collection<RunDoc>
   const until = { $add: ['$$NOW', leaseMs] }
 
@@ -104,6 +46,14 @@ export function createRunStore({ store, now, owner, leaseMs }: RunStoreOptions) 
         (run): RunDoc => ({ ...run, _id: newNumericId(now()), state: 'QUEUED', traces: [], queuedAt: now() })
       )
       return insertAll(docs)
+    },
+    /** Those of the causes that have started a run of the workflow. */
+    async known(workflowId: string, once: string[]): Promise<ReadonlySet<string>> {
+      const docs = await model
+        .find({ workflowId, once: { $in: once } })
+        .select('once')
+        .lean()
+      return new Set(docs.flatMap((doc) => doc.once))
     },
     /** A run that never ran: why it was stopped before. */
     async refuse(run: NewRun, message: string): Promise<void> {
@@ -154,13 +104,16 @@ export function createRunStore({ store, now, owner, leaseMs }: RunStoreOptions) 
       const doc = await runs.findOneAndUpdate(free, [{ $set: { lease } }], { returnDocument: 'after' })
       return doc ? toRun(doc) : undefined
     },
+    /** Another process may go on at once. */
+    giveBack: (run: Run): Promise<void> => fenced(run, [{ $set: { 'lease.until': '$$NOW' } }]),
     /** Of those that are at work in this process: what it has given up goes to whoever looks next. */
     async renew(ids: string[]): Promise<void> {
       const ours = { _id: { $in: ids }, state: 'RUNNING' as const, 'lease.owner': owner }
       await runs.updateMany(ours, [{ $set: { 'lease.until': until } }])
     },
     begin: (run: Run, nodeId: string): Promise<void> => fenced(run, { $set: { begun: nodeId } }),
-    addTrace: (run: Run, trace: Trace): Promise<void> => fenced(run, { $push: { traces: trace } }),
+    /** What is not there must not come back as null: who takes the run over would see a branch where there was none. */
+    addTrace: (run: Run, trace: Trace): Promise<void> => fenced(run, { $push: { traces: defined(trace) } }),
     finish: (run: Run, state: 'SUCCESS' | 'ERROR', message: string | undefined): Promise<void> =>
       fenced(run, {
         $set: { state, finishedAt: now(), ...(message === undefined ? {} : { message }) },
@@ -188,8 +141,4 @@ export function createRunStore({ store, now, owner, leaseMs }: RunStoreOptions) 
       .lean()
     return there.map(({ _id }) => _id)
   }
-}
-
-function toRun({ _id, lease, slot, ...rest }: RunDoc): Run {
-  return { ...rest, id: _id, traces: rest.traces ?? [], epoch: lease?.epoch ?? 0 }
 }

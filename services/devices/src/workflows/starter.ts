@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto'
 import { AppError, type Log } from '@fleetgate/kit'
 import type { Outcome } from './nodeType.js'
-import type { NewRun, RunStore } from './runStore.js'
+import type { NewRun } from './runDoc.js'
+import type { RunStore } from './runStore.js'
 import type { Waiting } from './workflowDoc.js'
 import type { WorkflowStore } from './workflowStore.js'
 
@@ -14,11 +15,15 @@ export interface Limits {
   queued: number
 }
 
+/** What starts a workflow, once. */
 export interface Cause {
-  /** The same cause starts the workflow once. */
+  /** Names it. */
   once: string
   input: Outcome
 }
+
+/** Causes that come together: one run for those of them that are new. */
+export type Causes = readonly Cause[]
 
 export interface StarterOptions {
   runs: RunStore
@@ -36,16 +41,18 @@ export function createStarter({ runs, workflows, limits, log, now }: StarterOpti
   async function stop(workflow: Waiting, kind: string, message: string): Promise<void> {
     const { id: workflowId, tenantId, version } = workflow
     const once = `${kind}:${Math.floor(now() / 60_000)}`
-    await runs.refuse({ tenantId, workflowId, version, once, input: '{}', depth: 0 }, message)
+    await runs.refuse({ tenantId, workflowId, version, once: [once], input: '{}', depth: 0 }, message)
     log.warn({ workflowId, kind }, 'runs of a workflow were stopped')
   }
 
-  async function allowed(workflow: Waiting, wanted: number, depth: number): Promise<number> {
-    if (depth > limits.depth) {
-      const reason = `stopped: ${depth} runs led to one another, ${limits.depth} are allowed; does the workflow trigger itself?`
-      await stop(workflow, 'depth', reason)
-      return 0
-    }
+  async function isTooDeep(workflow: Waiting, depth: number): Promise<boolean> {
+    if (depth <= limits.depth) return false
+    const reason = `stopped: ${depth} runs led to one another, ${limits.depth} are allowed; does the workflow trigger itself?`
+    await stop(workflow, 'depth', reason)
+    return true
+  }
+
+  async function allowed(workflow: Waiting, wanted: number): Promise<number> {
     if ((await runs.countQueued(workflow.tenantId)) >= limits.queued) {
       await stop(workflow, 'queue', `stopped: ${limits.queued} runs of the tenant are waiting already`)
       return 0
@@ -59,24 +66,42 @@ export function createStarter({ runs, workflows, limits, log, now }: StarterOpti
     return Math.min(left, wanted)
   }
 
+  /** Without what has started a run before: what comes again may come in other company. */
+  async function fresh({ id }: Waiting, groups: readonly Causes[]): Promise<Causes[]> {
+    const named = groups.map((causes) => causes.map(({ once, input }) => ({ once: short(once), input })))
+    const known = await runs.known(
+      id,
+      named.flat().map(({ once }) => once)
+    )
+    return named.map((causes) => causes.filter(({ once }) => !known.has(once))).filter(({ length }) => length > 0)
+  }
+
   return {
     /** Answers the ids of the runs that are new. */
-    async start(workflow: Waiting, causes: Cause[], depth: number): Promise<string[]> {
-      const count = causes.length === 0 ? 0 : await allowed(workflow, causes.length, depth)
+    async start(workflow: Waiting, groups: readonly Causes[], depth: number): Promise<string[]> {
+      if (groups.length === 0 || (await isTooDeep(workflow, depth))) return []
       const { id: workflowId, tenantId, version } = workflow
-      const found = causes.slice(0, count).map(
-        ({ once, input }): NewRun => ({
-          ...{ tenantId, workflowId, version, depth },
-          once: short(once),
-          input: JSON.stringify(input)
+      const started: string[] = []
+      let left: number | undefined
+      for (;;) {
+        const found = await fresh(workflow, groups)
+        if (found.length === 0) return started
+        left ??= await allowed(workflow, found.length)
+        const wanted = found.slice(0, left - started.length).map((causes): NewRun => {
+          const input: Outcome = Object.assign({}, ...causes.map((cause) => cause.input))
+          const once = causes.map((cause) => cause.once)
+          return { tenantId, workflowId, version, depth, once, input: JSON.stringify(input) }
         })
-      )
-      return runs.insert(found)
+        const made = await runs.insert(wanted)
+        started.push(...made)
+        // Of what another process was faster with the rest is still to be started.
+        if (made.length === wanted.length) return started
+      }
     },
 
     /** One run that somebody waits for; throws `rate_limited` where a guard stops it. */
     async startOne(workflow: Waiting, cause: Cause, depth: number): Promise<string> {
-      const [id] = await this.start(workflow, [cause], depth)
+      const [id] = await this.start(workflow, [[cause]], depth)
       if (id === undefined) throw new AppError('rate_limited', 'the workflow was stopped: its logs say why')
       return id
     }

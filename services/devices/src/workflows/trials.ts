@@ -1,8 +1,9 @@
 import { AppError, type Caller, compile, newNumericId, type Static, Type } from '@fleetgate/kit'
 import { type Known, problemsOf, refuseForbidden } from './checks.js'
 import { type PlanNode, parse } from './design.js'
-import type { Executor, Result, Trace } from './executor.js'
+import type { Executor, Result } from './executor.js'
 import { withDepth } from './hooks.js'
+import type { Trace } from './journal.js'
 import { kinds, nodeTypes } from './nodes/index.js'
 import type { NodeType, Outcome } from './nodeType.js'
 import { referencesIn } from './references.js'
@@ -36,7 +37,7 @@ export type Trials = ReturnType<typeof createTrials>
 /** Nothing is kept of a trial, so it needs no lease: it ends with the request. */
 export function createTrials({ workflows, executor, knownOf, atOnce, timeoutMs, now }: TrialsOptions) {
   let running = 0
-  const journal = { begin: async () => {}, done: async () => {} }
+  const journal = { begin: async () => {}, done: async () => {}, isPaused: () => false }
 
   async function bounded<T>(work: () => Promise<T>): Promise<T> {
     if (running >= atOnce) throw new AppError('rate_limited', `${atOnce} trials are running, try again later`)

@@ -44,6 +44,8 @@ export interface WorkflowDoc extends Omit<Workflow, 'id'> {
   enabledAt?: number
   /** Runs begun within one minute: the guard against loops through the outside. */
   rate?: { minute: number; count: number }
+  /** Since when the service of its trigger may not be as the design says. */
+  unsettledAt?: number
   formerTenantId?: string
   outbox?: OutboxEntry[]
 }
@@ -71,6 +73,7 @@ export const workflowSchema = new Schema<WorkflowDoc>({
   nextAt: Number,
   enabledAt: Number,
   rate: { type: { _id: false, minute: Number, count: Number }, default: undefined },
+  unsettledAt: Number,
   formerTenantId: String,
   outbox: outboxField
 })
@@ -80,6 +83,7 @@ workflowSchema.index({ tenantId: 1, topic: 1 }, { partialFilterExpression: { top
 // Two that wait for the same request: one of them would never be started.
 const waitsForHttp = { partialFilterExpression: { httpPath: { $exists: true } } }
 workflowSchema.index({ tenantId: 1, httpPath: 1, httpMethod: 1, credentialId: 1 }, { unique: true, ...waitsForHttp })
+workflowSchema.index({ unsettledAt: 1 }, { partialFilterExpression: { unsettledAt: { $exists: true } } })
 workflowSchema.index({ nextAt: 1 }, { partialFilterExpression: { nextAt: { $exists: true } } })
 
 /** An older design of a workflow. */

@@ -1,6 +1,5 @@
 import { type Bus, type Log, resourceCreated, resourceDeleted } from '@fleetgate/kit'
 import {
-  containsPattern,
   createOutbox,
   type Page,
   type PageOf,
@@ -10,9 +9,8 @@ import {
   toConflict
 } from '@fleetgate/store'
 import { defined } from '../entities/entityDoc.js'
-import type { Wait } from './nodes/entries.js'
+import { type Enabling, enabledFields, unsetFields } from './enabling.js'
 import {
-  allWaitFields,
   toWaiting,
   toWorkflow,
   type VersionDoc,
@@ -20,26 +18,9 @@ import {
   type Waiting,
   type Workflow,
   type WorkflowDoc,
-  waitFields,
   workflowSchema
 } from './workflowDoc.js'
-
-export interface WorkflowWish {
-  tenantId: string
-  /** All where it is not given. */
-  ids?: string[] | undefined
-  exceptIds?: string[] | undefined
-  parentIds?: string[] | undefined
-  keyword?: string | undefined
-  enabled?: boolean | undefined
-}
-
-/** What enabling writes; nothing disables. */
-export interface Enabling {
-  wait: Wait
-  nextAt?: number | undefined
-  at: number
-}
+import { filterOf, type WorkflowWish } from './workflowFilter.js'
 
 export interface WorkflowStoreOptions {
   store: Store
@@ -70,7 +51,8 @@ export function createWorkflowStore({ store, bus, log, now }: WorkflowStoreOptio
     async insert({ id, ...rest }: Workflow, enabling: Enabling | undefined): Promise<void> {
       const { tenantId, userId } = rest
       const entry = outbox.entry(resourceCreated, { tenantId, userId, resource: { id, type: 'WORKFLOW' }, at: now() })
-      await model.create({ _id: id, ...rest, ...enabledFields(enabling), outbox: [entry] }).catch(requestTaken)
+      const more = { ...enabledFields(enabling), unsettledAt: now(), outbox: [entry] }
+      await model.create({ _id: id, ...rest, ...more }).catch(requestTaken)
       void outbox.flush([id])
     },
     async find(tenantId: string, id: string): Promise<Workflow | undefined> {
@@ -100,7 +82,7 @@ export function createWorkflowStore({ store, bus, log, now }: WorkflowStoreOptio
       id: string,
       change: { name: string; remark?: string | undefined }
     ): Promise<boolean> {
-      const update = { $set: { ...defined(change), updatedAt: now() } }
+      const update = { $set: { ...defined(change), updatedAt: now(), unsettledAt: now() } }
       return (await model.updateOne({ _id: id, tenantId }, update)).matchedCount === 1
     },
     /** False where the version is another by now. The old design is kept first: a crash between leaves a copy and no more. */
@@ -117,7 +99,10 @@ export function createWorkflowStore({ store, bus, log, now }: WorkflowStoreOptio
       const result = await model
         .updateOne(
           { _id: id, tenantId, version },
-          { $set: { ...change, updatedAt: now(), ...enabledFields(enabling) }, $unset: unsetFields(enabling) }
+          {
+            $set: { ...change, updatedAt: now(), unsettledAt: now(), ...enabledFields(enabling) },
+            $unset: unsetFields(enabling)
+          }
         )
         .catch(requestTaken)
       return result.matchedCount === 1
@@ -145,19 +130,32 @@ export function createWorkflowStore({ store, bus, log, now }: WorkflowStoreOptio
             design: '',
             enabled: false
           },
-          $unset: unsetFields(undefined),
+          $unset: { ...unsetFields(undefined), unsettledAt: '' },
           $push: { outbox: entry }
         }
       )
       if (result.matchedCount === 1) void outbox.flush([id])
       return result.matchedCount === 1
     },
+    /** False where it is another by now, or gone. */
+    async settled({ id, tenantId, version, name }: Workflow): Promise<boolean> {
+      const same = { _id: id, tenantId, version, name }
+      return (await model.updateOne(same, { $unset: { unsettledAt: '' } })).matchedCount === 1
+    },
+    async listUnsettled(before: number): Promise<Pick<Workflow, 'id' | 'tenantId'>[]> {
+      const docs = await model
+        .find({ unsettledAt: { $lt: before } })
+        .select('tenantId')
+        .limit(100)
+        .lean()
+      return docs.map(({ _id, tenantId }) => ({ id: _id, tenantId }))
+    },
     listening: (tenantId: string, keys: string[]) => waiting({ tenantId, keys: { $in: keys } }),
     subscribed: (tenantId: string) => waiting({ tenantId, topic: { $exists: true } }),
     served: (tenantId: string, path: string, credentialId: string) =>
       waiting({ tenantId, httpPath: path, credentialId }),
     due: (at: number) => waiting({ nextAt: { $lte: at } }),
-    /** False where another replica moved it on before. */
+    /** Nothing where another replica moved it on before. */
     async moveOn({ id, nextAt }: Waiting, next: number | undefined): Promise<void> {
       const update = next === undefined ? { $unset: { nextAt: '' } } : { $set: { nextAt: next } }
       await model.updateOne({ _id: id, nextAt: nextAt ?? null }, update)
@@ -173,14 +171,14 @@ export function createWorkflowStore({ store, bus, log, now }: WorkflowStoreOptio
       return doc?.rate?.minute === minute ? doc.rate.count : 0
     },
     /** Removes what is left of deleted ones, once that is published. */
-    async purge(removeRuns: (id: string) => Promise<void>): Promise<void> {
+    async purge(removeRest: (gone: { id: string; tenantId: string }) => Promise<void>): Promise<void> {
       const gone = await model
         .find({ tenantId: '', outbox: { $size: 0 } })
-        .select('_id')
+        .select('formerTenantId')
         .limit(100)
         .lean()
-      for (const { _id } of gone) {
-        await removeRuns(_id)
+      for (const { _id, formerTenantId = '' } of gone) {
+        await removeRest({ id: _id, tenantId: formerTenantId })
         await versions.deleteMany({ workflowId: _id })
         await model.deleteOne({ _id })
       }
@@ -192,36 +190,4 @@ const maxWaiting = 1000
 
 function requestTaken(error: unknown): never {
   return toConflict(error, 'another enabled workflow waits for this method, path and credential', { field: 'url' })
-}
-
-function filterOf({
-  tenantId,
-  ids,
-  parentIds,
-  exceptIds = [],
-  keyword,
-  enabled
-}: WorkflowWish): QueryFilter<WorkflowDoc> {
-  // Nothing stands above a workflow: with parents alone there is none.
-  const among = ids || parentIds ? { $in: ids ?? [] } : {}
-  return {
-    tenantId,
-    _id: { ...among, $nin: exceptIds },
-    ...(keyword ? { name: containsPattern(keyword) } : {}),
-    ...(enabled === undefined ? {} : { enabled })
-  }
-}
-
-function enabledFields(enabling: Enabling | undefined): Partial<WorkflowDoc> {
-  if (!enabling) return {}
-  return {
-    ...waitFields(enabling.wait),
-    ...defined({ nextAt: enabling.nextAt }),
-    enabledAt: enabling.at
-  } as Partial<WorkflowDoc>
-}
-
-function unsetFields(enabling: Enabling | undefined): Record<string, ''> {
-  const kept = enabledFields(enabling)
-  return Object.fromEntries(allWaitFields.filter((name) => !(name in kept)).map((name) => [name, '']))
 }

@@ -3,15 +3,17 @@ import type { Grants, Scope } from '../grants/grants.js'
 import type { Creation } from '../grants/watchGrants.js'
 import { type Known, type Problem, problemsOf, refuseForbidden, refuseProblems } from './checks.js'
 import { type Plan, planOf } from './design.js'
+import type { Enabling } from './enabling.js'
 import type { Engine } from './engine.js'
 import { waitOf } from './nodes/entries.js'
 import { kinds } from './nodes/index.js'
-import type { Run, RunState, RunStore } from './runStore.js'
+import type { Run, RunState } from './runDoc.js'
+import type { RunStore } from './runStore.js'
 import type { SecretKeeper } from './secretKeeper.js'
 import { nextTime } from './timer.js'
-import type { TriggerEntities } from './triggerEntities.js'
+import type { TriggerSettling } from './triggerSettling.js'
 import type { Workflow } from './workflowDoc.js'
-import type { Enabling, WorkflowStore } from './workflowStore.js'
+import type { WorkflowStore } from './workflowStore.js'
 
 export interface WorkflowDraft {
   id?: string | undefined
@@ -33,7 +35,7 @@ export interface WorkflowsOptions {
   /** Of what a caller may see. */
   knownOf: (caller: Caller) => Known
   secrets: SecretKeeper
-  triggers: TriggerEntities
+  settleTrigger: TriggerSettling['settle']
   max: number
   now: () => number
 }
@@ -42,7 +44,7 @@ export type Workflows = ReturnType<typeof createWorkflows>
 
 /** Others than super admins see and change what a role grants them, and what they lack does not exist. */
 export function createWorkflows(options: WorkflowsOptions) {
-  const { store, runs, grants, grantNow, creatorsOf, knownOf, secrets, triggers, max, now } = options
+  const { store, runs, grants, grantNow, creatorsOf, knownOf, secrets, settleTrigger, max, now } = options
 
   async function find(id: string, caller: Caller): Promise<Workflow> {
     const isThere = isInside(id, await grants.scopeOf(caller, 'WORKFLOW'))
@@ -59,7 +61,7 @@ export function createWorkflows(options: WorkflowsOptions) {
     return { wait, at, nextAt: wait.timer && nextTime(wait.timer, at, at) }
   }
 
-  async function create(draft: WorkflowDraft, plan: Plan, enabling: Enabling | undefined, caller: Caller) {
+  async function create(draft: WorkflowDraft, enabling: Enabling | undefined, caller: Caller) {
     // Callers at the same moment may overshoot a little.
     if ((await store.count(caller.tenantId)) >= max) {
       throw new AppError('quota_exceeded', `there are ${max} workflows already`)
@@ -67,29 +69,27 @@ export function createWorkflows(options: WorkflowsOptions) {
     const { tenantId, userId } = caller
     const { name, remark, enabled } = draft
     const id = newNumericId(now())
-    const design = await secrets.moveOut(draft.design, caller)
-    await triggers.ensure({ id, tenantId, userId, name }, plan)
-    await store.insert(
-      { id, tenantId, userId, name, remark, enabled, version: 1, design, createdAt: now(), updatedAt: now() },
-      enabling
-    )
+    try {
+      const design = await secrets.moveOut(draft.design, { id, tenantId, userId })
+      const about = { id, tenantId, userId, name, remark, enabled }
+      await store.insert({ ...about, version: 1, design, createdAt: now(), updatedAt: now() }, enabling)
+    } catch (error) {
+      // What was refused for a reason was not written.
+      if (error instanceof AppError) await secrets.forget(tenantId, id)
+      throw error
+    }
+    await settleTrigger(tenantId, id)
     if (!caller.isSuperAdmin) await grantNow({ tenantId, userId, resource: { id, type: 'WORKFLOW' } })
     return { id, version: 1 }
   }
 
-  async function update(
-    was: Workflow,
-    draft: WorkflowDraft,
-    plan: Plan,
-    enabling: Enabling | undefined,
-    caller: Caller
-  ) {
+  async function update(was: Workflow, draft: WorkflowDraft, enabling: Enabling | undefined) {
     if (draft.version !== was.version) throw expired()
     const { name, remark, enabled } = draft
-    const design = await secrets.moveOut(draft.design, caller)
+    const design = await secrets.moveOut(draft.design, was)
     const version = design === was.design ? was.version : was.version + 1
-    await triggers.ensure({ ...was, name }, plan)
     if (!(await store.save(was, { name, remark, enabled, version, design }, enabling))) throw expired()
+    await settleTrigger(was.tenantId, was.id)
     return { id: was.id, version }
   }
 
@@ -113,6 +113,7 @@ export function createWorkflows(options: WorkflowsOptions) {
     async rename(id: string, change: { name: string; remark?: string | undefined }, caller: Caller): Promise<void> {
       await find(id, caller)
       if (!(await store.rename(caller.tenantId, id, change))) throw noSuchWorkflow()
+      await settleTrigger(caller.tenantId, id)
     },
 
     /** All or none: one that is not there stops all before any is deleted. */
@@ -120,8 +121,8 @@ export function createWorkflows(options: WorkflowsOptions) {
       const found = []
       for (const id of new Set(ids)) found.push(await find(id, caller))
       for (const { id, tenantId } of found) {
-        await triggers.remove(tenantId, id)
         await store.remove(tenantId, id)
+        await settleTrigger(tenantId, id)
       }
     },
 
@@ -157,7 +158,7 @@ export function createWorkflows(options: WorkflowsOptions) {
       const problems = await problemsOf(plan, knownOf(caller))
       refuseForbidden(problems)
       const enabling = draft.enabled ? await enablingOf(plan, problems) : undefined
-      return was ? update(was, draft, plan, enabling, caller) : create(draft, plan, enabling, caller)
+      return was ? update(was, draft, enabling) : create(draft, enabling, caller)
     },
 
     /** Throws `invalid_input` naming the node. */

@@ -81,6 +81,7 @@ export const httpIn = nodeType<Static<typeof HttpIn>>({
   title: 'HTTP in',
   group: 'entry',
   parameters: HttpIn,
+  credential: ({ credential }) => ({ field: 'credential', id: String(credential), listed: true }),
   run: pass
 })
 

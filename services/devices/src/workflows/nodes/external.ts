@@ -39,6 +39,10 @@ export const webhook = nodeType<Static<typeof Webhook>>({
   group: 'external',
   parameters: Webhook,
   hasEffect: true,
+  credential: ({ secretKey }) => {
+    if (!secretKey?.startsWith(credentialPrefix)) return undefined
+    return { field: 'secretKey', id: secretKey.slice(credentialPrefix.length), listed: false }
+  },
   async run({ webhookUrl, secretKey, inputArguments = {} }, { tenantId, secretOf, http, signal, now }) {
     const body = JSON.stringify(inputArguments)
     const secret = secretKey?.startsWith(credentialPrefix)
