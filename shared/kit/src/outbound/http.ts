@@ -5,7 +5,7 @@ import { Agent, request } from 'undici'
 import type { Allowed } from './allowed.js'
 
 const timeoutMs = 15_000
-const maxAnswerBytes = 64 * 1024
+const defaultAnswerBytes = 64 * 1024
 const maxRedirects = 3
 
 export interface HttpCall {
@@ -22,7 +22,7 @@ export interface HttpAnswer {
   body: string
 }
 
-/** Throws `invalid_state` with the reason where the host may not be reached or does not answer. */
+/** Throws `invalid_state` with the reason where the host does not answer or, then with `isClosed` in its details, may not be reached. */
 export type Http = (call: HttpCall) => Promise<HttpAnswer>
 
 type LookupDone = (error: Error | null, address: string | LookupAddress[], family?: number) => void
@@ -34,13 +34,20 @@ export interface HttpOptions {
   setting: string
   /** Names to addresses; the system's own where none is given. */
   lookup?: Lookup
+  /** Bytes of the largest answer, default 64 KB. */
+  maxAnswerBytes?: number
 }
 
 /**
  * Calls what is outside. The addresses that a connection is made to are the ones that are looked at, so a name that changes what
  * it resolves to gains nothing; each redirect is a new call under the same rule.
  */
-export function createHttp({ allowed, setting, lookup = systemLookup as Lookup }: HttpOptions): {
+export function createHttp({
+  allowed,
+  setting,
+  lookup = systemLookup as Lookup,
+  maxAnswerBytes = defaultAnswerBytes
+}: HttpOptions): {
   http: Http
   close(): Promise<void>
 } {
@@ -70,7 +77,7 @@ export function createHttp({ allowed, setting, lookup = systemLookup as Lookup }
       let url = checkedUrl(call.url, rule)
       let current = call
       for (let i = 0; ; i++) {
-        const answer = await once(current, url).catch(asReason)
+        const answer = await once(current, url).catch((error) => asReason(error, maxAnswerBytes))
         const next = isRedirect(answer.status) ? answer.headers.location : undefined
         if (next === undefined) return answer
         if (i === maxRedirects) throw failed(`more than ${maxRedirects} redirects`)
@@ -112,7 +119,8 @@ function guarded({ allowed, setting }: Rule, lookup: Lookup): Lookup {
 /** What is only for the first host does not go on to another; other methods than GET end with 307 and 308. */
 function redirected(call: HttpCall, status: number, isSameOrigin: boolean): HttpCall {
   const own = Object.entries(call.headers).filter(
-    ([name]) => isSameOrigin || !['authorization', 'cookie', 'proxy-authorization'].includes(name.toLowerCase())
+    ([name]) =>
+      isSameOrigin || !['authorization', 'cookie', 'proxy-authorization', 'x-auth-token'].includes(name.toLowerCase())
   )
   const headers = Object.fromEntries(own)
   if (status === 307 || status === 308 || call.method === 'GET') return { ...call, headers }
@@ -128,17 +136,18 @@ function flat(headers: Record<string, string | string[] | undefined>): Record<st
   return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, [value ?? ''].flat().join(', ')]))
 }
 
-function asReason(error: unknown): never {
+function asReason(error: unknown, maxAnswerBytes: number): never {
   if (error instanceof AppError) throw error
   const { code = '', message } = error as NodeJS.ErrnoException
   if (code === 'UND_ERR_RES_EXCEEDED_MAX_SIZE') throw failed(`the answer is larger than ${maxAnswerBytes} bytes`)
   throw failed(`the host did not answer: ${(code || message).slice(0, 200)}`)
 }
 
+/** Final, other than a host that does not answer. */
 function closed(host: string, setting: string): AppError {
-  return failed(`${host} may not be called from here: its address is not a public one (${setting})`)
+  return failed(`${host} may not be called from here: its address is not a public one (${setting})`, { isClosed: true })
 }
 
-function failed(reason: string): AppError {
-  return new AppError('invalid_state', reason)
+function failed(reason: string, details: { isClosed?: true } = {}): AppError {
+  return new AppError('invalid_state', reason, details)
 }

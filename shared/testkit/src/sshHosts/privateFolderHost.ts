@@ -2,7 +2,6 @@ import { spawn } from 'node:child_process'
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { basename, join } from 'node:path'
-import { freePort } from '@fleetgate/local'
 import ssh2, { type AuthContext, type Connection, type Session } from 'ssh2'
 import { sshKeyPair } from '../sshKeyPair.js'
 import { command } from './commands.js'
@@ -29,12 +28,11 @@ export async function startPrivateFolderHost({
   dir,
   authorizedKey,
   password,
+  port,
   varMegabytes
 }: HostPlan): Promise<SshHost> {
   const disk = join(dir, 'disk')
   const address = `127.0.1.${10 + index}`
-  const port = await freePort()
-  const allowed = parsed(authorizedKey)
   let hostKey = newHostKey()
   let server: ssh2.Server | undefined
   const open = new Set<Connection>()
@@ -57,7 +55,11 @@ export async function startPrivateFolderHost({
   const isAllowed = (asked: AuthContext) => {
     if (!(asked.username in tools)) return false
     if (asked.method === 'password') return asked.password === password
-    if (asked.method !== 'publickey' || !asked.key.data.equals(allowed.getPublicSSH())) return false
+    if (asked.method !== 'publickey') return false
+    const { data } = asked.key
+    const keys = [authorizedKey, ...read(join(disk, 'root/.ssh/authorized_keys')).split('\n')].flatMap(parsed)
+    const allowed = keys.find((key) => data.equals(key.getPublicSSH()))
+    if (!allowed) return false
     return !asked.signature || allowed.verify(asked.blob ?? Buffer.alloc(0), asked.signature, asked.hashAlgo) === true
   }
 
@@ -167,8 +169,8 @@ function newHostKey(): string {
   return sshKeyPair().private
 }
 
-function parsed(key: string): ssh2.ParsedKey {
-  const found = ssh2.utils.parseKey(key)
-  if (found instanceof Error) throw found
-  return found
+/** Nothing for a line that is no key. */
+function parsed(line: string): ssh2.ParsedKey[] {
+  const found = line.startsWith('#') ? [] : ssh2.utils.parseKey(line)
+  return found instanceof Error ? [] : [found].flat()
 }

@@ -45,6 +45,8 @@ export interface HostPlan {
   dir: string
   authorizedKey: string
   password: string
+  /** Where SSH listens, at the host's own address. */
+  port: number
   /** Room below /var; 0 for what the machine has. */
   varMegabytes: number
 }

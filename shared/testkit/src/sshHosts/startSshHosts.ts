@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { freePort } from '@fleetgate/local'
 import { temporaryFolder } from '../parts.js'
 import { sshKeyPair } from '../sshKeyPair.js'
 import type { Teardown } from '../teardown.js'
@@ -21,6 +22,8 @@ export async function startSshHosts(t: Teardown, { count, smallDisk }: SshHostsO
   const password = randomBytes(9).toString('base64url')
   const isReal = await canBeReal()
   const network = isReal ? await startNetwork() : undefined
+  // At every address the same, as with computers that are made from one image.
+  const port = isReal ? 22 : await freePort()
   const hosts: SshHost[] = []
   t.teardown(async () => {
     await Promise.all(hosts.map((host) => host.kill()))
@@ -29,7 +32,7 @@ export async function startSshHosts(t: Teardown, { count, smallDisk }: SshHostsO
   await Promise.all(
     Array.from({ length: count }, async (_, index) => {
       const varMegabytes = smallDisk?.host === index ? smallDisk.megabytes : 0
-      const plan = { index, dir: join(dir, `host${index}`), authorizedKey: keys.public, password, varMegabytes }
+      const plan = { index, dir: join(dir, `host${index}`), authorizedKey: keys.public, password, port, varMegabytes }
       mkdirSync(plan.dir)
       hosts[index] = await (network ? startRealHost({ ...plan, network }) : startPrivateFolderHost(plan))
     })
