@@ -1,0 +1,175 @@
+import {
+  DeleteKeyPairCommand,
+  DescribeImagesCommand,
+  DescribeKeyPairsCommand,
+  type Filter,
+  ImportKeyPairCommand,
+  type Instance,
+  paginateDescribeInstances,
+  RunInstancesCommand,
+  TerminateInstancesCommand
+} from '@aws-sdk/client-ec2'
+import {
+  type Call,
+  CloudProblem,
+  clusterTag,
+  type Driver,
+  type Machine,
+  type MachineSpec,
+  machineTag
+} from '../driver.js'
+import { codeOf, createEc2, unless } from './ec2Client.js'
+import { createNetwork } from './network.js'
+import type { Ec2Settings } from './settings.js'
+
+export interface AmazonEc2Options {
+  settings: Ec2Settings
+  /** The operator's own, in the place of Amazon's. */
+  endpoint: string | undefined
+  now: () => number
+}
+
+const pageSize = 100
+
+/** Amazon EC2 by its SDK. The tag is the ClientToken of the creation, so Amazon itself makes one machine of it. */
+export function createAmazonEc2({ settings, endpoint, now }: AmazonEc2Options): Driver {
+  const ec2 = createEc2(settings, endpoint, now)
+  const network = createNetwork(ec2, settings)
+
+  async function instances(filters: Filter[], call: Call): Promise<Machine[]> {
+    return ec2.ask(async (client, options) => {
+      const found: Instance[] = []
+      const pages = paginateDescribeInstances({ client, pageSize }, { Filters: filters }, options)
+      for await (const { Reservations = [] } of pages) {
+        found.push(...Reservations.flatMap((one) => one.Instances ?? []))
+      }
+      return found.sort((a, b) => started(a) - started(b)).map((one) => toMachine(one, settings))
+    }, call)
+  }
+
+  async function tagged(name: string, value: string, call: Call): Promise<Machine[]> {
+    const found = await instances([{ Name: `tag:${name}`, Values: [value] }], call)
+    return found.filter(({ state }) => state !== 'GONE')
+  }
+
+  async function image(call: Call) {
+    const { Images = [] } = await ec2.ask(
+      (client, options) => client.send(new DescribeImagesCommand({ ImageIds: [settings.image] }), options),
+      call
+    )
+    const [found] = Images
+    if (!found) throw new CloudProblem('invalid', `Amazon EC2 has no image ${settings.image} in ${settings.region}`)
+    return found
+  }
+
+  /** The root disk of the size that is asked for; it goes with the machine. */
+  async function rootDisk(call: Call) {
+    const { RootDeviceName } = await image(call)
+    if (!RootDeviceName) return {}
+    const size = settings.rootSize > 0 ? { VolumeSize: settings.rootSize } : {}
+    return { BlockDeviceMappings: [{ DeviceName: RootDeviceName, Ebs: { DeleteOnTermination: true, ...size } }] }
+  }
+
+  async function run({ tag, name, group }: MachineSpec, call: Call): Promise<Machine> {
+    const tags = [
+      { Key: 'Name', Value: name },
+      { Key: machineTag, Value: tag },
+      { Key: clusterTag, Value: group.clusterId }
+    ]
+    const command = new RunInstancesCommand({
+      ClientToken: tag,
+      ImageId: settings.image,
+      InstanceType: settings.instanceType as never,
+      KeyName: group.name,
+      MinCount: 1,
+      MaxCount: 1,
+      MetadataOptions: { HttpTokens: 'required' },
+      NetworkInterfaces: [await network.interfaceOf(group, call)],
+      TagSpecifications: [
+        { ResourceType: 'instance', Tags: tags },
+        { ResourceType: 'volume', Tags: tags }
+      ],
+      ...(await rootDisk(call))
+    })
+    const { Instances = [] } = await ec2.ask((client, options) => client.send(command, options), call).catch(notYet)
+    const [made] = Instances
+    if (!made) throw new CloudProblem('unavailable', 'Amazon EC2 took the order for a machine and named none')
+    return { ...toMachine(made, settings), tag }
+  }
+
+  return {
+    create: run,
+    find: ({ tag }, call) => tagged(machineTag, tag, call),
+    list: (clusterId, call) => tagged(clusterTag, clusterId, call),
+
+    // By a filter: an id that is not there is an error otherwise, and one that is new may not be known everywhere yet.
+    async get(id, call) {
+      const [found] = await instances([{ Name: 'instance-id', Values: [id] }], call)
+      return found
+    },
+
+    async validate(call) {
+      await image(call)
+      await network.validate(call)
+    },
+
+    async ensureKey({ name, publicKey }, call) {
+      const command = new ImportKeyPairCommand({ KeyName: name, PublicKeyMaterial: Buffer.from(publicKey) })
+      const sending = ec2.ask((client, options) => client.send(command, options), call)
+      await unless(/^InvalidKeyPair\.Duplicate$/, sending)
+    },
+
+    ensureNetworkAccess: (group, call) => network.ensure(group, call),
+    ensureAddress: async (machine) => machine,
+
+    async destroy({ id }, call) {
+      if (id === undefined) return
+      const command = new TerminateInstancesCommand({ InstanceIds: [id] })
+      const sending = ec2.ask((client, options) => client.send(command, options), call)
+      await unless(/^InvalidInstanceID\.NotFound$/, sending)
+    },
+
+    // A new access key may be that of another account.
+    async isHome({ name }, call) {
+      const command = new DescribeKeyPairsCommand({ Filters: [{ Name: 'key-name', Values: [name] }] })
+      const { KeyPairs = [] } = await ec2.ask((client, options) => client.send(command, options), call)
+      return KeyPairs.length > 0
+    },
+
+    async release(group, call) {
+      await ec2.ask((client, options) => client.send(new DeleteKeyPairCommand({ KeyName: group.name }), options), call)
+      await network.release(group, call)
+    }
+  }
+}
+
+/** Key and group were made a moment ago: Amazon may not know them everywhere yet. */
+function notYet(error: CloudProblem): never {
+  const isLate = /^Invalid(?:KeyPair|Group)\.NotFound$/.test(codeOf(error.cause))
+  throw isLate ? new CloudProblem('unavailable', error.message, undefined, { cause: error }) : error
+}
+
+function started({ LaunchTime }: Instance): number {
+  return LaunchTime?.getTime() ?? 0
+}
+
+const states: Record<string, Machine['state']> = {
+  pending: 'PENDING',
+  running: 'RUNNING',
+  stopping: 'STOPPED',
+  stopped: 'STOPPED',
+  'shutting-down': 'STOPPED',
+  terminated: 'GONE'
+}
+
+function toMachine(instance: Instance, { isPrivate }: Ec2Settings): Machine {
+  const privateAddress = instance.PrivateIpAddress ?? ''
+  return {
+    id: instance.InstanceId ?? '',
+    tag: instance.Tags?.find(({ Key }) => Key === machineTag)?.Value ?? '',
+    state: states[instance.State?.Name ?? ''] ?? 'PENDING',
+    address: isPrivate ? privateAddress : (instance.PublicIpAddress ?? ''),
+    privateAddress,
+    message: instance.StateReason?.Message?.slice(0, 300) ?? ''
+  }
+}

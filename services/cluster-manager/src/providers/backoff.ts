@@ -1,0 +1,46 @@
+import { CloudProblem } from './driver.js'
+
+export interface BackOff {
+  /** Epoch ms; after that the last problem is the answer. */
+  until: number
+  now: () => number
+  signal: AbortSignal
+  /** Told before each pause. */
+  onWait?: (problem: CloudProblem) => void
+}
+
+const firstMs = 500
+const longestMs = 30_000
+
+/** Does it again where the cloud is busy or away: after as long as the cloud asks for, else twice as long each time, less up to half by chance. */
+export async function withBackOff<T>(work: () => Promise<T>, { until, now, signal, onWait }: BackOff): Promise<T> {
+  for (let pause = firstMs; ; pause = Math.min(2 * pause, longestMs)) {
+    signal.throwIfAborted()
+    try {
+      return await work()
+    } catch (error) {
+      signal.throwIfAborted()
+      if (!(error instanceof CloudProblem) || (error.kind !== 'throttled' && error.kind !== 'unavailable')) throw error
+      const wait = error.retryAfterMs ?? pause * (1 - Math.random() / 2)
+      if (now() + wait > until) throw error
+      onWait?.(error)
+      await sleep(wait, signal)
+    }
+  }
+}
+
+/** Rejects with the signal's reason where it is aborted. */
+export function sleep(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const stop = () => {
+      clearTimeout(timer)
+      reject(signal.reason)
+    }
+    const timer = setTimeout(() => {
+      signal.removeEventListener('abort', stop)
+      resolve()
+    }, ms)
+    if (signal.aborted) stop()
+    else signal.addEventListener('abort', stop, { once: true })
+  })
+}

@@ -1,0 +1,49 @@
+import { type Call, CloudProblem } from '../driver.js'
+import type { OpenstackClient } from './openstackClient.js'
+
+interface Named {
+  id: string
+  name?: string
+}
+
+/** Names, or ids, as the settings have them, to ids; looked up once for each client. */
+export function createNames(client: OpenstackClient) {
+  const known = new Map<string, Promise<string>>()
+
+  function once(what: string, name: string, find: () => Promise<Named[]>): Promise<string> {
+    const key = `${what}/${name}`
+    const looking = known.get(key) ?? find().then((found) => one(what, name, found))
+    known.set(key, looking)
+    looking.catch(() => known.delete(key))
+    return looking
+  }
+
+  const query = (name: string) => encodeURIComponent(name)
+  return {
+    /** Nova has no filter for names of flavors. */
+    flavor: (name: string, call: Call) =>
+      once('flavor', name, () => client.all<Named>('compute', '/flavors', 'flavors', call)),
+    image: (name: string, call: Call) =>
+      once('image', name, async () => {
+        const byName = await client.all<Named>('image', `/images?status=active&name=${query(name)}`, 'images', call)
+        if (byName.length > 0) return byName
+        const { status, body } = await client.ask('image', `/images/${query(name)}`, call, { allow: [400, 404] })
+        return status === 200 ? [body as unknown as Named] : []
+      }),
+    network: (name: string, call: Call) =>
+      once('network', name, async () => {
+        const byName = await client.all<Named>('network', `/networks?name=${query(name)}`, 'networks', call)
+        return byName.length > 0
+          ? byName
+          : client.all<Named>('network', `/networks?id=${query(name)}`, 'networks', call)
+      })
+  }
+}
+
+export type Names = ReturnType<typeof createNames>
+
+function one(what: string, name: string, found: Named[]): string {
+  const chosen = found.find((each) => each.name === name) ?? found.find(({ id }) => id === name)
+  if (!chosen) throw new CloudProblem('invalid', `OpenStack has no ${what} "${name}"`)
+  return chosen.id
+}

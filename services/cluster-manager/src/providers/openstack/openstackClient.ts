@@ -1,0 +1,100 @@
+import { AppError } from '@fleetgate/kit'
+import type { Http } from '@fleetgate/kit/outbound'
+import { type Call, CloudProblem } from '../driver.js'
+import { type Body, parsed, problemOf } from './answers.js'
+import { openToken, type Token } from './keystone.js'
+import type { OpenstackSettings } from './settings.js'
+
+export type ServiceType = 'compute' | 'image' | 'network'
+
+export interface Ask {
+  method?: 'GET' | 'POST' | 'DELETE'
+  body?: unknown
+  /** Answers that are not thrown besides 2xx. */
+  allow?: readonly number[]
+}
+
+export interface OpenstackClient {
+  /** One request to a service of the catalog; throws a CloudProblem. The answer's body is parsed, `{}` where there is none. */
+  ask(service: ServiceType, path: string, call: Call, ask?: Ask): Promise<{ status: number; body: Body }>
+  /** Every item of a list, over all its pages. */
+  all<T>(service: ServiceType, path: string, key: string, call: Call): Promise<T[]>
+}
+
+const pageSize = 100
+/** Of one list; more is not read, so that a cloud that goes on for ever ends. */
+const maxPages = 200
+
+/** Where a service's version is not part of its address in the catalog. */
+const versions: Record<ServiceType, RegExp> = {
+  compute: /\/v2(\.1)?(\/|$)/,
+  image: /\/v2(\/|$)/,
+  network: /\/v2\.0(\/|$)/
+}
+const added: Record<ServiceType, string> = { compute: '/v2.1', image: '/v2', network: '/v2.0' }
+
+/** Keystone's token is kept for as long as the client, and renewed once where a service refuses it. */
+export function createOpenstackClient(settings: OpenstackSettings, http: Http, now: () => number): OpenstackClient {
+  let token: Promise<Token> | undefined
+
+  function login(call: Call): Promise<Token> {
+    token ??= openToken(settings, { send, call, now })
+    token.catch(() => {
+      token = undefined
+    })
+    return token
+  }
+
+  async function send(call: Call, method: string, url: string, headers: Record<string, string>, body?: unknown) {
+    const content = body === undefined ? {} : { body: JSON.stringify(body) }
+    const all = { accept: 'application/json', 'content-type': 'application/json', ...headers }
+    try {
+      return await http({ method, url, headers: all, ...content, signal: call.signal })
+    } catch (cause) {
+      call.signal.throwIfAborted()
+      const { message, details } = cause as AppError
+      const isFinal = !(cause instanceof AppError) || details.isClosed === true
+      throw new CloudProblem(isFinal ? 'invalid' : 'unavailable', `OpenStack: ${message}`, undefined, { cause })
+    }
+  }
+
+  async function ask(service: ServiceType, path: string, call: Call, { method = 'GET', body, allow = [] }: Ask = {}) {
+    for (let isAgain = false; ; isAgain = true) {
+      const current = await login(call)
+      const url = `${baseOf(current, service)}${path}`
+      const answer = await send(call, method, url, { 'x-auth-token': current.id }, body)
+      if (answer.status === 401 && !isAgain) {
+        token = undefined
+        continue
+      }
+      if (answer.status < 300 || allow.includes(answer.status)) return { status: answer.status, body: parsed(answer) }
+      throw problemOf(answer, now())
+    }
+  }
+
+  return {
+    ask,
+    async all<T>(service: ServiceType, path: string, key: string, call: Call): Promise<T[]> {
+      const items = new Map<string, T>()
+      let marker = ''
+      for (let page = 0; page < maxPages; page++) {
+        const query = `${path.includes('?') ? '&' : '?'}limit=${pageSize}${marker && `&marker=${encodeURIComponent(marker)}`}`
+        const { body } = await ask(service, `${path}${query}`, call)
+        const found = (body[key] ?? []) as (T & { id: string })[]
+        const before = items.size
+        for (const item of found) items.set(item.id, item)
+        // Pages may be smaller than what is asked for, or not be known at all: the last one is that which brings nothing new.
+        const last = found.at(-1)
+        if (!last || items.size === before) break
+        marker = last.id
+      }
+      return [...items.values()]
+    }
+  }
+}
+
+function baseOf({ catalog }: Token, service: ServiceType): string {
+  const url = catalog.get(service)
+  if (!url) throw new CloudProblem('invalid', `OpenStack: the catalog has no ${service} service in this region`)
+  return versions[service].test(new URL(url).pathname) ? url : `${url}${added[service]}`
+}
