@@ -146,8 +146,11 @@ async function populateClusters(ok: Ok): Promise<Ids> {
   const registry = data<{ _id: string }>(
     ok(await here.post('/v1/dockerregistries', { name: marker, registry: `${marker}.example.com:5000` }))
   )
+  const account = { name: marker, type: 'openstack', openstackInfo: { 'openstack-password': secret } }
+  const provider = data<{ _id: string }>(ok(await here.post('/v1/provider', account)))
   return [
     [/^\/v1\/cluster/, cluster._id],
+    [/^\/v1\/provider/, provider._id],
     [/^\/v1\/operations/, cluster.operationId],
     [/^\/v1\/dockerregistries/, registry._id]
   ]
@@ -172,6 +175,7 @@ async function portrait(session: Session): Promise<string> {
     await session.get('/v1/pubkey'),
     await session.get('/v1/smtp'),
     await session.get('/v1/dockerregistries'),
+    await session.get('/v1/provider'),
     await session.get('/v1/clients/enrolments'),
     await session.post('/mqtt-device/device-template/search', {}),
     await session.post('/workflow/flows/search', {}),

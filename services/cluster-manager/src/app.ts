@@ -1,6 +1,8 @@
 import { type App, type CreatorsOf, createApp, dialects, type Guard, type Log, type Route } from '@fleetgate/kit'
 import { mailRoutes } from './mail/linker.js'
 import type { Mails } from './mail/mail.js'
+import { providerRoutes } from './providers/linker.js'
+import type { Providers } from './providers/provider.js'
 import { pubkeyRoutes } from './pubkeys/linker.js'
 import type { Pubkeys } from './pubkeys/pubkey.js'
 import { smtpRoutes } from './smtp/linker.js'
@@ -11,6 +13,7 @@ export interface ClusterManagerAppDeps {
   guard: Guard
   pubkeys: Pubkeys
   smtp: Smtp
+  providers: Providers
   mails: Mails
   creatorsOf: CreatorsOf
   /** Clusters, hosts, registries, operations and the log. */
@@ -20,7 +23,7 @@ export interface ClusterManagerAppDeps {
 }
 
 export function createClusterManagerApp(deps: ClusterManagerAppDeps): App {
-  const { log, guard, pubkeys, smtp, mails, creatorsOf, clusterRoutes, checks, checkReplies } = deps
+  const { log, guard, pubkeys, smtp, providers, mails, creatorsOf, clusterRoutes, checks, checkReplies } = deps
   return createApp({
     service: 'cluster-manager',
     log,
@@ -30,7 +33,13 @@ export function createClusterManagerApp(deps: ClusterManagerAppDeps): App {
     apis: [
       {
         dialect: dialects.linker,
-        routes: [...pubkeyRoutes(pubkeys, creatorsOf), ...mailRoutes(mails), ...smtpRoutes(smtp), ...clusterRoutes]
+        routes: [
+          ...pubkeyRoutes(pubkeys, creatorsOf),
+          ...mailRoutes(mails),
+          ...smtpRoutes(smtp),
+          ...providerRoutes(providers),
+          ...clusterRoutes
+        ]
       }
     ]
   })

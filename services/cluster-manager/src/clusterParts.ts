@@ -8,16 +8,21 @@ import type { Cluster } from './clusters/cluster.js'
 import type { ClusterStore } from './clusters/clusterStore.js'
 import { createClusters, secretsContext } from './clusters/clusters.js'
 import { createMarkSweep } from './clusters/markSweep.js'
+import { createNewHosts } from './clusters/newHosts.js'
 import { lookAt } from './components/look.js'
 import { createWatch } from './components/watch.js'
 import type { Config } from './config.js'
 import type { Shared } from './hosts/input.js'
 import type { Logs } from './logs/log.js'
+import { createMachines } from './machines/machines.js'
+import { openProvider } from './machines/openProvider.js'
 import { createEngine } from './operations/engine.js'
 import { createOperations } from './operations/operations.js'
 import { createSettle, entryOf } from './operations/settle.js'
 import { findOnPath } from './profiles/findOnPath.js'
 import { loadProfiles } from './profiles/profile.js'
+import type { Drivers } from './providers/drivers.js'
+import type { ProviderStore } from './providers/providerStore.js'
 import type { PubkeyStore } from './pubkeys/pubkeyStore.js'
 import { registryContext } from './registries/registry.js'
 import type { RegistryStore } from './registries/registryStore.js'
@@ -29,13 +34,16 @@ export interface ClusterPartsOptions {
   store: ClusterStore
   pubkeys: PubkeyStore
   registries: RegistryStore
+  providers: ProviderStore
+  drivers: Drivers
   logs: Logs
 }
 
 const profilesDir = fileURLToPath(new URL('../../profiles', import.meta.url))
 
 /** Clusters with the engine that drives their operations and the watch over their hosts. */
-export function createClusterParts({ config, log, secrets, store, pubkeys, registries, logs }: ClusterPartsOptions) {
+export function createClusterParts(options: ClusterPartsOptions) {
+  const { config, log, secrets, store, pubkeys, registries, providers, drivers, logs } = options
   const now = Date.now
   const k3s = (name: string) => () => (config.K3S_DIR ? join(config.K3S_DIR, name) : undefined)
   const profiles = loadProfiles(profilesDir, {
@@ -79,7 +87,18 @@ export function createClusterParts({ config, log, secrets, store, pubkeys, regis
     leaseMs: config.LEASE_MS,
     shared,
     runner,
-    settle: createSettle({ logs, keys: pubkeys, registries }),
+    machines: (input) =>
+      createMachines({
+        ...input,
+        open: () => openProvider({ providers, drivers }, input.cluster),
+        settings: {
+          withinMs: config.MACHINE_MS,
+          pollMs: config.MACHINE_POLL_MS,
+          from: config.MACHINE_ACCESS_FROM
+        },
+        now
+      }),
+    settle: createSettle({ logs, keys: pubkeys, registries, providers }),
     begun: (cluster) => logs.put(entryOf(cluster)),
     now,
     log
@@ -90,10 +109,29 @@ export function createClusterParts({ config, log, secrets, store, pubkeys, regis
   return {
     profiles,
     engine,
-    markSweep: createMarkSweep({ store, keys: pubkeys, registries, everyMs: config.MARK_SWEEP_MS, now, log }),
+    markSweep: createMarkSweep({
+      store,
+      keys: pubkeys,
+      registries,
+      providers,
+      everyMs: config.MARK_SWEEP_MS,
+      now,
+      log
+    }),
     watch: createWatch({ ...look, store, everyMs: config.WATCH_MS }),
     look: (cluster: Cluster) => lookAt(look, cluster),
-    clusters: createClusters({ store, beginning, secrets, profiles, keys: pubkeys, registries, wake, now }),
+    clusters: createClusters({
+      store,
+      beginning,
+      secrets,
+      profiles,
+      keys: pubkeys,
+      registries,
+      providers,
+      newHosts: createNewHosts({ secrets, providers, drivers, keyBits: config.KEY_BITS, now }),
+      wake,
+      now
+    }),
     operations: createOperations({ store, beginning, wake, now })
   }
 }

@@ -25,6 +25,18 @@ export const Config = Type.Object({
   WATCH_MS: Type.Integer({ minimum: 100, default: 60_000 }),
   /** How often marks of keys and registries are compared with what clusters carry; younger ones are left alone. */
   MARK_SWEEP_MS: Type.Integer({ minimum: 50, default: 600_000 }),
+  /** Addresses that are not public and may be called all the same where a provider's auth url names them: hosts, addresses, CIDR ranges. */
+  PROVIDER_ALLOWED_HOSTS: Type.String({ default: '' }),
+  /** In the place of Amazon's own addresses: for clouds that speak EC2's language. */
+  EC2_URL: Type.Optional(Type.String({ pattern: '^https?://' })),
+  /** In the place of Google's own: of the Compute Engine API, and for tokens. */
+  GOOGLE_COMPUTE_URL: Type.String({ pattern: '^https?://', default: 'https://compute.googleapis.com/compute/v1' }),
+  GOOGLE_TOKEN_URL: Type.String({ pattern: '^https?://', default: 'https://oauth2.googleapis.com/token' }),
+  /** CIDR from where SSH and the clusters' ports on machines of providers may be reached. */
+  MACHINE_ACCESS_FROM: Type.String({ pattern: '^[0-9.]{7,15}/[0-9]{1,2}$', default: '0.0.0.0/0' }),
+  /** How long a phase waits for machines to be made, to let us in, or to go. */
+  MACHINE_MS: Type.Integer({ minimum: 1_000, default: 600_000 }),
+  MACHINE_POLL_MS: Type.Integer({ minimum: 20, default: 5_000 }),
   /** The program that the profile nats brings to its hosts; by default the one on PATH. */
   NATS_SERVER_BINARY: Type.Optional(Type.String()),
   /** Room on each master for what JetStream keeps. */

@@ -8,6 +8,8 @@ import type { Config } from './config.js'
 import { createLogs } from './logs/log.js'
 import { createLogStore } from './logs/logStore.js'
 import { createMailing } from './mail/mailing.js'
+import { createProviderStore } from './providers/providerStore.js'
+import { createProviding } from './providers/providing.js'
 import { createPubkeys } from './pubkeys/pubkey.js'
 import { createPubkeyStore } from './pubkeys/pubkeyStore.js'
 import { createRegistries } from './registries/registry.js'
@@ -33,8 +35,11 @@ export async function startClusterManager({ config, log, add }: StartOptions): P
   const mailing = createMailing({ store, secrets, bus, log, config, now })
   const registryStore = createRegistryStore(store)
   const clusterStore = createClusterStore(store)
+  const providerStore = createProviderStore(store)
   await store.sync()
   add('mail', await mailing.start())
+  const providing = createProviding({ config, secrets, store: providerStore, logs, now })
+  add('clouds', () => providing.close())
   const parts = createClusterParts({
     config,
     log,
@@ -42,6 +47,8 @@ export async function startClusterManager({ config, log, add }: StartOptions): P
     store: clusterStore,
     pubkeys: pubkeyStore,
     registries: registryStore,
+    providers: providerStore,
+    drivers: providing.drivers,
     logs
   })
   const guard = await createGuard({ bus, log })
@@ -59,6 +66,7 @@ export async function startClusterManager({ config, log, add }: StartOptions): P
     guard,
     pubkeys: createPubkeys({ store: pubkeyStore, secrets, logs, keyBits: config.KEY_BITS, now }),
     smtp: mailing.smtp,
+    providers: providing.providers,
     mails: mailing.mails,
     creatorsOf: createCreatorsOf(bus, log),
     clusterRoutes: allClusterRoutes({

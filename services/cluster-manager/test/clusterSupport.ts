@@ -137,3 +137,17 @@ export async function made(api: Session, body: object): Promise<{ id: string; op
   const id = reply.body.data._id
   return { id, operation: await ended(api, id) }
 }
+
+/** Kills the service with -9 in each phase of the cluster's last operation, once; answers the phases. */
+export async function killedInEach(api: Session, service: RunningService, clusterId: string): Promise<string[]> {
+  const { operationId } = await clusterOf(api, clusterId)
+  const killed = new Set<string>()
+  for (;;) {
+    const operation = await operationOf(api, operationId)
+    if (operation.time_end) return [...killed]
+    if (!operation.phase || killed.has(operation.phase)) continue
+    killed.add(operation.phase)
+    await service.kill()
+    await service.restart()
+  }
+}

@@ -6,6 +6,7 @@ import {
   draft,
   ended,
   hostsOf,
+  killedInEach,
   made,
   operationOf,
   startProcesses
@@ -27,31 +28,17 @@ async function gone(id: string): Promise<void> {
 
 const isClean = () => two.every((host, index) => JSON.stringify(host.files()) === JSON.stringify(before[index]))
 
-/** Kills the service with -9 in each phase of the cluster's last operation, once; answers the phases. */
-async function killedInEach(clusterId: string): Promise<string[]> {
-  const { operationId } = await clusterOf(api, clusterId)
-  const killed = new Set<string>()
-  for (;;) {
-    const operation = await operationOf(api, operationId)
-    if (operation.time_end) return [...killed]
-    if (!operation.phase || killed.has(operation.phase)) continue
-    killed.add(operation.phase)
-    await service.kill()
-    await service.restart()
-  }
-}
-
 await t.test('a service that is killed in any phase goes on where it was', async (t) => {
   const reply = await api.post<Reply<ClusterView>>('/v1/cluster', draft(hosts, 'killed', [1, 1], two))
   const { _id: id } = reply.body.data
-  const killed = await killedInEach(id)
+  const killed = await killedInEach(api, service, id)
   t.ok(killed.length >= 3, killed.join())
   t.match(await ended(api, id), { state: 'SUCCESS', problems: [] })
   t.equal((await hostsOf(api, id, '?status=RUNNING')).length, 2)
   t.equal((await first.programs()).filter((name) => name === 'nats-server').length, 1, 'one server, not two')
 
   t.equal((await api.delete(`/v1/cluster/${id}`)).status, 200)
-  t.same(await killedInEach(id), ['remove-others', 'remove-masters'])
+  t.same(await killedInEach(api, service, id), ['remove-others', 'remove-masters'])
   t.match(await ended(api, id), { state: 'SUCCESS', problems: [] })
   await until(isClean, { what: 'nothing to be left' })
 })

@@ -1,5 +1,6 @@
 import type { Operation } from '../operations/operation.js'
 import type { Category, Role } from '../profiles/profile.js'
+import type { ProviderType } from '../providers/driver.js'
 
 export const clusterStatuses = ['INSTALLING', 'RUNNING', 'MODIFYING', 'FAILED', 'TERMINATING', 'TERMINATED'] as const
 export type ClusterStatus = (typeof clusterStatuses)[number]
@@ -14,11 +15,31 @@ export interface Figures {
   task: number
 }
 
+/** The machine of a host that a provider makes. */
+export interface HostMachine {
+  /** Part of the tag by which the cloud knows it: one higher for each machine that was taken away. */
+  serial: number
+  /** The cloud's own; absent until its creation was recorded. */
+  id?: string
+}
+
+/** Where the machines of a cluster are made. */
+export interface ClusterCloud {
+  providerId: string
+  type: ProviderType
+  /** One OpenSSH line; the private half is sealed. */
+  publicKey: string
+  sealedKey: string
+  user: string
+  sshPort: number
+}
+
 export interface Host {
   id: string
   name: string
   role: Role
   status: HostStatus
+  /** Empty for a machine that is still to be made. */
   ip: string
   privateIp: string
   port: number
@@ -30,6 +51,8 @@ export interface Host {
   /** Pinned at the first connection. */
   hostKey?: string | undefined
   bastionKey?: string | undefined
+  /** Absent for hosts that were given to us: those are never taken away. */
+  machine?: HostMachine | undefined
   /** Something of the cluster may be on it. */
   isTouched: boolean
   figures: Figures
@@ -49,6 +72,8 @@ export interface Cluster {
   profile: string
   category: Category
   status: ClusterStatus
+  /** Absent where all hosts were given. */
+  cloud?: ClusterCloud | undefined
   hosts: Host[]
   /** Ids. */
   pubkeys: string[]
@@ -65,9 +90,13 @@ export function liveHosts(cluster: Cluster): Host[] {
   return cluster.hosts.filter(({ status }) => status !== 'TERMINATED')
 }
 
-/** Where no other cluster of the tenant may have a host. */
+/**
+ * Where no other cluster of the tenant may have a host. Addresses of machines that we make are the clouds' to give, and to give
+ * again: those hosts count by their ids.
+ */
 export function addressesOf(hosts: readonly Host[]): string[] {
-  return hosts.filter(({ status }) => status !== 'TERMINATED').map(({ ip }) => ip)
+  const live = hosts.filter(({ status }) => status !== 'TERMINATED')
+  return live.map(({ id, ip, machine }) => (machine ? `machine:${id}` : ip))
 }
 
 export function mastersOf(cluster: Cluster): Host[] {

@@ -26,6 +26,7 @@ export const clusterSchema = new Schema<ClusterDoc>(
     profile: { type: String, required: true },
     category: { type: String, required: true },
     status: { type: String, required: true },
+    cloud: Schema.Types.Mixed as never,
     hosts: { type: [Schema.Types.Mixed], required: true } as never,
     pubkeys: { type: [String], required: true },
     registries: { type: [String], required: true },
@@ -57,7 +58,7 @@ clusterSchema.index({ live: 1, lookedAt: 1 }, { partialFilterExpression: { live:
 export function toCluster(doc: ClusterDoc | null): Cluster | undefined {
   if (!doc) return undefined
   const { _id, tenantId, userId, owner, name, profile, category, status, hosts, pubkeys, registries } = doc
-  const { sealedSecrets, operation, createdAt, updatedAt } = doc
+  const { sealedSecrets, operation, cloud, createdAt, updatedAt } = doc
   return {
     id: _id,
     tenantId,
@@ -67,6 +68,7 @@ export function toCluster(doc: ClusterDoc | null): Cluster | undefined {
     profile,
     category,
     status,
+    ...(cloud ? { cloud } : {}),
     hosts,
     pubkeys,
     registries,

@@ -28,6 +28,7 @@ export interface Carried {
   id: string
   pubkeys: string[]
   registries: string[]
+  providers: string[]
 }
 
 export type ClusterStore = ReturnType<typeof createClusterStore>
@@ -77,11 +78,16 @@ export function createClusterStore(store: Store) {
     async findCarried(tenantId: string, ids: readonly string[]): Promise<Carried[]> {
       const docs = await model
         .find({ _id: { $in: [...ids] }, tenantId, live: true })
-        .select({ pubkeys: 1, registries: 1, open: 1, 'operation.released': 1 })
+        .select({ pubkeys: 1, registries: 1, 'cloud.providerId': 1, open: 1, 'operation.released': 1 })
         .lean()
-      return docs.map(({ _id, pubkeys, registries, open, operation }) => {
+      return docs.map(({ _id, pubkeys, registries, cloud, open, operation }) => {
         const going = open ? operation.released : []
-        return { id: _id, pubkeys: [...pubkeys, ...going], registries: [...registries, ...going] }
+        return {
+          id: _id,
+          pubkeys: [...pubkeys, ...going],
+          registries: [...registries, ...going],
+          providers: cloud ? [cloud.providerId] : []
+        }
       })
     },
 

@@ -10,8 +10,8 @@ import type { Beginning, BeginningOptions } from './beginning.js'
 import { carrying } from './carrying.js'
 import { type Cluster, type Host, liveHosts } from './cluster.js'
 import type { ClusterFilter } from './clusterStore.js'
-import { draftHosts } from './hostDraft.js'
-import { checkAddresses, checkCounts, checkRemoval, checkSize, type NodeDrafts } from './rules.js'
+import type { CloudDraft, NewHosts } from './newHosts.js'
+import { checkRemoval, type NodeDrafts } from './rules.js'
 
 export interface ClusterDraft {
   name: string
@@ -20,6 +20,8 @@ export interface ClusterDraft {
   category: Category
   counts: Partial<Record<Role, number | undefined>>
   nodes: NodeDrafts
+  /** Where the hosts are to be made, by the counts. */
+  cloud?: CloudDraft | undefined
   pubkeys: string[]
   registries: string[]
 }
@@ -36,6 +38,8 @@ export interface ClustersOptions extends BeginningOptions {
   profiles: Profiles
   keys: Usage
   registries: Usage
+  providers: Usage
+  newHosts: NewHosts
 }
 
 export type Clusters = ReturnType<typeof createClusters>
@@ -45,7 +49,8 @@ export function secretsContext(clusterId: string): string {
 }
 
 /** Clusters and what changes them. Each answers as soon as the change is on disk; the engine does the work. */
-export function createClusters({ store, beginning, secrets, profiles, keys, registries, wake, now }: ClustersOptions) {
+export function createClusters(options: ClustersOptions) {
+  const { store, beginning, secrets, profiles, keys, registries, providers, newHosts, wake, now } = options
   const { get, running, begin } = beginning
 
   function profileOf(name: string): Profile {
@@ -55,10 +60,11 @@ export function createClusters({ store, beginning, secrets, profiles, keys, regi
     return profile
   }
 
-  function newCluster(draft: ClusterDraft, profile: Profile, { tenantId, userId, email }: Caller): Cluster {
+  async function newCluster(draft: ClusterDraft, profile: Profile, caller: Caller): Promise<Cluster> {
+    const { tenantId, userId, email } = caller
     const at = now()
     const id = newHexId(at)
-    const hosts = draftHosts(draft.nodes, draft.name, secrets, at)
+    const { hosts, cloud } = await newHosts.first(draft, { id, at }, caller)
     const made = Object.fromEntries(profile.secrets.map((name) => [name, randomBytes(24).toString('base64url')]))
     return {
       id,
@@ -69,6 +75,7 @@ export function createClusters({ store, beginning, secrets, profiles, keys, regi
       profile: profile.name,
       category: draft.category,
       status: 'INSTALLING',
+      cloud,
       hosts,
       pubkeys: [...new Set(draft.pubkeys)],
       registries: [...new Set(draft.registries)],
@@ -105,13 +112,11 @@ export function createClusters({ store, beginning, secrets, profiles, keys, regi
     async create(draft: ClusterDraft, caller: Caller): Promise<Cluster> {
       checkOwner(draft.userId, caller)
       const profile = profileOf(draft.profile)
-      checkCounts(draft.counts, draft.nodes)
-      checkSize(draft.category, draft.nodes)
-      checkAddresses(draft.nodes)
-      const cluster = newCluster(draft, profile, caller)
+      const cluster = await newCluster(draft, profile, caller)
       const carried = [
         { usage: keys, field: 'pubkeyId', ids: cluster.pubkeys },
-        { usage: registries, field: 'dockerRegistries', ids: cluster.registries }
+        { usage: registries, field: 'dockerRegistries', ids: cluster.registries },
+        { usage: providers, field: 'providerId', ids: cluster.cloud ? [cluster.cloud.providerId] : [] }
       ]
       await carrying(cluster.tenantId, cluster.id, carried, () => store.insert(plain(cluster)))
       wake()
@@ -133,12 +138,10 @@ export function createClusters({ store, beginning, secrets, profiles, keys, regi
 
     async addHosts(id: string, counts: ClusterDraft['counts'], nodes: NodeDrafts, caller: Caller): Promise<Cluster> {
       const cluster = await running(id, caller)
-      checkCounts(counts, nodes)
-      checkAddresses(nodes)
-      const hosts = draftHosts(nodes, cluster.name, secrets, now())
+      const hosts = await newHosts.more(cluster, counts, nodes, caller)
       if (hosts.length === 0)
         throw new AppError('invalid_input', 'sharedNodes or pureslaveNodes is required', { field: 'sharedNodes' })
-      const clash = liveHosts(cluster).find(({ ip }) => hosts.some((host) => host.ip === ip))
+      const clash = liveHosts(cluster).find(({ ip }) => ip !== '' && hosts.some((host) => host.ip === ip))
       if (clash) {
         throw new AppError('conflict', `the address ${clash.ip} belongs to a host of this cluster already`, {
           field: 'ip',

@@ -15,7 +15,7 @@ export function draftHosts(nodes: NodeDrafts, clusterName: string, secrets: Secr
       const login = readLogin(node, `${role}Nodes.${index}`)
       return {
         id,
-        name: `h-${randomBytes(4).toString('hex')}-${label(clusterName)}`,
+        name: hostName(clusterName),
         role,
         status: 'INSTALLING',
         ip: node.ip,
@@ -34,6 +34,10 @@ export function draftHosts(nodes: NodeDrafts, clusterName: string, secrets: Secr
       }
     })
   )
+}
+
+export function hostName(clusterName: string): string {
+  return `h-${randomBytes(4).toString('hex')}-${label(clusterName)}`
 }
 
 /** A part of a host name. */

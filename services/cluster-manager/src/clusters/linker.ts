@@ -1,6 +1,17 @@
-import { linkerPaging, linkerRange, oneOf, type Route, route, type Static, Type, toLinkerPage } from '@fleetgate/kit'
+import {
+  AppError,
+  linkerPaging,
+  linkerRange,
+  oneOf,
+  type Route,
+  route,
+  type Static,
+  Type,
+  toLinkerPage
+} from '@fleetgate/kit'
 import { ById, HexId, sortOf, toTime, UserId } from '../linkerFields.js'
 import { type Category, categories } from '../profiles/profile.js'
+import { providerTypes } from '../providers/driver.js'
 import { RegistryReply, toRegistryReply } from '../registries/linker.js'
 import type { Registry } from '../registries/registry.js'
 import { type Cluster, clusterStatuses, innerAddress, liveHosts, mastersOf } from './cluster.js'
@@ -22,8 +33,9 @@ const Draft = Type.Object({
   masterNodes: Nodes,
   sharedNodes: Nodes,
   pureslaveNodes: Nodes,
-  /** Hosts that are there already; the original's clouds are not built yet. */
-  type: oneOf(['customized', 'generic'], { default: 'customized' }),
+  /** `customized` and `generic`: hosts that are there already. Otherwise the provider's type. */
+  type: oneOf(['customized', 'generic', ...providerTypes], { default: 'customized' }),
+  providerId: Type.Optional(Type.Union([HexId, Type.Literal('')])),
   /** An unknown one counts as compact, as it did. */
   createCategory: Type.String({ maxLength: 32, default: 'compact' }),
   /** Ours: what is installed. */
@@ -199,6 +211,7 @@ function toDraft(body: Static<typeof Draft>, category: Category, defaultProfile:
     userId: body.user_id,
     profile: body.profile ?? defaultProfile,
     category,
+    cloud: cloudOf(body),
     counts: { master: body.masterCount, shared: body.sharedCount, pureslave: body.pureslaveCount },
     nodes: {
       master: body.masterNodes.map(toNode),
@@ -208,6 +221,14 @@ function toDraft(body: Static<typeof Draft>, category: Category, defaultProfile:
     pubkeys: body.pubkeyId ?? [],
     registries: body.dockerRegistries.map(({ _id }) => _id)
   }
+}
+
+function cloudOf({ type, providerId }: Static<typeof Draft>) {
+  if (type === 'customized' || type === 'generic') return undefined
+  if (!providerId) {
+    throw new AppError('invalid_input', `providerId is required for type ${type}`, { field: 'providerId' })
+  }
+  return { type, providerId }
 }
 
 function toFilter({ name, user_id, username, status, sort = 'time_create' }: Static<typeof Search>): ClusterFilter {
@@ -226,10 +247,10 @@ export function toClusterReply(cluster: Cluster, registries: readonly Registry[]
     endPoint: leader && isUp ? innerAddress(leader) : '',
     instances: liveHosts(cluster).length,
     pubkeyId: cluster.pubkeys,
-    providerId: '',
+    providerId: cluster.cloud?.providerId ?? '',
     details: cluster.operation.state === 'FAILED' ? cluster.operation.message : '',
     status: cluster.status,
-    type: 'customized',
+    type: cluster.cloud?.type ?? 'customized',
     createCategory: cluster.category,
     profile: cluster.profile,
     operationId: cluster.operation.id,

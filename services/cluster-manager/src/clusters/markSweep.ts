@@ -7,20 +7,23 @@ export interface MarkSweepDeps {
   store: Pick<ClusterStore, 'findCarried'>
   keys: Usage
   registries: Usage
+  providers: Usage
   /** How often; a mark of that age that no cluster knows is left over from a crash. */
   everyMs: number
   now: () => number
   log: Log
 }
 
+type Kept = 'pubkeys' | 'registries' | 'providers'
+
 const atOnce = 100
 
 /**
- * A process that ends between marking a key or a registry and writing the cluster leaves the mark: the document could never be
+ * A process that ends between marking a key, a registry or a provider and writing the cluster leaves the mark: the document could never be
  * removed. Every replica looks; a mark is taken away by its own name, so that of several none harms a newer one.
  */
-export function createMarkSweep({ store, keys, registries, everyMs, now, log }: MarkSweepDeps): Rounds {
-  async function sweep(usage: Usage, what: 'pubkeys' | 'registries'): Promise<void> {
+export function createMarkSweep({ store, keys, registries, providers, everyMs, now, log }: MarkSweepDeps): Rounds {
+  async function sweep(usage: Usage, what: Kept): Promise<void> {
     const before = now() - everyMs
     let after = ''
     for (;;) {
@@ -32,7 +35,7 @@ export function createMarkSweep({ store, keys, registries, everyMs, now, log }: 
     }
   }
 
-  async function clear(usage: Usage, what: 'pubkeys' | 'registries', { id, tenantId, marks }: Marked, before: number) {
+  async function clear(usage: Usage, what: Kept, { id, tenantId, marks }: Marked, before: number) {
     const old = marks.filter(({ at }) => at < before)
     if (old.length === 0) return
     const clusters = await store.findCarried(tenantId, [...new Set(old.map(({ clusterId }) => clusterId))])
@@ -46,6 +49,7 @@ export function createMarkSweep({ store, keys, registries, everyMs, now, log }: 
   const look = () =>
     sweep(keys, 'pubkeys')
       .then(() => sweep(registries, 'registries'))
+      .then(() => sweep(providers, 'providers'))
       .catch((error) => log.warn({ err: error }, 'marks not looked at, trying again'))
   return createRounds(look, everyMs)
 }

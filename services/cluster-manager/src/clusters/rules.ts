@@ -1,6 +1,6 @@
 import { AppError } from '@fleetgate/kit'
 import type { HostSecrets } from '../hosts/hostRunner.js'
-import type { Category, Profile, Role } from '../profiles/profile.js'
+import { type Category, type Profile, type Role, roles } from '../profiles/profile.js'
 import { readPrivateKey } from '../ssh/privateKey.js'
 import { type Cluster, type Host, liveHosts, mastersOf } from './cluster.js'
 
@@ -29,7 +29,7 @@ const smallest: Record<Category, { nodes: number; shared: number; masters: reado
 
 /** Counts that are given must be those of the lists. */
 export function checkCounts(counts: Partial<Record<Role, number | undefined>>, nodes: NodeDrafts): void {
-  for (const role of ['master', 'shared', 'pureslave'] as const) {
+  for (const role of roles) {
     const count = counts[role]
     if (count !== undefined && count !== nodes[role].length) {
       throw badNumber(`${role}Count`, `${role}Count is ${count}, but ${nodes[role].length} ${role}Nodes are given`)
@@ -37,19 +37,37 @@ export function checkCounts(counts: Partial<Record<Role, number | undefined>>, n
   }
 }
 
-/** The sizes that a category needs; and a master must be countable: three keep going without one of them. */
-export function checkSize(category: Category, nodes: NodeDrafts): void {
-  const { nodes: least, shared, masters } = smallest[category]
-  const total = nodes.master.length + nodes.shared.length + nodes.pureslave.length
-  if (!masters.includes(nodes.master.length)) {
-    throw badNumber(
-      'masterNodes',
-      `a ${category} cluster has ${masters.join(' or ')} masters, not ${nodes.master.length}`
-    )
+export function countsOf(nodes: NodeDrafts): Record<Role, number> {
+  return { master: nodes.master.length, shared: nodes.shared.length, pureslave: nodes.pureslave.length }
+}
+
+const mostMachines = 200
+
+/** How many machines a request asks a provider for; hosts that are there already do not go with them. */
+export function machineCounts(
+  counts: Partial<Record<Role, number | undefined>>,
+  nodes: NodeDrafts
+): Record<Role, number> {
+  for (const role of roles) {
+    if (nodes[role].length > 0) {
+      const field = `${role}Nodes`
+      throw new AppError('invalid_input', `${field} must be empty where a provider makes the machines`, { field })
+    }
+    if ((counts[role] ?? 0) > mostMachines) throw badNumber(`${role}Count`, `${role}Count is over ${mostMachines}`)
   }
-  if (nodes.shared.length < shared)
-    throw badNumber('sharedNodes', `a ${category} cluster needs ${shared} shared nodes or more`)
-  if (total < least) throw badNumber('sharedNodes', `a ${category} cluster needs ${least} nodes or more`)
+  return { master: counts.master ?? 0, shared: counts.shared ?? 0, pureslave: counts.pureslave ?? 0 }
+}
+
+/** The sizes that a category needs; and a master must be countable: three keep going without one of them. */
+export function checkSize(category: Category, counts: Record<Role, number>, noun: 'Nodes' | 'Count' = 'Nodes'): void {
+  const { nodes: least, shared, masters } = smallest[category]
+  const total = counts.master + counts.shared + counts.pureslave
+  if (!masters.includes(counts.master)) {
+    throw badNumber(`master${noun}`, `a ${category} cluster has ${masters.join(' or ')} masters, not ${counts.master}`)
+  }
+  if (counts.shared < shared)
+    throw badNumber(`shared${noun}`, `a ${category} cluster needs ${shared} shared nodes or more`)
+  if (total < least) throw badNumber(`shared${noun}`, `a ${category} cluster needs ${least} nodes or more`)
 }
 
 /** What stays must still be a cluster; a host that does not run anyway may always go. */

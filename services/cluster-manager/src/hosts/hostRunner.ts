@@ -49,6 +49,8 @@ export interface HostRunner {
   run(host: Host, run: Run): Promise<string[]>
   /** Brings a file of the control machine to the host, unless it is there. */
   stage(host: Host, file: StagedFile, options: StageOptions): Promise<void>
+  /** Connects and logs in, and no more. Rejects with a HostProblem. */
+  reach(host: Host): Promise<void>
   close(): void
 }
 
@@ -153,6 +155,10 @@ export function createHostRunner({ secrets, settings, onKeys }: HostRunnerOption
         known = undefined
         return bring(host, file, options)
       })
+    },
+
+    async reach(host) {
+      await connection(host)
     },
 
     close() {

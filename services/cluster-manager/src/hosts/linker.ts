@@ -20,7 +20,7 @@ const Draft = Type.Object({
   pureslaveCount: Count,
   sharedNodes: Nodes,
   pureslaveNodes: Nodes,
-  /** Taken and not used: a cluster has one way to take hosts in. */
+  /** Taken and not used: nodes are hosts that are there, counts without nodes ask the cluster's provider for machines. */
   addMode: Type.Optional(Type.String({ maxLength: 32 })),
   /** Registries are given to a cluster as a whole; those that it has count for new hosts. */
   dockerRegistries: RegistryRefs
@@ -183,7 +183,7 @@ function toShared(cluster: Cluster, host: Host) {
     isClientNode: isMaster,
     user_id: cluster.userId,
     tenant_id: cluster.tenantId,
-    type: 'customized',
+    type: host.machine && cluster.cloud ? cluster.cloud.type : 'customized',
     time_create: toTime(host.createdAt),
     time_update: toTime(host.updatedAt),
     message: host.message ?? '',

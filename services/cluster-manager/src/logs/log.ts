@@ -2,7 +2,7 @@ import { AppError, type Caller, type Found, type Range } from '@fleetgate/kit'
 import { newHexId } from '../linkerFields.js'
 import type { LogFilter, LogStore } from './logStore.js'
 
-export const queryTypes = ['cluster', 'host', 'pubkey', 'registry', 'service'] as const
+export const queryTypes = ['cluster', 'host', 'pubkey', 'registry', 'service', 'provider'] as const
 export type QueryType = (typeof queryTypes)[number]
 /** The vocabulary of the original, and our own below it. */
 export const operateTypes = [
@@ -17,7 +17,10 @@ export const operateTypes = [
   'delete_registry',
   'change_pubkeys',
   'change_registries',
-  'apply_cluster'
+  'apply_cluster',
+  'create_provider',
+  'update_provider',
+  'delete_provider'
 ] as const
 export type OperateType = (typeof operateTypes)[number]
 export const logStatuses = ['start', 'success', 'fail'] as const

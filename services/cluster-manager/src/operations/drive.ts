@@ -2,6 +2,8 @@ import type { Log } from '@fleetgate/kit'
 import type { Cluster } from '../clusters/cluster.js'
 import { createHostRunner, type HostRunnerOptions } from '../hosts/hostRunner.js'
 import type { Shared } from '../hosts/input.js'
+import { destruction } from '../machines/machinePlans.js'
+import type { Machines, MachinesDeps } from '../machines/machines.js'
 import { HostProblem } from '../ssh/problem.js'
 import { endOf } from './ending.js'
 import { planOf, removal } from './operation.js'
@@ -13,6 +15,8 @@ export interface DriveDeps {
   shared: (cluster: Cluster) => Promise<Shared>
   runner: Pick<HostRunnerOptions, 'secrets' | 'settings'>
   write: WriteProgress
+  /** The machines of a cluster, for one drive of its operation. */
+  machines: (input: Pick<MachinesDeps, 'cluster' | 'ports' | 'progress' | 'runner' | 'lost'>) => Machines
   /** Idempotent: what an ended operation means beyond the cluster's own document. */
   settle: (cluster: Cluster) => Promise<void>
   now: () => number
@@ -42,7 +46,9 @@ export async function drive(deps: DriveDeps, input: DriveInput): Promise<void> {
       return undefined
     })
     if (shared) {
-      const phases = createPhases({ ...input, shared, progress, runner, now: deps.now, log: deps.log })
+      const ports = shared.profile.access.endpoints.map(({ port }) => port)
+      const machines = deps.machines({ cluster, ports, progress, runner, lost })
+      const phases = createPhases({ ...input, shared, progress, runner, machines, now: deps.now, log: deps.log })
       if (!operation.outcome) await forward(shared, phases)
       await undo(shared, phases)
     }
@@ -73,8 +79,9 @@ export async function drive(deps: DriveDeps, input: DriveInput): Promise<void> {
     const hosts = touched.flatMap(
       ({ hostId }) => cluster.hosts.find(({ id, isTouched }) => id === hostId && isTouched) ?? []
     )
-    for (const plan of removal(hosts, shared.profile)) {
-      const undoing = { ...plan, name: plan.name.replace('remove', 'undo') }
+    const made = touched.flatMap(({ hostId }) => cluster.hosts.find(({ id }) => id === hostId) ?? [])
+    for (const plan of [...removal(hosts, shared.profile), ...destruction(made)]) {
+      const undoing = { ...plan, name: plan.name.replace('remove', 'undo').replace('destroy', 'undo-machines') }
       if (!progress.isDone(undoing.name)) await phases.run(undoing, lost)
     }
   }

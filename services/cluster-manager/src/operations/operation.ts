@@ -1,4 +1,5 @@
 import type { Cluster, Host } from '../clusters/cluster.js'
+import { destruction, isMade, making } from '../machines/machinePlans.js'
 import type { Profile } from '../profiles/profile.js'
 
 export const operationKinds = [
@@ -75,8 +76,10 @@ export interface PhasePlan {
   hosts: Host[]
   /** Hosts one after the other. */
   inTurn?: boolean
+  /** Of the scripts; 0 where none runs. */
   timeoutS: number
-  kind: 'preflight' | 'stage' | 'run'
+  /** `order`, `boot` and `destroy` are about the machines that a provider makes. */
+  kind: 'order' | 'boot' | 'preflight' | 'stage' | 'run' | 'destroy'
   /** The last run of this operation on these hosts. */
   last?: boolean
   /** Hosts that stay are at work, for these that go. */
@@ -94,10 +97,10 @@ export function planOf(cluster: Cluster, profile: Profile): PhasePlan[] {
   const targets = cluster.hosts.filter(({ id }) => ids.has(id))
   const { timeouts } = profile
   if (operation.kind === 'delete_hosts') {
-    return [...drainPlans(cluster, profile, targets), ...removal(targets, profile)]
+    return [...drainPlans(cluster, profile, targets), ...removal(targets, profile), ...destruction(targets)]
   }
   if (operation.kind === 'delete') {
-    return removal([...targets].sort(byRoleBackwards), profile)
+    return [...removal([...targets].sort(byRoleBackwards), profile), ...destruction(targets)]
   }
   if (operation.kind === 'pubkeys') {
     return [{ name: 'keys', kind: 'run', scripts: ['keys.sh'], hosts: targets, timeoutS: 60, last: true }]
@@ -119,6 +122,7 @@ export function planOf(cluster: Cluster, profile: Profile): PhasePlan[] {
     timeoutS: timeouts.install
   }))
   return [
+    ...(operation.kind === 'apply' ? [] : making(targets)),
     { name: 'preflight', kind: 'preflight', scripts: ['preflight.sh'], hosts: targets, timeoutS: 60 },
     { name: 'stage', kind: 'stage', scripts: [], hosts: targets, timeoutS: timeouts.install },
     ...installs,
@@ -168,7 +172,9 @@ function farewell(gone: Host[], staying: Host[], { timeouts }: Profile): PhasePl
   ]
 }
 
-export function removal(targets: Host[], { timeouts }: Profile): PhasePlan[] {
+/** Takes the cluster off hosts that were given to us. */
+export function removal(all: Host[], { timeouts }: Profile): PhasePlan[] {
+  const targets = all.filter((host) => !isMade(host))
   const run = { kind: 'run' as const, scripts: ['remove.sh', 'removed.sh'], timeoutS: timeouts.remove, last: true }
   const isMaster = (host: Host) => host.role === 'master'
   return [

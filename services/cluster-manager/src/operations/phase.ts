@@ -2,6 +2,8 @@ import type { Log } from '@fleetgate/kit'
 import type { Cluster, Host } from '../clusters/cluster.js'
 import type { HostRunner } from '../hosts/hostRunner.js'
 import { inputOf, type Shared } from '../hosts/input.js'
+import { isAtCloud } from '../machines/machinePlans.js'
+import type { Limits, Machines } from '../machines/machines.js'
 import { HostProblem } from '../ssh/problem.js'
 import { eachOf } from './eachOf.js'
 import { factsOf, type HostFacts } from './facts.js'
@@ -14,6 +16,7 @@ export interface PhasesDeps {
   shared: Shared
   progress: Progress
   runner: HostRunner
+  machines: Machines
   lost: AbortSignal
   cancelled: AbortSignal
   now: () => number
@@ -26,10 +29,12 @@ export interface Phases {
 }
 
 const hostsAtOnce = 50
+/** Clouds bound how often they are asked. */
+const machinesAtOnce = 10
 const marginMs = 15_000
 
 export function createPhases(deps: PhasesDeps): Phases {
-  const { cluster, epoch, shared, progress, runner, lost, cancelled, now, log } = deps
+  const { cluster, epoch, shared, progress, runner, machines, lost, cancelled, now, log } = deps
   const { operation } = cluster
   const known = new Map<string, HostFacts>()
 
@@ -38,7 +43,9 @@ export function createPhases(deps: PhasesDeps): Phases {
     if (plan.kind === 'stage') for (const host of plan.hosts) host.isTouched = true
     await progress.begin(plan.name)
     const failedBefore = operation.problems.length
-    await eachOf(plan.hosts, plan.inTurn ? 1 : hostsAtOnce, (host) => visit(plan, host, signal))
+    const atOnce = plan.inTurn ? 1 : isAtCloud(plan) ? machinesAtOnce : hostsAtOnce
+    await eachOf(plan.hosts, atOnce, (host) => visit(plan, host, signal))
+    if (plan.kind === 'destroy') await tidy(plan, signal)
     lost.throwIfAborted()
     if (cancelled.aborted && !isUndo(plan)) {
       operation.outcome = { state: 'CANCELLED', message: 'cancelled' }
@@ -72,7 +79,12 @@ export function createPhases(deps: PhasesDeps): Phases {
   }
 
   async function work(plan: PhasePlan, host: Host, isNew: boolean, signal: AbortSignal): Promise<void> {
+    if (plan.kind === 'order') return machines.create(host, limitsOf(plan, signal))
+    if (plan.kind === 'boot') return machines.boot(host, limitsOf(plan, signal))
+    if (plan.kind === 'destroy') return machines.destroy(host, limitsOf(plan, signal))
     if (isRemoval(plan) && !host.isTouched) return
+    // Its machine was taken away, or never came.
+    if (host.ip === '') return
     if (plan.kind === 'stage') {
       const { staged = [], unpacks } = known.get(host.id) ?? {}
       for (const file of shared.files) {
@@ -96,6 +108,24 @@ export function createPhases(deps: PhasesDeps): Phases {
     })
     if (plan.kind === 'preflight') learn(host, lines)
     if (isRemoval(plan)) host.isTouched = false
+  }
+
+  /** From the start of the phase, whoever drives it meanwhile. */
+  function limitsOf({ name }: PhasePlan, signal: AbortSignal): Limits {
+    const startedAt = operation.phases.find((phase) => phase.name === name)?.startedAt ?? now()
+    return { signal, until: startedAt + machines.withinMs }
+  }
+
+  /** What is left at the cloud besides the machines of hosts; where it does not go, a host stays to say so. */
+  async function tidy(plan: PhasePlan, signal: AbortSignal): Promise<void> {
+    try {
+      await machines.tidy(limitsOf(plan, signal))
+    } catch (error) {
+      lost.throwIfAborted()
+      const [host] = plan.hosts
+      if (!(error instanceof HostProblem) || !host) throw error
+      fail(plan, host, error.kind, redact(error.message, shared))
+    }
   }
 
   /** Throws with everything that a look at the host found wrong. */
@@ -122,7 +152,7 @@ export function createPhases(deps: PhasesDeps): Phases {
 
   function fail(plan: PhasePlan, host: Host, kind: string | undefined, message: string): void {
     progress.leave(host.id, 'FAILED', message)
-    operation.problems.push({ ip: host.ip, message: `${plan.name}: ${message}` })
+    operation.problems.push({ ip: host.ip || host.name, message: `${plan.name}: ${message}` })
     const isAway = kind !== undefined && kind !== 'refused'
     // A host that nobody gets into does not keep a cluster from letting go of it; what may be left on it is told.
     if (plan.name.startsWith('remove') && isAway)
@@ -137,7 +167,7 @@ export function createPhases(deps: PhasesDeps): Phases {
     if (plan.must) operation.outcome = { state: 'FAILED', message: plan.must }
     if (failed === 0) return
     const isPartial = operation.kind === 'add_hosts' && plan.kind !== 'preflight' && failed < operation.hosts.length
-    if (isPartial || isRemoval(plan)) return
+    if (isPartial || isRemoval(plan) || plan.kind === 'destroy') return
     const message = `${plan.name} failed on ${failed} of ${operation.hosts.length} hosts`
     operation.outcome = { state: 'FAILED', message }
   }

@@ -17,6 +17,8 @@ export interface Progress {
   enter(hostId: string, phase: string, state: ProgressState): void
   leave(hostId: string, state: ProgressState, message?: string): void
   say(hostId: string, message: string): void
+  /** A machine has an address. */
+  place(hostId: string, ip: string): void
   pin(host: Host, keys: { hostKey: string; bastionKey?: string | undefined }): void
   save(): Promise<void>
   /** Writes the end: nothing is open any more. */
@@ -92,6 +94,7 @@ export function createProgress({
     enter: (hostId, phase, state) => change(hostId, { phase, state }),
     leave: (hostId, state, message) => change(hostId, message === undefined ? { state } : { state, message }),
     say: (hostId, message) => change(hostId, { message: message.slice(0, 200) }),
+    place: (hostId, ip) => change(hostId, { ip }),
     pin(host, { hostKey, bastionKey }) {
       const pinned = cluster.hosts.find(({ id }) => id === host.id)
       if (pinned) Object.assign(pinned, { hostKey, ...(bastionKey ? { bastionKey } : {}) })

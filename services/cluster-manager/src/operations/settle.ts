@@ -45,15 +45,18 @@ export interface SettleDeps {
   logs: Logs
   keys: Usage
   registries: Usage
+  providers: Usage
 }
 
 /** Everything that an operation means beyond the cluster's own document. Repeats do no harm. */
-export function createSettle({ logs, keys, registries }: SettleDeps) {
+export function createSettle({ logs, keys, registries, providers }: SettleDeps) {
   return async (cluster: Cluster): Promise<void> => {
     const { tenantId, id, operation, status } = cluster
     if (status === 'TERMINATED') {
       await keys.release(tenantId, cluster.pubkeys, id, Number.POSITIVE_INFINITY)
       await registries.release(tenantId, cluster.registries, id, Number.POSITIVE_INFINITY)
+      const used = cluster.cloud ? [cluster.cloud.providerId] : []
+      await providers.release(tenantId, used, id, Number.POSITIVE_INFINITY)
     } else {
       // What a later operation gave back is not taken: a driver that was held up may come here when that has begun.
       const gone = (kept: string[]) => operation.released.filter((one) => !kept.includes(one))
