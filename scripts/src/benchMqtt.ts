@@ -6,10 +6,12 @@ import { wholeNumber } from './bench/wholeNumber.js'
 import { logIn } from './demo/account.js'
 import { withStack } from './fleet/withStack.js'
 import { ourBroker } from './mqtt/broker.js'
+import { type Crowd, subscribeAll } from './mqtt/crowd.js'
 import { type Mosquitto, startMosquitto } from './mqtt/mosquitto.js'
 import { measurePages, type PageTimes } from './mqtt/pages.js'
 import { printFigures, printPages } from './mqtt/print.js'
 import { type Figures, fanOutMessages, publishers, runRound } from './mqtt/round.js'
+import { ownFilter } from './mqtt/topics.js'
 
 /**
  * The embedded broker of a whole stack beside mosquitto, in turn, with the same clients on bare sockets. What both do: take
@@ -36,11 +38,14 @@ await withStack(async (stack, dataDir) => {
   const { EMAIL: email, PASSWORD: password } = process.env
   const account = await logIn(stack.url, { dataDir, email, password, say })
   const ours = await ourBroker(account, { ...stack, dataDir })
-  const results = { ours: [] as Figures[], theirs: [] as Figures[], pages: [] as [PageTimes, PageTimes][] }
+  const results = { ours: [] as Figures[], theirs: [] as Figures[], pages: [] as PageTimes[][] }
   await withMosquitto(async (mosquitto) => {
     for (let round = 1; round <= rounds; round += 1) {
       say(`Round ${round} of ${rounds} …`)
-      const askPages = async () => void results.pages.push(await measurePages(account.session, clients))
+      const askPages = async (crowd: Crowd) => {
+        await crowd.timed('subscribing', () => subscribeAll(crowd, ownFilter))
+        results.pages.push(await measurePages(account.session, clients))
+      }
       results.ours.push(await runRound(ours, sizes, askPages))
       if (mosquitto) results.theirs.push(await runRound(mosquitto, sizes, async () => {}))
     }

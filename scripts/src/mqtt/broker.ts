@@ -43,7 +43,7 @@ const service = 'broker-proxy'
 export async function ourBroker(account: Account, { mqttUrl, dataDir, processes }: Stack): Promise<Broker> {
   const password = await createMqttUser(account, username, { default_topic_perm: 'PUB|SUB' })
   const { hostname: host, port } = new URL(mqttUrl)
-  const pages = await clientPages(account.session)
+  const pages = await listPages(account.session)
   const before = await pages.count()
   const metricsUrl = `${findStack(dataDir)?.urls[service]}/metrics`
   return {
@@ -68,21 +68,25 @@ async function storedReports(url: string): Promise<number> {
   return Number(found)
 }
 
-export interface ClientPages {
-  path(page: number, size: number): string
+/** EMQ's lists of what is connected to the only node, each longer than there are clients. */
+export const lists = ['clients', 'sessions', 'subscriptions', 'routes'] as const
+export type ListName = (typeof lists)[number]
+
+export interface Pages {
+  path(list: ListName, page: number, size: number): string
   /** How many clients the broker's node lists as connected. */
   count(): Promise<number>
 }
 
-/** EMQ's list of the connected clients of the only node. */
-export async function clientPages(session: Session): Promise<ClientPages> {
+export async function listPages(session: Session): Promise<Pages> {
   const { result } = await get<{ result: { name: string }[] }>(session, '/api/v2/management/nodes')
-  const path = (page: number, size: number) =>
-    `/api/v2/nodes/${encodeURIComponent(result[0]?.name ?? '')}/clients?curr_page=${page}&page_size=${size}`
+  const node = `nodes/${encodeURIComponent(result[0]?.name ?? '')}`
+  const path: Pages['path'] = (list, page, size) =>
+    `/api/v2/${list === 'routes' ? list : `${node}/${list}`}?curr_page=${page}&page_size=${size}`
   return {
     path,
     async count() {
-      const found = await get<{ result: { total_num: number } }>(session, path(1, 1))
+      const found = await get<{ result: { total_num: number } }>(session, path('clients', 1, 1))
       return found.result.total_num
     }
   }

@@ -76,6 +76,6 @@ export function connectAll({ members }: Crowd): Promise<void> {
   return inLanes(members, ({ client }) => client.connect())
 }
 
-export function subscribeAll({ members }: Crowd, filter: string): Promise<void> {
-  return inLanes(members, ({ client }) => client.subscribe(filter))
+export function subscribeAll({ members }: Crowd, filterOf: (clientId: string) => string): Promise<void> {
+  return inLanes(members, ({ client, clientId }) => client.subscribe(filterOf(clientId)))
 }

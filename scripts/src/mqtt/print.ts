@@ -43,19 +43,21 @@ function spread(values: number[], digits: number): string {
   return `${text(median(values))} (${text(Math.min(...values))}-${text(Math.max(...values))})`
 }
 
-export function printPages(rounds: [first: PageTimes, far: PageTimes][]): void {
-  const times = (pages: PageTimes[]) => [
-    median(pages.map(({ p50 }) => p50)).toFixed(1),
-    median(pages.map(({ p99 }) => p99)).toFixed(1)
-  ]
-  const [first, far] = [rounds.map((round) => round[0]), rounds.map((round) => round[1])]
-  const ratio = (of: (times: PageTimes) => number) =>
-    median(rounds.map((round) => of(round[1]) / of(round[0]))).toFixed(2)
-  const table = [
-    ['page 1', ...times(first)],
-    [`page ${far[0]?.page}`, ...times(far)],
-    ['ratio', ratio(({ p50 }) => p50), ratio(({ p99 }) => p99)]
-  ]
-  console.log(`\nConnected clients of the node through the gateway, ${first[0]?.size} a page`)
-  for (const line of toTable(['median of the rounds', 'p50 ms', 'p99 ms'], table)) console.log(line)
+/** Medians of the rounds. */
+export function printPages(rounds: PageTimes[][]): void {
+  const [{ size, page } = { size: 0, page: 0 }] = rounds[0] ?? []
+  const table = (rounds[0] ?? []).map(({ list }, index) => {
+    const of = (value: (times: PageTimes) => number) =>
+      median(rounds.flatMap((round) => (round[index] ? [value(round[index])] : [])))
+    const times = [
+      of(({ first }) => first.p50),
+      of(({ far }) => far.p50),
+      of(({ first }) => first.p99),
+      of(({ far }) => far.p99)
+    ]
+    return [list, ...times.map((ms) => ms.toFixed(1)), of(({ first, far }) => far.p50 / first.p50).toFixed(2)]
+  })
+  console.log(`\nLists through the gateway, ${size} a page, milliseconds`)
+  const head = ['list', 'page 1 p50', `page ${page} p50`, 'page 1 p99', `page ${page} p99`, 'ratio p50']
+  for (const line of toTable(head, table)) console.log(line)
 }

@@ -31,13 +31,13 @@ const waiting = { deadlineMs: 110_000, everyMs: 10 }
 export async function runRound(
   broker: Broker,
   { clients, messages }: Sizes,
-  whileConnected: () => Promise<void>
+  whileConnected: (crowd: Crowd) => Promise<void>
 ): Promise<Figures> {
   const idle = residentBytes(broker)
   const crowd = createCrowd(broker, clients)
   try {
     const connectMs = await crowd.timed('connecting', () => connectAll(crowd))
-    await crowd.timed('subscribing', () => subscribeAll(crowd, fanOutTopic))
+    await crowd.timed('subscribing', () => subscribeAll(crowd, () => fanOutTopic))
     await pause(settleMs)
     const bytesPerClient = (residentBytes(broker) - idle) / clients
     const fanInMs: Figures['fanInMs'] = [
@@ -45,7 +45,7 @@ export async function runRound(
       await fanIn(broker, crowd, { messages, qos: 1 })
     ]
     const fanOutMs = await fanOut(crowd)
-    await whileConnected()
+    await whileConnected(crowd)
     return { connectMs, bytesPerClient, fanInMs, fanOutMs }
   } finally {
     crowd.close()

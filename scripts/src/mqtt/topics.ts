@@ -1,8 +1,11 @@
-import { type Report, upTopic } from '@fleetgate/contracts/fleet'
+import { downFilter, type Report, upTopic } from '@fleetgate/contracts/fleet'
 
 /** Where a client's reports go, on both sides. */
 export const reportTopic = (clientId: string) => upTopic(clientId, 'report')
 export const reportFilter = reportTopic('+')
+
+/** A filter of each client's own, so that there are as many routes as clients. */
+export const ownFilter = downFilter
 
 /** What all clients of a round are subscribed to. */
 export const fanOutTopic = 'bench/all'

@@ -8,6 +8,7 @@ import { createClients } from './clients/clients.js'
 import { createOwners } from './clients/owners.js'
 import { createPresence } from './clients/presence.js'
 import { createPresenceStore } from './clients/presenceStore.js'
+import { createRoster, withRoster } from './clients/roster.js'
 import { serveClients } from './clients/serveClients.js'
 import { onDeliver } from './commands/onDeliver.js'
 import { onPublish } from './commands/onPublish.js'
@@ -64,8 +65,9 @@ export function createBrokerProxy(parts: BrokerProxyParts): BrokerProxy {
   const node = config.BROKER_NODE
   const presenceStore = createPresenceStore(store)
   const owners = createOwners(presenceStore.owners)
-  const presence = createPresence({ store: presenceStore, bus, node, now, log, evict })
-  const clients = createClients({ node, store: presenceStore, presence })
+  const roster = createRoster()
+  const presence = withRoster(roster, createPresence({ store: presenceStore, bus, node, now, log, evict }))
+  const clients = createClients({ node, roster, store: presenceStore, presence })
   const maxUsers = config.MQTT_MAX_USERS
   const users = createUsers({ store: createUserStore(store), secrets, announce, maxUsers, now, log })
   const whitelistAsRocketMq = config.MQTT_WHITELIST_AS_ROCKETMQ

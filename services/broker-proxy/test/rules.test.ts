@@ -1,10 +1,12 @@
 import { createHash } from 'node:crypto'
 import { AppError, blockSize } from '@fleetgate/contracts'
 import t from 'tap'
-import { createOrderedKeys } from '../src/broker/embedded/orderedKeys.js'
+import type { Session } from '../src/broker/brokerDriver.js'
 import { createLane } from '../src/broker/lane.js'
+import { createOrderedList } from '../src/broker/orderedList.js'
 import { covers, isFilter, isSaneTopic, matches, parseShared } from '../src/broker/topics.js'
 import { createOwners } from '../src/clients/owners.js'
+import { createRoster } from '../src/clients/roster.js'
 import { createFileSum } from '../src/files/assemble.js'
 import { parseUploadTopic } from '../src/files/uploadTopic.js'
 import { uptime } from '../src/nodes/emq.js'
@@ -168,17 +170,56 @@ t.test('uptime reads as emqttd prints it', async (t) => {
   t.equal(uptime(90_061_000), '1 days,1 hours, 1 minutes, 1 seconds')
 })
 
-t.test('keys come in order by page, whatever has been added and taken away', async (t) => {
-  const keys = createOrderedKeys()
-  for (const key of ['d', 'a', 'c', 'a']) keys.add(key)
-  t.same(keys.page(0, 2), ['a', 'c'])
-  for (const key of ['b', 'e']) keys.add(key)
-  keys.delete('d')
-  t.same(keys.page(0, 9), ['a', 'b', 'c', 'e'])
-  keys.delete('b')
-  keys.add('b')
-  t.same(keys.page(1, 2), ['b', 'c'], 'taken away and added again is there once')
-  t.same([keys.page(4, 1), keys.size, keys.has('d')], [[], 4, false])
+t.test('an ordered list answers every page, whatever has been put and taken away', async (t) => {
+  const list = createOrderedList<{ key: string; turn: number }>(({ key }) => key)
+  const plain = new Map<string, { key: string; turn: number }>()
+  const sorted = () => [...plain.values()].sort((a, b) => (a.key < b.key ? -1 : 1))
+  t.same([list.page(0, 9), list.get('a'), list.size], [[], undefined, 0])
+  list.delete('a')
+  // Enough for chunks to be divided, joined and emptied; the order of keys is that of a fixed shuffle.
+  const keyAt = (turn: number) => `key-${(turn * 7919) % 5003}`
+  for (let turn = 0; turn < 12_000; turn += 1) {
+    const item = { key: keyAt(turn), turn }
+    list.put(item)
+    plain.set(item.key, item)
+    if (turn % 3 === 0) {
+      list.delete(keyAt(turn * 2))
+      plain.delete(keyAt(turn * 2))
+    }
+  }
+  t.equal(list.size, plain.size)
+  for (const offset of [0, 1, 511, 512, 2_000, plain.size - 3, plain.size, plain.size + 5]) {
+    t.same(list.page(offset, 700), sorted().slice(offset, offset + 700), `page at ${offset}`)
+  }
+  t.equal(list.get(keyAt(11_999)), plain.get(keyAt(11_999)), 'the latest of one key stands')
+  for (const key of [...plain.keys()].slice(40)) list.delete(key)
+  t.same(
+    list.page(0, 1000),
+    [...plain.values()].slice(0, 40).sort((a, b) => (a.key < b.key ? -1 : 1))
+  )
+})
+
+t.test('the roster has the connected clients of each tenant, and forgets no newer connection', async (t) => {
+  const roster = createRoster()
+  const session = (tenantId: string, clientId: string, connectedAt: number): Session => ({
+    ...{ tenantId, clientId, connectedAt, username: 'u', ip: '10.0.0.1', port: 1, keepalive: 60, protoVer: 4 },
+    ...{ clean: true, packetsIn: 0, packetsOut: 0 }
+  })
+  const ids = (tenantId: string, offset = 0, limit = 9) => {
+    const { items, total } = roster.page(tenantId, { offset, limit })
+    return [...items.map(({ clientId, connectedAt }) => `${clientId}@${connectedAt}`), total]
+  }
+  for (const id of ['b', 'a', 'c']) roster.connected(session('t1', id, 1))
+  roster.connected(session('t2', 'aa', 1))
+  t.same([ids('t1'), ids('t2'), ids('t3')], [['a@1', 'b@1', 'c@1', 3], ['aa@1', 1], [0]])
+  t.same(ids('t1', 1, 1), ['b@1', 3])
+  roster.connected(session('t1', 'b', 2))
+  roster.disconnected(session('t1', 'b', 1))
+  roster.disconnected(session('t2', 'a', 1))
+  t.same(ids('t1'), ['a@1', 'b@2', 'c@1', 3], 'the end of an older connection, or of another tenant, takes nobody away')
+  roster.disconnected(session('t1', 'b', 2))
+  roster.disconnected(session('t2', 'aa', 1))
+  t.same([ids('t1'), ids('t2')], [['a@1', 'c@1', 2], [0]])
 })
 
 t.test('filters and shared filters are taken apart as MQTT says', async (t) => {

@@ -1,9 +1,8 @@
 import { type Static, Type } from '@fleetgate/contracts'
 import { EmqPage, emqPaging, emqRange, type Route, route, toEmqPage } from '@fleetgate/kit'
 import { checkNode, clientParam, nodeParam } from '../nodes/nodeParam.js'
-import type { Clients } from './clients.js'
+import type { Clients, ConnectedClient } from './clients.js'
 import { localTime } from './localTime.js'
-import type { Presence } from './presenceStore.js'
 
 const Client = Type.Object({
   client_id: Type.String(),
@@ -29,12 +28,10 @@ export function emqClientRoutes(clients: Clients): Route[] {
       params: Type.Object(nodeParam),
       query: Type.Object(emqPaging),
       reply: EmqPage(Client),
-      handle: async ({ params, query, caller }) => {
-        const found = await clients.list(
-          { tenantId: caller.tenantId, node: checkNode(clients.node, params.node) },
-          emqRange(query)
-        )
-        return toEmqPage(query, { items: found.items.map(toReply), total: found.total })
+      handle: ({ params, query, caller }) => {
+        checkNode(clients.node, params.node)
+        const { items, total } = clients.list(caller.tenantId, emqRange(query))
+        return toEmqPage(query, { items: items.map(toReply), total })
       }
     }),
     route({
@@ -59,11 +56,11 @@ export function emqClientRoutes(clients: Clients): Route[] {
   ]
 }
 
-function toFound(row: Presence | undefined): Static<typeof Found> {
+function toFound(row: ConnectedClient | undefined): Static<typeof Found> {
   return { objects: row ? [toReply(row)] : [] }
 }
 
-function toReply(row: Presence): Static<typeof Client> {
+function toReply(row: ConnectedClient): Static<typeof Client> {
   return {
     client_id: row.clientId,
     // Erlang's word for nothing, which clients of this API know.

@@ -1,4 +1,4 @@
-import { isDuplicateKey, type Page, type PageOf, pageOf, type Store } from '@fleetgate/store'
+import { isDuplicateKey, type Store } from '@fleetgate/store'
 import { type Model, mongo, Schema } from 'mongoose'
 import type { Owner } from './owners.js'
 
@@ -27,8 +27,6 @@ export interface PresenceStore {
   write(rows: Presence[]): Promise<string[]>
   owners(clientIds: string[]): Promise<Map<string, Owner>>
   find(tenantId: string, clientId: string, node?: string): Promise<Presence | undefined>
-  /** Online clients in order of client id. The total of more than 1,000 may be some seconds old. */
-  page(place: { tenantId: string; node: string }, page: Page): Promise<PageOf<Presence>>
   /** Of any tenant, connected or not. */
   lastUser(clientId: string): Promise<{ tenantId: string; username: string } | undefined>
   /** Online clients of every tenant in order of client id. */
@@ -57,7 +55,6 @@ function schemaOf(): Schema<Presence> {
     protoVer: Number,
     clean: Boolean
   })
-    .index({ tenantId: 1, node: 1, online: 1, clientId: 1 })
     .index({ online: 1, clientId: 1 })
     .index({ node: 1, disconnectedAt: 1 })
 }
@@ -85,17 +82,6 @@ export function createPresenceStore(store: Store): PresenceStore {
     async lastUser(clientId) {
       const row = await model.findOne({ clientId }).select('-_id tenantId username').lean<Presence>()
       return row ? { tenantId: row.tenantId, username: row.username } : undefined
-    },
-
-    /**
-     * Two steps: the ids of the page from the index alone, then only the page's documents: those that a deep page skips are
-     * never read.
-     */
-    async page({ tenantId, node }, page) {
-      const found = model.find({ tenantId, node, online: true }).select('-_id clientId').sort({ clientId: 1 })
-      const { items, total } = await pageOf(found, page, { by: 'clientId', exactUpTo: 1000 })
-      const rows = await lean({ clientId: { $in: items.map(({ clientId }) => clientId) } }).sort({ clientId: 1 })
-      return { items: rows, total }
     },
 
     listOnline: (after, limit) =>

@@ -53,11 +53,7 @@ export function createEmbeddedFacts(parts: FactParts): BrokerFacts {
   return {
     async sessions(tenantId, { offset, limit }) {
       const { sessions } = book.of(tenantId)
-      const items = sessions.page(offset, limit).flatMap((clientId) => {
-        const record = find(tenantId, clientId)
-        return record ? [toFacts(record)] : []
-      })
-      return { items, total: sessions.size }
+      return { items: sessions.page(offset, limit).map(toFacts), total: sessions.size }
     },
 
     async session(tenantId, clientId) {
@@ -80,7 +76,7 @@ export function createEmbeddedFacts(parts: FactParts): BrokerFacts {
       return { items: routes.page(offset, limit), total: routes.size }
     },
 
-    hasRoute: async (tenantId, filter) => book.of(tenantId).routes.has(filter),
+    hasRoute: async (tenantId, filter) => book.of(tenantId).routes.get(filter) !== undefined,
 
     async listeners(tenantId) {
       const { listeners } = book.of(tenantId)

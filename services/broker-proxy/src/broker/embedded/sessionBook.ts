@@ -1,6 +1,6 @@
 import type { Session } from '../brokerDriver.js'
 import { createGauge, type Gauge, type Traffic } from '../brokerFacts.js'
-import { createOrderedKeys, type OrderedKeys } from './orderedKeys.js'
+import { createOrderedList, type OrderedList } from '../orderedList.js'
 import { createTraffic } from './traffic.js'
 
 /** A session of the broker: that of a connected client, or one kept for its return. */
@@ -24,10 +24,10 @@ export interface ListenerCounts {
 
 /** What is known of one tenant's sessions, in the order in which it is listed. */
 export interface TenantBook {
-  readonly sessions: OrderedKeys
+  readonly sessions: OrderedList<SessionRecord>
   /** Keys of `subscriptionKey`. */
-  readonly subscriptions: OrderedKeys
-  readonly routes: OrderedKeys
+  readonly subscriptions: OrderedList<string>
+  readonly routes: OrderedList<string>
   readonly traffic: Traffic
   /** By protocol. */
   readonly listeners: Map<string, ListenerCounts>
@@ -136,6 +136,8 @@ export function createSessionBook(): SessionBook {
   }
 }
 
+const itself = (key: string) => key
+
 function newRecord(session: Session): SessionRecord {
   const { clientId, tenantId, connectedAt } = session
   const counts = { enqueued: 0, dropped: 0 }
@@ -152,7 +154,8 @@ interface OpenBook extends TenantBook {
 }
 
 function createTenantBook(): OpenBook {
-  const [sessions, subscriptions, routes] = [createOrderedKeys(), createOrderedKeys(), createOrderedKeys()]
+  const sessions = createOrderedList<SessionRecord>(({ clientId }) => clientId)
+  const [subscriptions, routes] = [createOrderedList<string>(itself), createOrderedList<string>(itself)]
   const listeners = new Map<string, ListenerCounts>()
   /** How many sessions have subscribed to a filter. */
   const holders = new Map<string, number>()
@@ -168,14 +171,14 @@ function createTenantBook(): OpenBook {
     const now = (holders.get(filter) ?? 0) + by
     if (now > 0) holders.set(filter, now)
     else holders.delete(filter)
-    if (now > 0) routes.add(filter)
+    if (now > 0) routes.put(filter)
     else routes.delete(filter)
     gauges.routes.set(routes.size)
     gauges.subscriptions.set(subscriptions.size)
   }
 
   function keep(record: SessionRecord): void {
-    sessions.add(record.clientId)
+    sessions.put(record)
     gauges.sessions.set(sessions.size)
   }
 
@@ -209,7 +212,7 @@ function createTenantBook(): OpenBook {
       record.subscriptions.set(filter, qos)
       if (!isNew) return
       if (record.subscriptions.size === 1) gauges.subscribers.set(gauges.subscribers.count + 1)
-      subscriptions.add(subscriptionKey(record.clientId, filter))
+      subscriptions.put(subscriptionKey(record.clientId, filter))
       hold(filter, 1)
     },
     unsubscribe(record, filter) {
