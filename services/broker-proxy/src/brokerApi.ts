@@ -1,8 +1,8 @@
 import type { Route } from '@fleetgate/kit'
-import { createAlarms } from './alarms/alarms.js'
+import { brokerAway, createAlarms, type Watched } from './alarms/alarms.js'
 import { emqAlarmRoutes } from './alarms/emq.js'
 import type { BrokerDriver } from './broker/brokerDriver.js'
-import { extrasOf, type MaybeExtras } from './broker/brokerFacts.js'
+import { type BrokerFacts, extrasOf, type MaybeExtras } from './broker/brokerFacts.js'
 import type { Clients } from './clients/clients.js'
 import { emqClientRoutes } from './clients/emq.js'
 import { emqClientActionRoutes } from './clients/emqActions.js'
@@ -43,7 +43,7 @@ export function createBrokerApi(parts: BrokerApiParts): BrokerApi {
   const node = config.BROKER_NODE
   const facts = () => extrasOf(driver).facts
   const control = () => extrasOf(driver).control
-  const alarms = createAlarms(watched(parts.checks), now)
+  const alarms = createAlarms([...watched(parts.checks), ...(driver.isRemote ? [watchedBroker(facts)] : [])], now)
   const place = { node, facts }
 
   return {
@@ -58,7 +58,7 @@ export function createBrokerApi(parts: BrokerApiParts): BrokerApi {
       ...emqListenerRoutes(place),
       ...emqMonitoringRoutes(place),
       ...emqPluginRoutes({ node, version, plugins: parts.plugins }),
-      ...emqAlarmRoutes({ node, alarms }),
+      ...emqAlarmRoutes({ node, alarms, facts }),
       ...emqConfigRoutes({ node, config })
     ],
     open: alarms.start,
@@ -66,9 +66,21 @@ export function createBrokerApi(parts: BrokerApiParts): BrokerApi {
   }
 }
 
-function watched({ nats, store }: BrokerApiParts['checks']) {
+function watched({ nats, store }: BrokerApiParts['checks']): Watched[] {
   return [
     { id: 'nats_unavailable', title: 'NATS is away', summary: 'Messages of clients wait', isWell: nats },
     { id: 'store_unavailable', title: 'The database is away', summary: 'Lists and log-ins wait', isWell: store }
   ]
+}
+
+function watchedBroker(facts: () => BrokerFacts): Watched {
+  return {
+    id: brokerAway,
+    title: 'The broker is away',
+    summary: 'Its REST API does not answer as it should',
+    async isWell() {
+      await facts().load?.()
+      return true
+    }
+  }
 }

@@ -5,6 +5,7 @@ import { createBrokerProxy } from './app.js'
 import { createBroker } from './broker/createBroker.js'
 import type { Config } from './config.js'
 import { openFileParts } from './files/files.js'
+import { lockFolder } from './folderLock.js'
 
 export interface StartOptions {
   config: Config
@@ -23,6 +24,11 @@ export async function startBrokerProxy({
 }: StartOptions): Promise<{ port: number; mqttPort: number; mqttPorts: ReadonlyMap<string, number> }> {
   // First: settings that are not whole stop us before anything is connected.
   const driver = createBroker(config, log)
+  // Before presence is told that an earlier process is gone. With a remote broker the folder is a cache that replicas may share.
+  if (!driver.isRemote) {
+    const lock = await lockFolder(config.DATA_DIR, log)
+    add('lock', () => lock.release())
+  }
   const secrets = createSecrets({ keys: loadKeyRing({ file: config.SECRETS_KEY_FILE, value: config.SECRETS_KEY }) })
   const bus = await connectBus({ name: 'broker-proxy', url: config.NATS_URL, log })
   add('bus', () => bus.close())

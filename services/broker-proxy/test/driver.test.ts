@@ -13,33 +13,16 @@ import {
   uploadTopics,
   upTopic
 } from '@fleetgate/contracts'
-import { type Parts, startParts, testGuardKeys, until } from '@fleetgate/testkit'
+import { startParts, testGuardKeys, until } from '@fleetgate/testkit'
 import t from 'tap'
-import { startOnEmqx, startOnStandIn } from './emqx/support.js'
-import { addUser, callApi, type Keys, logIn, openBus, type Running, record, startProxy } from './support.js'
+import { stages } from './stages.js'
+import { addUser, callApi, logIn, openBus, type Running, record } from './support.js'
 
 /** What every broker driver must do, on each of them. */
 const keys = testGuardKeys()
 const parts = await startParts(t)
 const bus = await openBus(t, parts)
 const q1 = { qos: 1 } as const
-const limits = { MQTT_FAILED_LOGINS_PER_MINUTE: '200', CAST_GATHER_MS: '500' }
-
-interface Stage {
-  name: string
-  start(t: Tap, parts: Parts, keys: Keys): Promise<Running>
-}
-type Tap = Pick<typeof t, 'teardown'>
-
-const stages: Stage[] = [
-  { name: 'embedded', start: (t, parts, keys) => startProxy(t, parts, keys, limits) },
-  { name: 'emqx', start: (t, parts, keys) => startOnEmqx(t, { parts, keys, env: limits }) },
-  {
-    name: 'emqx_mounted',
-    start: (t, parts, keys) => startOnStandIn(t, { parts, keys, env: { ...limits, EMQX_MOUNTPOINT: 'tenant' } })
-  }
-]
-
 const stored: { clientId: string; tenantId: string; username: string; channel: string; text: string }[] = []
 await bus.consumeUplink(['report', 'topic'], { durable: 'driver-test' }, async (batch) => {
   for (const { data } of batch) {

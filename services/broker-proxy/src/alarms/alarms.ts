@@ -1,14 +1,8 @@
-/** Something this process needs and does not get. */
-export interface Alarm {
-  id: string
-  title: string
-  summary: string
-  /** Epoch ms. */
-  occurredAt: number
-}
+import type { BrokerAlarm } from '../broker/brokerFacts.js'
 
 export interface Alarms {
-  list(): Promise<Alarm[]>
+  /** What this process needs and does not get. */
+  list(): Promise<BrokerAlarm[]>
   start(): void
   stop(): void
 }
@@ -19,6 +13,9 @@ export interface Watched {
   summary: string
   isWell(): boolean | Promise<boolean>
 }
+
+/** Of a broker in a process of its own. */
+export const brokerAway = 'broker_unavailable'
 
 const lookEveryMs = 5_000
 

@@ -1,8 +1,9 @@
 import { Type } from '@fleetgate/contracts'
 import { type Route, route } from '@fleetgate/kit'
+import type { BrokerAlarm, BrokerFacts } from '../broker/brokerFacts.js'
 import { localTime } from '../clients/localTime.js'
 import { checkNode, nodeParam } from '../nodes/nodeParam.js'
-import type { Alarms } from './alarms.js'
+import { type Alarms, brokerAway } from './alarms.js'
 
 const Alarm = Type.Object({
   id: Type.String(),
@@ -12,8 +13,21 @@ const Alarm = Type.Object({
   occurred_at: Type.String()
 })
 
-/** EMQ REST v2.3, "alarms". */
-export function emqAlarmRoutes({ node, alarms }: { node: string; alarms: Alarms }): Route[] {
+export interface AlarmParts {
+  node: string
+  alarms: Alarms
+  facts: () => BrokerFacts
+}
+
+/** EMQ REST v2.3, "alarms": ours, then those of a broker in a process of its own. */
+export function emqAlarmRoutes({ node, alarms, facts }: AlarmParts): Route[] {
+  async function all(tenantId: string): Promise<BrokerAlarm[]> {
+    const own = await alarms.list()
+    // A broker that is away says nothing, and that is an alarm of ours.
+    const isAway = own.some(({ id }) => id === brokerAway)
+    return isAway ? own : [...own, ...((await facts().alarms?.(tenantId)) ?? [])]
+  }
+
   return [
     route({
       method: 'get',
@@ -22,9 +36,9 @@ export function emqAlarmRoutes({ node, alarms }: { node: string; alarms: Alarms 
       needs: 'broker.view',
       params: Type.Object(nodeParam),
       reply: Type.Array(Alarm),
-      handle: async ({ params }) => {
+      handle: async ({ params, caller }) => {
         checkNode(node, params.node)
-        const found = await alarms.list()
+        const found = await all(caller.tenantId)
         return found.map(({ occurredAt, ...alarm }) => ({
           ...alarm,
           severity: 'critical',

@@ -51,6 +51,29 @@ export interface Traffic {
   missed: number[]
   /** Messages that nobody had subscribed to, or that found a full queue. */
   dropped: number
+  /** Of QoS 2, dropped because their release did not come; of a broker that does so. */
+  unreleased?: number
+  /** To other nodes of a cluster. */
+  forwarded?: number
+}
+
+/** Something wrong that the broker itself tells. */
+export interface BrokerAlarm {
+  id: string
+  title: string
+  summary: string
+  /** Epoch ms. */
+  occurredAt: number
+}
+
+/** What the machines of a broker carry that is not in this process. */
+export interface BrokerLoad {
+  memoryTotal: number
+  memoryUsed: number
+  /** Open files allowed; 0 where the broker does not tell. */
+  maxFiles: number
+  /** Over 1, 5 and 15 minutes. */
+  load: readonly number[]
 }
 
 export interface Gauge {
@@ -73,6 +96,9 @@ export interface BrokerFacts {
   listeners(tenantId: string): Promise<ListenerFacts[]>
   traffic(tenantId: string): Promise<Traffic>
   stats(tenantId: string): Promise<Record<StatName, Gauge>>
+  /** Of a broker in a process of its own. */
+  alarms?(tenantId: string): Promise<BrokerAlarm[]>
+  load?(): Promise<BrokerLoad>
 }
 
 /** What can be done to sessions from outside. */
@@ -80,10 +106,13 @@ export interface BrokerControl {
   /** `not_found` without such a session, `forbidden` where the client's own permissions say no. */
   subscribe(tenantId: string, clientId: string, wish: { filter: string; qos: 0 | 1 | 2 }): Promise<void>
   unsubscribe(tenantId: string, clientId: string, filter: string): Promise<void>
-  /** Ends the subscriptions of an MQTT user that its permissions no longer allow. */
+  /**
+   * Ends the subscriptions of an MQTT user that its permissions no longer allow, those of absent clients too. A broker in a
+   * process of its own is asked later if it does not answer now.
+   */
   dropForbidden(username: string): Promise<void>
-  /** Whether retained messages of the tenant are kept and sent; on until told otherwise. */
-  setRetaining(tenantId: string, isOn: boolean): void
+  /** Whether retained messages of the tenant are kept and sent; on until told otherwise. Of a broker that has such a switch. */
+  setRetaining?(tenantId: string, isOn: boolean): void
 }
 
 /** What a driver may offer beside the rest, once it is open. */

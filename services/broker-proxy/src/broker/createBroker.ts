@@ -2,13 +2,14 @@ import { join } from 'node:path'
 import type { Log } from '@fleetgate/contracts'
 import type { Config } from '../config.js'
 import type { BrokerDriver } from './brokerDriver.js'
+import type { MaybeExtras } from './brokerFacts.js'
 import { createEmbeddedBroker } from './embedded/embeddedBroker.js'
 import type { ListenerOptions } from './embedded/listeners.js'
 import { createEmqxBroker } from './emqx/emqxBroker.js'
 import { emqxSettings } from './emqx/settings.js'
 
 /** The broker that the environment asks for; throws where its settings are not whole. */
-export function createBroker(config: Config, log: Log): BrokerDriver {
+export function createBroker(config: Config, log: Log): BrokerDriver & MaybeExtras {
   if (config.BROKER === 'emqx') {
     return createEmqxBroker({ settings: emqxSettings(config), maxPayloadBytes: config.MQTT_MAX_PACKET_BYTES, log })
   }

@@ -46,12 +46,12 @@ const readers: readonly [string, Read][] = [
   ...byQos(0),
   ...byQos(1),
   ...byQos(2),
-  // A client that leaves too many QoS 2 messages unreleased loses its connection, not a message.
-  ['messages/qos2/dropped', () => 0],
+  // At the embedded broker a client that leaves too many QoS 2 messages unreleased loses its connection, not a message.
+  ['messages/qos2/dropped', ({ unreleased }) => unreleased],
   ['messages/retained', (_traffic, retained) => retained],
   ['messages/dropped', ({ dropped }) => dropped],
-  // To other nodes of a cluster: the broker has one.
-  ['messages/forward', () => 0]
+  // The embedded broker has one node.
+  ['messages/forward', ({ forwarded }) => forwarded]
 ]
 
 export const metricNames: readonly string[] = readers.map(([name]) => name)

@@ -99,8 +99,11 @@ function monitoringRoutes(node: NodeInfo): Route[] {
 
 /** An Erlang process served one connection; what is counted as processes here are connections. */
 async function toLoad({ name, facts }: NodeInfo, tenantId: string): Promise<Static<typeof LoadedNode>> {
-  const { memoryTotal, memoryUsed, maxFiles, load } = nodeLoad()
-  const listeners = await facts().listeners(tenantId)
+  const broker = facts()
+  const [{ memoryTotal, memoryUsed, maxFiles, load }, listeners] = await Promise.all([
+    broker.load?.() ?? nodeLoad(),
+    broker.listeners(tenantId)
+  ])
   const clients = listeners.reduce((sum, { currentClients }) => sum + currentClients, 0)
   const [load1 = '', load5 = '', load15 = ''] = load.map((one) => one.toFixed(2))
   return {

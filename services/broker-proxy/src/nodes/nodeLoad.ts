@@ -1,16 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { loadavg } from 'node:os'
-
-export interface NodeLoad {
-  memoryTotal: number
-  memoryUsed: number
-  /** Open files allowed; 0 where the system does not tell. */
-  maxFiles: number
-  load: readonly number[]
-}
+import type { BrokerLoad } from '../broker/brokerFacts.js'
 
 /** Memory is the process's own, as emqttd told that of the Erlang VM. */
-export function nodeLoad(): NodeLoad {
+export function nodeLoad(): BrokerLoad {
   const { rss, heapUsed, external } = process.memoryUsage()
   return { memoryTotal: rss, memoryUsed: Math.min(rss, heapUsed + external), maxFiles: maxFiles(), load: loadavg() }
 }

@@ -65,7 +65,7 @@ export function createPluginParts({ store, secrets, bus, driver, config, onLost,
   function setRetaining(tenantId: string, active: boolean): void {
     if (active) notRetaining.delete(tenantId)
     else notRetaining.add(tenantId)
-    driver.control?.setRetaining(tenantId, active)
+    driver.control?.setRetaining?.(tenantId, active)
   }
 
   function recheck(session: Session): void {
@@ -119,7 +119,7 @@ export function createPluginParts({ store, secrets, bus, driver, config, onLost,
     /** When the broker is open. */
     start(): () => Promise<void> {
       if (driver.isRemote) return async () => undefined
-      for (const tenantId of notRetaining) driver.control?.setRetaining(tenantId, false)
+      for (const tenantId of notRetaining) driver.control?.setRetaining?.(tenantId, false)
       delayed.start()
       return delayed.stop
     }

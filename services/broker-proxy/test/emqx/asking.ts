@@ -11,7 +11,7 @@ export interface Rights {
 type Question = Record<string, unknown>
 
 /** Asks our service as EMQX asks its HTTP authenticator and authorizer: whatever is not 200 with JSON is "ignore". */
-export function createAsking(authUrl: () => string, secret: string) {
+export function createAsking(authUrl: () => string, secret: string, version: number) {
   async function ask(path: string, body: Question): Promise<Record<string, unknown>> {
     try {
       const response = await fetch(`${authUrl()}/internal/emqx/${path}`, {
@@ -31,8 +31,8 @@ export function createAsking(authUrl: () => string, secret: string) {
     async logIn(question: Question): Promise<Rights | undefined> {
       const { result, is_superuser, acl, client_attrs } = await ask('authenticate', question)
       if (result !== 'allow') return undefined
-      const { tenant = '' } = (client_attrs ?? {}) as { tenant?: string }
-      const rules = (acl ?? []) as Rights['acl']
+      const { tenant = '' } = (version < 5.7 ? {} : (client_attrs ?? {})) as { tenant?: string }
+      const rules = (version < 5.8 ? [] : (acl ?? [])) as Rights['acl']
       return { isSuperuser: is_superuser === true, tenant, acl: rules, remembered: new Map() }
     },
 

@@ -1,13 +1,13 @@
-import { createHash } from 'node:crypto'
 import { createServer as createHttpServer } from 'node:http'
 import { type AddressInfo, createServer } from 'node:net'
 import type { Teardown } from '@fleetgate/testkit'
 import { Aedes, type Client, type PublishPacket } from 'aedes'
-import { type AedesClient, insideOf } from '../../src/broker/embedded/aedesParts.js'
+import { type AedesClient, insideOf, type Persistence } from '../../src/broker/embedded/aedesParts.js'
 import { empty } from '../../src/broker/embedded/packetGuard.js'
-import { matches } from '../../src/broker/topics.js'
 import { createAsking, type Rights } from './asking.js'
+import { createGroups } from './groups.js'
 import { answerRest } from './restApi.js'
+import { createSessions, type Sessions } from './sessions.js'
 
 export interface StandInOptions {
   apiKey: string
@@ -15,6 +15,8 @@ export interface StandInOptions {
   authSecret: string
   /** The listener of machines has the mountpoint `${client_attrs.tenant}/`. */
   isMounted?: boolean
+  /** 5.0 to 5.8, as a number. */
+  version?: number
 }
 
 /** Faults that a test can switch on. */
@@ -23,6 +25,8 @@ export interface Faults {
   status?: number
   /** The REST API takes requests and says nothing. */
   isSilent?: boolean
+  /** It answers so much later. */
+  delayMs?: number
   /** No client events are published. */
   loseEvents?: boolean
 }
@@ -33,9 +37,12 @@ export interface Connected {
   username: string
   connectedAt: number
   keepalive: number
+  port: number
 }
 
-export interface StandIn {
+export interface StandIn extends Sessions {
+  node: string
+  version: number
   url: string
   mqttUrl: string
   /** Where the authenticator and authorizer are; set when the service is known. */
@@ -46,8 +53,13 @@ export interface StandIn {
   absent: string[]
   /** Paths that were asked for, with their method. */
   asked: string[]
-  kick(clientId: string): void
-  mountOf(one: Connected): string
+  /** Counters since the start; those that a test does not set are counted here, or missing. */
+  metrics: Record<string, number>
+  /** What EMQX counts of a session, by client id. */
+  counts: Map<string, object>
+  /** Topics with a retained message. */
+  retained: Set<string>
+  alarms: object[]
   close(): Promise<void>
 }
 
@@ -58,11 +70,25 @@ const node = 'emqx@127.0.0.1'
  * events, the rule that names the sender, and the REST API. For tests only.
  */
 export async function startStandIn(t: Teardown, options: StandInOptions): Promise<StandIn> {
-  const state = { authUrl: '', faults: {} as Faults, clients: new Map<string, Connected>(), absent: [] as string[] }
-  const asked: string[] = []
-  const asking = createAsking(() => state.authUrl, options.authSecret)
+  const { version = 5.8 } = options
+  const state = {
+    authUrl: '',
+    faults: {} as Faults,
+    clients: new Map<string, Connected>(),
+    absent: [] as string[],
+    asked: [] as string[],
+    metrics: {} as Record<string, number>,
+    counts: new Map<string, object>(),
+    retained: new Set<string>(),
+    alarms: [] as object[]
+  }
+  /** Of absent clients, in memory as EMQX keeps them by default. */
+  const kept = new Map<string, Connected>()
+  /** Subscriptions that are made over the REST API: nobody is asked about them. */
+  const granted = new Set<string>()
+  const asking = createAsking(() => state.authUrl, options.authSecret, version)
   const groups = createGroups()
-  const arriving = new WeakMap<object, Omit<Connected, 'client' | 'connectedAt'>>()
+  const arriving = new WeakMap<object, Omit<Connected, 'client' | 'connectedAt' | 'port'>>()
   const keepalives = new WeakMap<object, number>()
 
   const broker = await Aedes.createBroker({
@@ -90,6 +116,9 @@ export async function startStandIn(t: Teardown, options: StandInOptions): Promis
           return callback(null)
         }
         packet.topic = mountOf(rights) + packet.topic
+        if (packet.retain && packet.payload.length > 0) state.retained.add(packet.topic)
+        else if (packet.retain) state.retained.delete(packet.topic)
+        count(`messages.qos${packet.qos}.received`)
         await route(client, packet, rights)
         callback(null)
       }, callback)
@@ -97,7 +126,8 @@ export async function startStandIn(t: Teardown, options: StandInOptions): Promis
     authorizeSubscribe(client, subscription, callback) {
       const rights = arriving.get(client)?.rights
       if (!rights) return callback(new Error('not logged in'))
-      const filter = groups.filterOf(subscription.topic) ?? subscription.topic.slice(mountOf(rights).length)
+      if (granted.delete(`${client.id} ${subscription.topic}`)) return callback(null, subscription)
+      const filter = (groups.of(subscription.topic)?.filter ?? subscription.topic).slice(mountOf(rights).length)
       const question = { clientid: client.id, username: usernameOf(client), action: 'subscribe', topic: filter }
       asking.mayUse(rights, question).then(
         (isAllowed) => callback(null, isAllowed ? subscription : null),
@@ -141,6 +171,10 @@ export async function startStandIn(t: Teardown, options: StandInOptions): Promis
     })
   }
 
+  function count(metric: string): void {
+    state.metrics[metric] = (state.metrics[metric] ?? 0) + 1
+  }
+
   function tell(event: 'connected' | 'disconnected', one: Connected, more: object): void {
     if (state.faults.loseEvents) return
     const { client, username, connectedAt } = one
@@ -155,9 +189,12 @@ export async function startStandIn(t: Teardown, options: StandInOptions): Promis
     const known = arriving.get(client)
     if (!known) return
     lastAt = Math.max(Date.now(), lastAt + 1)
-    const one = { ...known, client: client as AedesClient, connectedAt: lastAt }
+    const { remotePort = 0 } = (client as AedesClient).conn
+    const one = { ...known, client: client as AedesClient, connectedAt: lastAt, port: remotePort }
     const older = state.clients.get(client.id)
     state.clients.set(client.id, one)
+    kept.delete(client.id)
+    count('packets.connect.received')
     tell('connected', one, { keepalive: one.keepalive, clean_start: client.clean })
     // In the wrong order, as it happens there.
     if (older) tell('disconnected', older, { reason: 'takenover', disconnected_at: Date.now() })
@@ -167,6 +204,7 @@ export async function startStandIn(t: Teardown, options: StandInOptions): Promis
     const one = state.clients.get(client.id)
     if (one?.client !== client) return
     state.clients.delete(client.id)
+    if (!client.clean && !kicked.has(client)) kept.set(client.id, one)
     tell('disconnected', one, { reason: kicked.has(client) ? 'kicked' : 'tcp_closed', disconnected_at: Date.now() })
   })
 
@@ -175,23 +213,21 @@ export async function startStandIn(t: Teardown, options: StandInOptions): Promis
     client._parser.prependListener('packet', (packet) => {
       const rights = arriving.get(client)?.rights
       for (const one of packet.subscriptions ?? [])
-        one.topic = (rights ? mountOf(rights) : '') + groups.join(client.id, one.topic)
+        one.topic = groups.join(client.id, one.topic, rights ? mountOf(rights) : '')
     })
   })
   const rest = createHttpServer((request, response) => void answerRest(standIn, options, request, response))
   const [mqttPort, restPort] = await Promise.all([portOf(server), portOf(rest)])
 
+  const { persistence } = broker as unknown as { persistence: Persistence }
+  const sessions = createSessions({ clients: state.clients, kept, kicked, granted, groups, persistence, mountOf })
+
   const standIn: StandIn = Object.assign(state, {
+    node,
+    version,
     url: `http://127.0.0.1:${restPort}`,
     mqttUrl: `mqtt://127.0.0.1:${mqttPort}`,
-    asked,
-    mountOf: (one: Connected) => mountOf(one.rights),
-    kick(clientId: string) {
-      const one = state.clients.get(clientId)
-      if (!one) return
-      kicked.add(one.client)
-      one.client.close()
-    },
+    ...sessions,
     async close() {
       await new Promise<void>((resolve) => broker.close(() => resolve()))
       rest.closeAllConnections()
@@ -206,34 +242,4 @@ function portOf(server: { listen(port: number, host: string, done: () => void): 
   return new Promise<number>((resolve) =>
     server.listen(0, '127.0.0.1', () => resolve((server.address() as AddressInfo).port))
   )
-}
-
-/**
- * Shared subscriptions: each member reads from a private topic, so aedes keeps and repeats what it has not acknowledged.
- * A member is chosen by the sender (`hash_clientid`), present or not.
- */
-function createGroups() {
-  const members = new Map<string, { group: string; filter: string; clientId: string; place: string }>()
-
-  return {
-    join(clientId: string, filter: string): string {
-      const [, group, plain] = /^\$share\/([^/]+)\/(.+)$/.exec(filter) ?? []
-      if (group === undefined || plain === undefined) return filter
-      const place = `$q/${clientId}/${createHash('sha1').update(filter).digest('hex').slice(0, 8)}`
-      members.set(place, { group, filter: plain, clientId, place })
-      return `${place}/#`
-    },
-    filterOf: (topic: string) => members.get(topic.replace(/\/#$/, ''))?.filter,
-    plainTopic: (topic: string) => topic.replace(/^\$q\/[^/]+\/[^/]+\//, ''),
-    placesOf(sender: string, topic: string): string[] {
-      const fitting = new Map<string, string[]>()
-      for (const { group, filter, place } of members.values()) {
-        if (!matches(filter, topic)) continue
-        const key = `${group} ${filter}`
-        fitting.set(key, [...(fitting.get(key) ?? []), place])
-      }
-      const hash = createHash('sha1').update(sender).digest().readUInt32BE()
-      return [...fitting.values()].map((places) => `${places.sort()[hash % places.length]}/${topic}`)
-    }
-  }
 }

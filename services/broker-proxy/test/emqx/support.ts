@@ -17,6 +17,8 @@ interface Place {
   parts: Parts
   keys: Keys
   env?: NodeJS.ProcessEnv
+  /** Of the stand-in. */
+  version?: number
 }
 
 export function emqxEnv(broker: { url: string; mqttUrl: string }, more: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
@@ -41,9 +43,10 @@ export function emqxEnv(broker: { url: string; mqttUrl: string }, more: NodeJS.P
 /** The whole service in this process, on the stand-in; machines connect to the stand-in. */
 export async function startOnStandIn(
   t: Teardown,
-  { parts, keys, env = {} }: Place
+  { parts, keys, env = {}, version }: Place
 ): Promise<Running & { standIn: StandIn }> {
-  const standIn = await startStandIn(t, { ...emqxKeys, isMounted: env.EMQX_MOUNTPOINT === 'tenant' })
+  const isMounted = env.EMQX_MOUNTPOINT === 'tenant'
+  const standIn = await startStandIn(t, { ...emqxKeys, isMounted, ...(version && { version }) })
   const port = await freePort()
   standIn.authUrl = `http://127.0.0.1:${port}`
   const running = await startProxy(t, parts, keys, { ...emqxEnv(standIn, env), PORT: String(port) })

@@ -1,5 +1,6 @@
-import { AppError, compile, Type } from '@fleetgate/contracts'
+import { AppError, compile, type Static, Type } from '@fleetgate/contracts'
 import type { Rest } from './rest.js'
+import { createRows, epochMs, understood } from './rows.js'
 
 /** A client as EMQX lists it. */
 export interface EmqxClient {
@@ -14,68 +15,121 @@ export interface EmqxClient {
   connectedAt: number
 }
 
-/** The operations of EMQX that we need. Rejects with AppError: see rest.ts. */
+/** A session as EMQX lists it: that of a connected client, or one kept for its return. */
+export interface EmqxSession extends EmqxClient {
+  isConnected: boolean
+  /** Epoch ms. */
+  createdAt: number
+  /** Id of the listener, `tcp:default`; not every version says it. */
+  listener: string | undefined
+  subscriptions: number
+  /** 0 = without a bound. */
+  maxInflight: number
+  inflight: number
+  awaitingRel: number
+  queued: number
+  dropped: number
+  delivered: number
+}
+
+export interface EmqxSubscription {
+  clientId: string
+  /** As it is in the broker, mountpoint and all; those of shared subscriptions as `$share/group/filter`. */
+  filter: string
+  qos: number
+}
+
+/** The operations of EMQX on clients and sessions. Rejects with AppError: see rest.ts. */
 export interface EmqxApi {
   /** Every connected client; one that comes or goes meanwhile may be missing. */
   clients(): AsyncIterable<EmqxClient>
   client(clientId: string): Promise<EmqxClient | undefined>
+  /** Every session, or those of one user name. */
+  sessions(username?: string): AsyncIterable<EmqxSession>
+  session(clientId: string): Promise<EmqxSession | undefined>
+  allSubscriptions(): AsyncIterable<EmqxSubscription>
   /** Ends the connection and its session; nothing to do for one that is gone. */
   kick(clientId: string): Promise<void>
-  /** Filters, those of shared subscriptions as `$share/group/filter`. */
-  subscriptions(clientId: string): Promise<string[]>
+  /** Of a client that is gone, none. */
+  subscriptions(clientId: string): Promise<EmqxSubscription[]>
+  /** The filter as the client would write it: EMQX puts its mountpoint before it. `not_found` without such a session. */
+  subscribe(clientId: string, wish: { filter: string; qos: number }): Promise<void>
   unsubscribe(clientId: string, filter: string): Promise<void>
   /** EMQX remembers what the authorizer said, 60 s by default. */
   forgetPermissions(clientId: string): Promise<void>
 }
 
+const Word = Type.Optional(Type.Union([Type.String(), Type.Null()]))
+const Count = Type.Optional(Type.Union([Type.Integer(), Type.Null()]))
+const Time = Type.Optional(Type.Union([Type.String(), Type.Number(), Type.Null()]))
 const Row = Type.Object({
   clientid: Type.String(),
-  username: Type.Optional(Type.Union([Type.String(), Type.Null()])),
-  ip_address: Type.Optional(Type.String()),
-  port: Type.Optional(Type.Integer()),
-  keepalive: Type.Optional(Type.Integer()),
-  proto_ver: Type.Optional(Type.Integer()),
+  username: Word,
+  ip_address: Word,
+  port: Count,
+  keepalive: Count,
+  proto_ver: Count,
   clean_start: Type.Optional(Type.Boolean()),
   connected: Type.Optional(Type.Boolean()),
-  connected_at: Type.Optional(Type.Union([Type.String(), Type.Number()]))
+  connected_at: Time,
+  created_at: Time,
+  listener: Word,
+  subscriptions_cnt: Count,
+  /** A number, or "infinity". */
+  inflight_max: Type.Optional(Type.Union([Type.Integer(), Type.String(), Type.Null()])),
+  inflight_cnt: Count,
+  awaiting_rel_cnt: Count,
+  mqueue_len: Count,
+  mqueue_dropped: Count,
+  send_msg: Count
 })
-const Page = Type.Object({
-  data: Type.Array(Row),
-  meta: Type.Object({ hasnext: Type.Optional(Type.Boolean()) })
+const SubscriptionRow = Type.Object({
+  clientid: Type.String(),
+  topic: Type.String(),
+  qos: Type.Optional(Type.Integer())
 })
-const Subscriptions = Type.Array(Type.Object({ topic: Type.String() }))
-const readPage = compile(Page)
 const readRow = compile(Row)
-const readSubscriptions = compile(Subscriptions)
-
-/** The most that every version takes: 1000 until 5.4, 10,000 from 5.5. */
-const pageSize = 1000
-/** A broker that always says "there is more" must not keep us for ever. */
-const maxPages = 10_000
+const readSubscriptions = compile(Type.Array(SubscriptionRow))
 
 export function createApi(rest: Rest): EmqxApi {
+  const clientRows = createRows(rest, Row)
+  const subscriptionRows = createRows(rest, SubscriptionRow)
+
   async function* clients(): AsyncIterable<EmqxClient> {
-    for (let page = 1; page <= maxPages; page++) {
-      const path = `/clients?page=${page}&limit=${pageSize}&conn_state=connected`
-      const { data, meta } = understood(readPage, await rest.call('GET', path))
-      // From 5.6 rows of absent clients with durable sessions come too, whatever conn_state says.
-      for (const row of data) if (row.connected !== false) yield toClient(row)
-      if (!(meta.hasnext ?? data.length === pageSize)) return
+    // From 5.6 rows of absent clients with durable sessions come too, whatever conn_state says.
+    for await (const row of clientRows('/clients', { conn_state: 'connected' })) {
+      if (row.connected !== false) yield toClient(row)
     }
+  }
+
+  function rowOf(clientId: string): Promise<Static<typeof Row> | undefined> {
+    return unlessGone(async () => understood(readRow, await rest.call('GET', pathOf(clientId))))
   }
 
   return {
     clients,
-    client: (clientId) =>
-      unlessGone(async () => {
-        const row = understood(readRow, await rest.call('GET', pathOf(clientId)))
-        return row.connected === false ? undefined : toClient(row)
-      }),
+    async client(clientId) {
+      const row = await rowOf(clientId)
+      return row && row.connected !== false ? toClient(row) : undefined
+    },
+    async session(clientId) {
+      const row = await rowOf(clientId)
+      return row && toSessionRow(row)
+    },
+    async *sessions(username) {
+      for await (const row of clientRows('/clients', username === undefined ? {} : { username }))
+        yield toSessionRow(row)
+    },
+    async *allSubscriptions() {
+      for await (const row of subscriptionRows('/subscriptions')) yield toSubscription(row)
+    },
     kick: (clientId) => unlessGone(() => rest.call('DELETE', pathOf(clientId))).then(noop),
     subscriptions: async (clientId) => {
       const found = await unlessGone(() => rest.call('GET', `${pathOf(clientId)}/subscriptions`))
-      return found === undefined ? [] : understood(readSubscriptions, found).map(({ topic }) => topic)
+      return found === undefined ? [] : understood(readSubscriptions, found).map(toSubscription)
     },
+    subscribe: (clientId, { filter, qos }) =>
+      rest.call('POST', `${pathOf(clientId)}/subscribe`, { topic: filter, qos }).then(noop),
     unsubscribe: (clientId, topic) =>
       unlessGone(() => rest.call('POST', `${pathOf(clientId)}/unsubscribe`, { topic })).then(noop),
     forgetPermissions: (clientId) =>
@@ -98,15 +152,7 @@ async function unlessGone<T>(ask: () => Promise<T>): Promise<T | undefined> {
   }
 }
 
-function understood<T>(read: (value: unknown) => T, value: unknown): T {
-  try {
-    return read(value)
-  } catch (cause) {
-    throw new AppError('unavailable', 'EMQX answered something unexpected', {}, { cause })
-  }
-}
-
-function toClient(row: ReturnType<typeof readRow>): EmqxClient {
+function toClient(row: Static<typeof Row>): EmqxClient {
   return {
     clientId: row.clientid,
     username: row.username ?? '',
@@ -119,8 +165,23 @@ function toClient(row: ReturnType<typeof readRow>): EmqxClient {
   }
 }
 
-/** RFC 3339 with milliseconds and offset, or epoch ms. */
-export function epochMs(value: string | number | undefined): number {
-  const ms = typeof value === 'number' ? value : Date.parse(value ?? '')
-  return Number.isFinite(ms) ? Math.trunc(ms) : 0
+/** Counts of a session come with EMQX's next look at it: a young one has none. */
+function toSessionRow(row: Static<typeof Row>): EmqxSession {
+  return {
+    ...toClient(row),
+    isConnected: row.connected !== false,
+    createdAt: epochMs(row.created_at ?? row.connected_at),
+    listener: row.listener ?? undefined,
+    subscriptions: row.subscriptions_cnt ?? 0,
+    maxInflight: typeof row.inflight_max === 'number' ? row.inflight_max : 0,
+    inflight: row.inflight_cnt ?? 0,
+    awaitingRel: row.awaiting_rel_cnt ?? 0,
+    queued: row.mqueue_len ?? 0,
+    dropped: row.mqueue_dropped ?? 0,
+    delivered: row.send_msg ?? 0
+  }
+}
+
+function toSubscription({ clientid, topic, qos }: Static<typeof SubscriptionRow>): EmqxSubscription {
+  return { clientId: clientid, filter: topic, qos: qos ?? 0 }
 }

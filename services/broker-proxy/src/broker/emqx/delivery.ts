@@ -31,8 +31,7 @@ export function createDeliver(parts: {
     const giveUpAt = session.connectedAt + youngMs
     while (isCurrent(session) && Date.now() < giveUpAt) {
       const filters = await lane.run(() => api.subscriptions(session.clientId))
-      if (filters.some((filter) => matches(filter, topic) || matches(filter, space.prefixOf(session.tenantId) + topic)))
-        return
+      if (filters.some(({ filter }) => matches(space.asWritten(session.tenantId, filter), topic))) return
       await new Promise((resolve) => setTimeout(resolve, askEveryMs))
     }
   }

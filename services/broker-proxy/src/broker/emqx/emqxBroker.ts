@@ -1,11 +1,15 @@
 import type { Log } from '@fleetgate/contracts'
 import type { BrokerDriver, BrokerRules, Session } from '../brokerDriver.js'
+import type { BrokerExtras, MaybeExtras } from '../brokerFacts.js'
 import { createLane } from '../lane.js'
 import { createApi } from './api.js'
 import { clientEventFilters, createClientEvents } from './clientEvents.js'
 import { type ClientRegister, createClientRegister } from './clientRegister.js'
 import { createDeliver, type Deliver } from './delivery.js'
 import { createDoor } from './door.js'
+import { createEmqxControl } from './emqxControl.js'
+import { countsOf, createEmqxFacts, createPeaks } from './emqxFacts.js'
+import { createFigures } from './figures.js'
 import { emqxHookRoutes } from './hooks.js'
 import { createIdentify } from './identify.js'
 import { createIntake } from './intake.js'
@@ -14,6 +18,7 @@ import { createReconcile } from './reconcile.js'
 import { createRest } from './rest.js'
 import { createRights } from './rights.js'
 import type { EmqxSettings } from './settings.js'
+import { createSurveys, type TenantSurvey } from './survey.js'
 import { createTopicSpace } from './topicSpace.js'
 
 export interface EmqxBrokerOptions {
@@ -26,18 +31,20 @@ export interface EmqxBrokerOptions {
 const atOnce = 8
 
 /** EMQX 5: commands and reports over MQTT, the rest over its REST API and over what it asks us. */
-export function createEmqxBroker({ settings, maxPayloadBytes, log }: EmqxBrokerOptions): BrokerDriver {
+export function createEmqxBroker({ settings, maxPayloadBytes, log }: EmqxBrokerOptions): BrokerDriver & MaybeExtras {
   const space = createTopicSpace(settings)
-  const api = createApi(createRest(settings))
+  const rest = createRest(settings)
+  const api = createApi(rest)
   const lane = createLane(atOnce)
   let rules: BrokerRules | undefined
   let register: ClientRegister | undefined
   let publishers: Publishers | undefined
   let deliver: Deliver | undefined
   let receivers: Receivers | undefined
+  let extras: BrokerExtras | undefined
   const isListening = () => receivers?.isListening() ?? false
   const door = createDoor({ settings, space, rules: () => rules, isListening, log })
-  const rights = createRights({ api, lane, door, space, log })
+  const rights = createRights({ api, lane, door, rules: () => rules, space, log })
   const stops: (() => unknown)[] = []
 
   function connected(): Publishers {
@@ -66,6 +73,16 @@ export function createEmqxBroker({ settings, maxPayloadBytes, log }: EmqxBrokerO
     stops.push(() => receivers?.close())
   }
 
+  function extrasFor(given: BrokerRules): BrokerExtras {
+    const peaks = createPeaks()
+    const onTaken = (tenantId: string, survey: TenantSurvey) => peaks.note(tenantId, countsOf(survey))
+    const surveys = createSurveys({ api, rules: given, space, onTaken })
+    return {
+      facts: createEmqxFacts({ api, figures: createFigures(rest), surveys, peaks, rules: given, space, settings }),
+      control: createEmqxControl({ api, door, rights, rules: given, surveys })
+    }
+  }
+
   return {
     name: 'emqx',
     isRemote: true,
@@ -83,7 +100,15 @@ export function createEmqxBroker({ settings, maxPayloadBytes, log }: EmqxBrokerO
       deliver = createDeliver({ publishers: connected, register: known, api, space, lane, log })
       receive(given, known)
       watch(given, known)
+      extras = extrasFor(given)
       return { port: portOf(settings.mqttUrl) }
+    },
+
+    get facts() {
+      return extras?.facts
+    },
+    get control() {
+      return extras?.control
     },
 
     session: (clientId) => register?.of(clientId),

@@ -1,9 +1,12 @@
+import { parseShared } from '../topics.js'
 import type { EmqxSettings } from './settings.js'
 
 /** Where a tenant's topics stand in the broker, and what is whose. */
 export interface TopicSpace {
   /** Before every topic of the tenant; empty where tenants share one space. */
   prefixOf(tenantId: string): string
+  /** A filter of a client of the tenant as the client wrote it; in the broker its mountpoint stands before it. */
+  asWritten(tenantId: string, filter: string): string
   /** A topic as it is in the broker, taken apart. */
   parse(topic: string): ArrivedTopic | undefined
   /** Everything that machines send us. */
@@ -43,6 +46,12 @@ export function createTopicSpace({ mountpoint, tenant }: Pick<EmqxSettings, 'mou
     isMounted,
     uplinkFilters: [`${mount}fleet/+/up/#`, `${fromPrefix}+/#`],
     prefixOf: (tenantId) => (isMounted ? `${tenantId}/` : ''),
+    asWritten(tenantId, filter) {
+      const shared = parseShared(filter)
+      const [share, mounted] = shared ? [`$share/${shared.group}/`, shared.filter] : ['', filter]
+      const prefix = isMounted ? `${tenantId}/` : ''
+      return share + (mounted.startsWith(prefix) ? mounted.slice(prefix.length) : mounted)
+    },
     mayUsePlainTopics: (tenantId) => isMounted || tenantId === tenant,
     parse(arrived) {
       const from = senderOf(arrived)
