@@ -1,4 +1,5 @@
 import { fork, spawn } from 'node:child_process'
+import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
@@ -39,6 +40,34 @@ t.test('keeps the key of the first start', async (t) => {
   }
   t.match(keys[0], /^k1:[A-Za-z0-9+/]{43}=\n$/)
   t.equal(keys[0], keys[1])
+})
+
+t.test('makes a certificate for the broker where it is asked for, once', async (t) => {
+  const { dataDir } = temporaryPlace(t)
+  /** What a service is told. */
+  const told = async (more: NodeJS.ProcessEnv) => {
+    const options = fakeOptions(dataDir, { ...noParts, MQTTS_PORT: String(await freePort()), ...more })
+    const stack = await startStack({ ...options, services: ['broker-proxy', 'auth'] })
+    const [broker, auth] = await Promise.all(
+      ['broker-proxy', 'auth'].map(async (name) => (await fetch(`${stack.urls[name]}/`)).json())
+    )
+    await stack.stop()
+    return { broker, auth } as Record<'broker' | 'auth', NodeJS.ProcessEnv>
+  }
+  t.equal((await told({})).broker.MQTT_TLS_CERT_FILE, undefined)
+  t.equal((await told({ MQTT_TLS_SELF_SIGNED: 'false' })).broker.MQTT_TLS_CERT_FILE, undefined)
+  const { broker, auth } = await told({ MQTT_TLS_SELF_SIGNED: 'true' })
+  const [certFile, keyFile] = [join(dataDir, 'mqtt-cert.pem'), join(dataDir, 'mqtt-key.pem')]
+  t.match(broker, { MQTT_TLS_CERT_FILE: certFile, MQTT_TLS_KEY_FILE: keyFile, MQTTS_PORT: /^\d+$/ })
+  t.equal(auth.MQTT_TLS_CERT_FILE, undefined, 'nobody else gets the key')
+  t.equal(statSync(keyFile).mode & 0o777, 0o600)
+  const certificate = new X509Certificate(readFileSync(certFile))
+  t.ok(certificate.checkPrivateKey(createPrivateKey(readFileSync(keyFile))))
+  t.equal(certificate.checkHost('localhost'), 'localhost')
+  t.equal(certificate.checkIP('127.0.0.1'), '127.0.0.1')
+  const own = { MQTT_TLS_CERT_FILE: '/own.pem', MQTT_TLS_KEY_FILE: '/own.key' }
+  t.match((await told({ MQTT_TLS_SELF_SIGNED: 'true', ...own })).broker, own, 'files that are named come first')
+  t.equal(new X509Certificate(readFileSync(certFile)).fingerprint256, certificate.fingerprint256, 'and it is kept')
 })
 
 t.test('starts what dies again, on the same port, and leaves the others alone', async (t) => {
