@@ -256,7 +256,7 @@ t.test('reading a file and storing it again are uses', async (t) => {
   const long = store.connection.collection('files')
   await long.updateMany({ tenantId: 'uses' }, { $set: { usedAt: 1 } })
   // What this process noted a moment ago it does not note again; another one does.
-  const other = await startProxy(t, parts, keys)
+  const other = await startProxy(t, parts, keys, { DATA_DIR: `${parts.dir}/other`, BROKER_NODE: 'other@127.0.0.1' })
   const token = { authorization: `Bearer ${keys.token(caller)}` }
   await (await fetch(`${other.url}/v1/files/${sha(read)}`, { headers: token })).arrayBuffer()
   await fetch(`${other.url}/v1/files?fileName=x`, { method: 'POST', headers: token, body: new Uint8Array(again) })
