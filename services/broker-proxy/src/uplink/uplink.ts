@@ -45,22 +45,21 @@ const upOfAnyone = /^fleet\/[^/]+\/up(?:\/|$)/
 
 export function createUplink(parts: UplinkParts): Uplink {
   const { bus, authority, files, delayed, now } = parts
-  const lanes = new WeakMap<Session, { stream: Lane; files: Lane }>()
+  const streams = new WeakMap<Session, Lane>()
+  // Files one after the other: a fin must see every segment that was sent before it.
+  const fileLanes = new WeakMap<Session, Lane>()
 
-  function lanesOf(session: Session): { stream: Lane; files: Lane } {
-    const found = lanes.get(session)
-    if (found) return found
-    // Files one after the other: a fin must see every segment that was sent before it.
-    const made = { stream: createLane(width), files: createLane(1) }
-    lanes.set(session, made)
-    return made
+  function laneOf(lanes: WeakMap<Session, Lane>, session: Session, width: number): Lane {
+    const lane = lanes.get(session) ?? createLane(width)
+    lanes.set(session, lane)
+    return lane
   }
 
   async function store(session: Session, channel: UpChannel | 'topic', message: InboundMessage): Promise<void> {
     const { tenantId, clientId, username } = session
     const { topic, payload } = message
     const stored = { tenantId, clientId, username, channel, topic, receivedAt: now(), payload }
-    await lanesOf(session).stream.run(() => bus.uplink(stored, { deadlineMs: storeWithinMs }))
+    await laneOf(streams, session, width).run(() => bus.uplink(stored, { deadlineMs: storeWithinMs }))
     parts.onStored()
   }
 
@@ -68,12 +67,12 @@ export function createUplink(parts: UplinkParts): Uplink {
     async receive(session, message) {
       const { topic } = message
       if (topic.startsWith('$file/')) {
-        await lanesOf(session).files.run(() => files.upload(session, message))
+        await laneOf(fileLanes, session, 1).run(() => files.upload(session, message))
         return 'taken'
       }
       const channel = parseUpTopic(session.clientId, topic)
       if (channel && fileChannels.includes(channel)) {
-        await lanesOf(session).files.run(() => files.ask(session, channel, message.payload))
+        await laneOf(fileLanes, session, 1).run(() => files.ask(session, channel, message.payload))
         return 'taken'
       }
       const later = delayed.wishOf(session, topic)

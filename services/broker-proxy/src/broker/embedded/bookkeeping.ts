@@ -80,10 +80,11 @@ export function keepBook({ broker, connections, book, groups, persistence, onFai
     }
   })
   broker.on('unsubscribe', (filters, client) => {
-    const { session, granted } = connections.of(client) ?? {}
-    if (!session || client.closed) return
+    const connection = connections.of(client)
+    if (!connection || client.closed) return
+    const { session } = connection
+    connection.granted = connection.granted.filter((mounted) => !filters.includes(mounted))
     for (const mounted of filters) {
-      granted?.delete(mounted)
       const filter = unmounted(session, mounted)
       if (filter === undefined) continue
       groups.leave(session, filter)

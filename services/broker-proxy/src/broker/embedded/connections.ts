@@ -10,8 +10,8 @@ export interface Connection {
   readonly meter: WireMeter
   readonly deliver: DeliverPacket
   readonly pace: Pace
-  /** Filters that it may have, below the mount point. */
-  readonly granted: Set<string>
+  /** Filters that it may have, below the mount point; a list, as most have one or two. */
+  granted: string[]
   /** Known to aedes under its id. */
   registered: boolean
   reason: string

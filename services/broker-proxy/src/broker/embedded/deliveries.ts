@@ -11,7 +11,7 @@ import type { Slowness } from './slowConsumers.js'
  * Answers how the queue is sent.
  */
 export function shapeDeliveries(client: AedesClient, slowness: Slowness): DeliverPacket {
-  const [deliver0, deliverQoS] = [client.deliver0.bind(client), client.deliverQoS.bind(client)]
+  const { deliver0, deliverQoS } = client
   let last = ''
 
   /** Both calls for one message come in the same turn, one behind the other. */

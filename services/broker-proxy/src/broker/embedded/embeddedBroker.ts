@@ -52,6 +52,14 @@ export function createEmbeddedBroker(options: EmbeddedBrokerOptions): EmbeddedBr
   const { log, limits } = options
   const admission = createAdmission(limits)
   const counts = { connectionsRefused: 0, slowDropped: 0, slowClosed: 0 }
+  const slowCounts = {
+    onDropped: () => {
+      counts.slowDropped += 1
+    },
+    onClosed: () => {
+      counts.slowClosed += 1
+    }
+  }
   const book = createSessionBook()
   const facts = new WeakMap<object, ConnectFacts>()
   const sockets = new Set<Socket>()
@@ -79,7 +87,7 @@ export function createEmbeddedBroker(options: EmbeddedBrokerOptions): EmbeddedBr
       return false
     }
     sockets.add(socket)
-    socket.once('close', () => {
+    socket.on('close', () => {
       sockets.delete(socket)
       admission.left(address)
     })
@@ -89,14 +97,7 @@ export function createEmbeddedBroker(options: EmbeddedBrokerOptions): EmbeddedBr
   function accept(stream: Duplex, protocol: Protocol): void {
     if (!broker || stream.destroyed) return void stream.destroy()
     const client = broker.handle(stream as Socket) as AedesClient
-    const slowness = watchSlowness(client, limits, {
-      onDropped: () => {
-        counts.slowDropped += 1
-      },
-      onClosed: () => {
-        counts.slowClosed += 1
-      }
-    })
+    const slowness = watchSlowness(client, limits, slowCounts)
     facts.set(client, {
       clientId: '',
       keepalive: 0,

@@ -56,7 +56,10 @@ export function createHooks(parts: {
       if (!known) return done(refused('forbidden'), false)
       const arrival = { rules, connections: connections(), client: client as AedesClient, known, trafficOf, onLoggedIn }
       logIn(arrival, username, password).then(
-        (isIn) => isIn && done(null, true),
+        (isIn) => {
+          facts.delete(client)
+          if (isIn) done(null, true)
+        },
         (error) => done(refused(error instanceof LogInRefused ? error.refusal : 'unavailable'), false)
       )
     },
@@ -98,8 +101,9 @@ export function createHooks(parts: {
 }
 
 function hasRoom({ granted }: Connection, filter: string, most: number): boolean {
-  if (!granted.has(filter) && granted.size >= most) return false
-  granted.add(filter)
+  if (granted.includes(filter)) return true
+  if (granted.length >= most) return false
+  granted.push(filter)
   return true
 }
 
@@ -183,13 +187,13 @@ async function logIn(arrival: Arrival, username: string | undefined, password: B
   if (client.closed || client.conn.destroyed) return false
   known.guard.mount(mountPoint(session), session, (filter) => rules.rewrite(session, filter))
   known.meter.join(trafficOf(session.tenantId))
-  const connection = {
+  const connection: Connection = {
     client,
     session,
     meter: known.meter,
     deliver: known.deliver,
     pace: known.pace,
-    granted: new Set<string>(),
+    granted: [],
     registered: false,
     reason: 'closed',
     ended: false,
@@ -197,7 +201,7 @@ async function logIn(arrival: Arrival, username: string | undefined, password: B
   }
   onLoggedIn(session, known.protocol)
   connections.add(connection)
-  client.conn.once('close', () => connections.end(connection))
+  client.conn.on('close', () => connections.end(connection))
   return true
 }
 

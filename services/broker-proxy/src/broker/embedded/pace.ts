@@ -12,8 +12,11 @@ export interface Pace {
   pass(bytes: number): Promise<void> | undefined
 }
 
+/** Most brokers bound nothing, and each of their connections has this one. */
+const unbounded: Pace = { pass: () => undefined }
+
 export function createPace({ messagesPerSecond, bytesPerSecond }: PaceLimits, now: () => number): Pace {
-  if (messagesPerSecond === 0 && bytesPerSecond === 0) return { pass: () => undefined }
+  if (messagesPerSecond === 0 && bytesPerSecond === 0) return unbounded
   const [messages, bytes] = [createBucket(messagesPerSecond), createBucket(bytesPerSecond)]
   let last: Promise<void> = Promise.resolve()
 

@@ -13,35 +13,49 @@ export interface PacketGuard {
  * a SUBSCRIBE with the first one it authorises, so this is the one place where no filter gets past.
  */
 export function guardPackets(client: AedesClient, maxPacketBytes: number): PacketGuard {
-  const parser = client._parser
-  const parse = parser.parse.bind(parser)
-  const early: ParsedPacket[] = []
-  let place: Place | undefined
-  let counter = { packetsIn: 0 }
+  return new Guard(client, maxPacketBytes)
+}
 
-  parser.parse = (bytes) => {
-    const rest = parse(bytes)
-    if (parser.packet.length > (place === undefined ? maxBytesBeforeLogIn : maxPacketBytes)) {
-      client.emit('error', new Error('packet too large'))
+/** Each connection has one: a class, as closures of each would take half a KB more. */
+class Guard implements PacketGuard {
+  private early: ParsedPacket[] | undefined
+  private place: Place | undefined
+  private counter = { packetsIn: 0 }
+
+  constructor(
+    private readonly client: AedesClient,
+    private readonly maxPacketBytes: number
+  ) {
+    const parser = client._parser
+    const { parse } = parser
+    parser.parse = (bytes) => {
+      const rest = parse.call(parser, bytes)
+      this.checkLength(parser.packet.length)
+      return rest
     }
-    return rest
+    parser.prependListener('packet', (packet) => this.take(packet))
   }
 
-  parser.prependListener('packet', (packet) => {
-    counter.packetsIn += 1
-    if (!packet.subscriptions && !packet.unsubscriptions) return
-    if (place === undefined) early.push(packet)
-    else mountFilters(packet, place)
-  })
+  mount(prefix: string, counted: { packetsIn: number }, rewrite: Place['rewrite']): void {
+    const place = { prefix, rewrite }
+    this.place = place
+    counted.packetsIn += this.counter.packetsIn
+    this.counter = counted
+    for (const packet of this.early ?? []) mountFilters(packet, place)
+    this.early = undefined
+  }
 
-  return {
-    mount(prefix, counted, rewrite) {
-      const given = { prefix, rewrite }
-      place = given
-      counted.packetsIn += counter.packetsIn
-      counter = counted
-      for (const packet of early.splice(0)) mountFilters(packet, given)
+  private checkLength(bytes: number): void {
+    if (bytes > (this.place === undefined ? maxBytesBeforeLogIn : this.maxPacketBytes)) {
+      this.client.emit('error', new Error('packet too large'))
     }
+  }
+
+  private take(packet: ParsedPacket): void {
+    this.counter.packetsIn += 1
+    if (!packet.subscriptions && !packet.unsubscriptions) return
+    if (this.place) mountFilters(packet, this.place)
+    else this.early = [...(this.early ?? []), packet]
   }
 }
 

@@ -28,50 +28,68 @@ export interface Slowness {
  * Here they wait a second for it, then go on without; aedes closes it when its time is over (drainTimeout).
  */
 export function watchSlowness({ conn }: AedesClient, { bufferBytes }: SlowLimits, counts: SlowCounts): Slowness {
-  const waiting = new Set<() => void>()
-  let isLooking = false
-  let stuck = 0
+  return new Watched(conn, bufferBytes, counts)
+}
 
-  conn.on('drain', () => {
-    stuck = 0
-  })
+/** Each connection has one: a class, as closures and an empty set of each would take 1 KB more. */
+class Watched implements Slowness {
+  private waiting: Set<() => void> | undefined
+  private isLooking = false
+  private stuck = 0
 
-  function lookLater(): void {
-    isLooking = true
-    setTimeout(look, lookMs).unref()
+  constructor(
+    private readonly conn: AedesClient['conn'],
+    private readonly bufferBytes: number,
+    private readonly counts: SlowCounts
+  ) {
+    conn.on('drain', () => {
+      this.stuck = 0
+    })
   }
 
-  function look(): void {
-    isLooking = false
-    if (waiting.size === 0) return
-    if (conn.writableNeedDrain) stuck += 1
-    if (stuck >= looks) for (const done of [...waiting]) done()
-    else lookLater()
-  }
-
-  return {
-    isTooSlowFor(qos) {
-      if (conn.writableLength > bufferBytes * hardFactor) {
-        if (!conn.destroyed) counts.onClosed()
-        conn.destroy(new Error('slow consumer'))
-        return true
-      }
-      if (qos > 0 || conn.writableLength <= bufferBytes) return false
-      counts.onDropped()
+  isTooSlowFor(qos: number): boolean {
+    const { conn, bufferBytes, counts } = this
+    if (conn.writableLength > bufferBytes * hardFactor) {
+      if (!conn.destroyed) counts.onClosed()
+      conn.destroy(new Error('slow consumer'))
       return true
-    },
+    }
+    if (qos > 0 || conn.writableLength <= bufferBytes) return false
+    counts.onDropped()
+    return true
+  }
 
-    patient(done) {
-      const once = () => {
-        if (waiting.delete(once)) done()
-      }
-      if (stuck >= looks) {
-        setImmediate(done)
-        return once
-      }
-      waiting.add(once)
-      if (!isLooking) lookLater()
+  patient(done: () => void): () => void {
+    const once = () => {
+      if (this.settle(once)) done()
+    }
+    if (this.stuck >= looks) {
+      setImmediate(done)
       return once
     }
+    this.waiting ??= new Set()
+    this.waiting.add(once)
+    if (!this.isLooking) this.lookLater()
+    return once
+  }
+
+  /** Whether somebody still waits for it. */
+  private settle(once: () => void): boolean {
+    if (!this.waiting?.delete(once)) return false
+    if (this.waiting.size === 0) this.waiting = undefined
+    return true
+  }
+
+  private lookLater(): void {
+    this.isLooking = true
+    setTimeout(() => this.look(), lookMs).unref()
+  }
+
+  private look(): void {
+    this.isLooking = false
+    if (!this.waiting) return
+    if (this.conn.writableNeedDrain) this.stuck += 1
+    if (this.stuck >= looks) for (const done of [...this.waiting]) done()
+    else this.lookLater()
   }
 }

@@ -1,3 +1,4 @@
+import { Duplex } from 'node:stream'
 import type { Traffic } from '../brokerFacts.js'
 import type { AedesClient, ParsedPacket } from './aedesParts.js'
 import { addTraffic, bump, createTraffic } from './traffic.js'
@@ -36,80 +37,89 @@ const typeOf: Partial<Record<string, number>> = types
  * (mqtt-packet) corks the socket once before each packet: the first byte written after that is the packet's header.
  */
 export function meterWire(client: AedesClient): WireMeter {
-  let traffic = createTraffic()
-  const awaiting = { puback: 0, pubrec: 0, pubcomp: 0 }
-  let delivered = 0
+  const meter = new Meter(client)
+  client._parser.prependListener('packet', (packet) => meter.received(packet))
+  Object.assign(client.conn, { [meterKey]: meter, cork: corkMetered, write: writeMetered })
+  return meter
+}
 
-  function settle(kind: keyof typeof awaiting): void {
-    if (awaiting[kind] > 0) awaiting[kind] -= 1
-    else bump(traffic.missed, types[kind])
+/** Each connection has one: a class, as closures of each would take 1 KB more. */
+class Meter implements WireMeter {
+  delivered = 0
+  awaitingComp = 0
+  private puback = 0
+  private pubrec = 0
+  private isStart = false
+  private traffic = createTraffic()
+
+  constructor(private readonly client: AedesClient) {}
+
+  get awaitingAck(): number {
+    return this.puback + this.pubrec
   }
 
-  function received({ cmd = '', qos = 0, length, messageId }: ParsedPacket): void {
+  join(given: Traffic): void {
+    addTraffic(given, this.traffic)
+    this.traffic = given
+  }
+
+  received({ cmd = '', qos = 0, length, messageId }: ParsedPacket): void {
+    const { traffic, client } = this
     traffic.bytesIn += headerBytes(length) + length
     bump(traffic.packetsIn, typeOf[cmd] ?? 0)
     if (cmd === 'publish') bump(traffic.messagesIn, qos)
-    else if (cmd === 'puback' || cmd === 'pubrec' || cmd === 'pubcomp') settle(cmd)
+    else if (cmd === 'puback' || cmd === 'pubrec' || cmd === 'pubcomp') this.settle(cmd)
     else if (cmd === 'pubrel' && client.clean && !client._inboundInflight.has(messageId ?? 0)) {
       bump(traffic.missed, types.pubrel)
     }
   }
 
-  function sent(header: number): void {
-    const type = header >> 4
-    bump(traffic.packetsOut, type)
-    if (type === types.pubrel) awaiting.pubcomp += 1
-    if (type !== types.publish) return
-    const qos = (header >> 1) & 3
-    delivered += 1
-    bump(traffic.messagesOut, qos)
-    if (qos === 1) awaiting.puback += 1
-    if (qos === 2) awaiting.pubrec += 1
+  corked(): void {
+    this.isStart = true
   }
 
-  client._parser.prependListener('packet', received)
-  watchWrites(client, sent, (bytes) => {
-    traffic.bytesOut += bytes
-  })
-
-  return {
-    get awaitingAck() {
-      return awaiting.puback + awaiting.pubrec
-    },
-    get awaitingComp() {
-      return awaiting.pubcomp
-    },
-    get delivered() {
-      return delivered
-    },
-    join(given) {
-      addTraffic(given, traffic)
-      traffic = given
+  written(chunk: Uint8Array | string): void {
+    if (this.isStart && typeof chunk !== 'string' && chunk.length > 0) {
+      this.isStart = false
+      this.sent(chunk[0] ?? 0)
     }
+    this.traffic.bytesOut += typeof chunk === 'string' ? Buffer.byteLength(chunk) : chunk.length
+  }
+
+  private settle(kind: 'puback' | 'pubrec' | 'pubcomp'): void {
+    const field = kind === 'pubcomp' ? 'awaitingComp' : kind
+    if (this[field] > 0) this[field] -= 1
+    else bump(this.traffic.missed, types[kind])
+  }
+
+  private sent(header: number): void {
+    const type = header >> 4
+    bump(this.traffic.packetsOut, type)
+    if (type === types.pubrel) this.awaitingComp += 1
+    if (type !== types.publish) return
+    const qos = (header >> 1) & 3
+    this.delivered += 1
+    bump(this.traffic.messagesOut, qos)
+    if (qos === 1) this.puback += 1
+    if (qos === 2) this.pubrec += 1
   }
 }
 
-function watchWrites(
-  { conn }: AedesClient,
-  onPacket: (header: number) => void,
-  onBytes: (bytes: number) => void
-): void {
-  const cork = conn.cork.bind(conn)
-  const write = conn.write.bind(conn) as (...given: unknown[]) => boolean
-  let isStart = false
-  conn.cork = () => {
-    isStart = true
-    cork()
-  }
-  conn.write = (...given: unknown[]) => {
-    const [chunk] = given
-    if (isStart && chunk instanceof Uint8Array && chunk.length > 0) {
-      isStart = false
-      onPacket(chunk[0] ?? 0)
-    }
-    onBytes(typeof chunk === 'string' ? Buffer.byteLength(chunk) : (chunk as Uint8Array).length)
-    return write(...given)
-  }
+const meterKey = Symbol('meter')
+
+interface Metered extends Duplex {
+  [meterKey]: Meter
+}
+
+/** All sockets share these two, which find their meter on the socket. */
+function corkMetered(this: Metered): void {
+  this[meterKey].corked()
+  Duplex.prototype.cork.call(this)
+}
+
+function writeMetered(this: Metered, ...given: Parameters<Duplex['write']>): boolean {
+  this[meterKey].written(given[0] as Uint8Array | string)
+  return Duplex.prototype.write.apply(this, given)
 }
 
 /** Type byte and remaining length, seven bits to a byte. */
