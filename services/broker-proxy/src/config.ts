@@ -14,6 +14,8 @@ export const Config = Type.Object({
   MQTTS_PORT: Type.Optional(Type.Integer({ minimum: 0, maximum: 65535 })),
   MQTT_WS_PORT: Type.Optional(Type.Integer({ minimum: 0, maximum: 65535 })),
   MQTT_WSS_PORT: Type.Optional(Type.Integer({ minimum: 0, maximum: 65535 })),
+  /** Addresses and CIDR ranges of load balancers that say before each connection to `MQTT_PORT` whose it is (PROXY protocol). */
+  MQTT_PROXY_PROTOCOL_FROM: Type.String({ default: '' }),
   /** PEM files of the TLS listeners. With a client CA only clients with a certificate of it may connect. */
   MQTT_TLS_CERT_FILE: Type.Optional(Type.String({ minLength: 1 })),
   MQTT_TLS_KEY_FILE: Type.Optional(Type.String({ minLength: 1 })),

@@ -1,4 +1,5 @@
 export * from '@fleetgate/contracts'
+export { type AddressRanges, createAddressRanges } from './addressRanges.js'
 export * from './app.js'
 export * from './basic.js'
 export * from './caller.js'

@@ -1,5 +1,6 @@
 import { join } from 'node:path'
 import type { Log } from '@fleetgate/contracts'
+import { type AddressRanges, createAddressRanges } from '@fleetgate/kit'
 import type { Config } from '../config.js'
 import type { BrokerDriver } from './brokerDriver.js'
 import type { MaybeExtras } from './brokerFacts.js'
@@ -48,5 +49,16 @@ function listenersOf(config: Config): ListenerOptions {
     'mqtt:ws': config.MQTT_WS_PORT,
     'mqtt:wss': config.MQTT_WSS_PORT
   }
-  return { host: config.MQTT_HOST, ports, tls: certFile && keyFile ? { certFile, keyFile, clientCaFile } : undefined }
+  const tls = certFile && keyFile ? { certFile, keyFile, clientCaFile } : undefined
+  return { host: config.MQTT_HOST, ports, tls, proxies: proxiesOf(config) }
+}
+
+function proxiesOf({ MQTT_PROXY_PROTOCOL_FROM: setting }: Config): AddressRanges | undefined {
+  const ranges = setting.split(',').map((range) => range.trim())
+  if (setting.trim() === '') return undefined
+  try {
+    return createAddressRanges(ranges)
+  } catch (cause) {
+    throw new Error(`MQTT_PROXY_PROTOCOL_FROM: ${(cause as Error).message}`, { cause })
+  }
 }

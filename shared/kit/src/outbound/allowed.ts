@@ -1,4 +1,5 @@
-import { BlockList, isIP } from 'node:net'
+import { isIP } from 'node:net'
+import { createAddressRanges } from '../addressRanges.js'
 
 /** Which addresses may be called on behalf of a person. */
 export interface Allowed {
@@ -24,7 +25,7 @@ const closed = [
   ...['2002::/16', 'fc00::/7', 'fe80::/10', 'fec0::/10', 'ff00::/8']
 ]
 
-const closedList = listOf(closed)
+const closedRanges = createAddressRanges(closed)
 
 /** `setting`: host names, addresses and CIDR ranges with commas between them; throws where one is none of these. */
 export function createAllowed(setting: string): Allowed {
@@ -33,40 +34,12 @@ export function createAllowed(setting: string): Allowed {
     .map((part) => part.trim().toLowerCase())
     .filter(Boolean)
   const isRange = (part: string) => isIP(part.split('/')[0] ?? '') !== 0
-  const ranges = listOf(parts.filter(isRange))
+  const ranges = createAddressRanges(parts.filter(isRange))
   const names = new Set(parts.filter((part) => !isRange(part)))
   for (const name of names)
     if (!/^[a-z0-9.-]+$/.test(name)) throw new Error(`"${name}" is no host, address or CIDR range`)
   return {
     host: (name) => names.has(name.toLowerCase().replace(/\.$/, '')),
-    address: (ip) => has(ranges, ip) || !has(closedList, ip)
+    address: (ip) => ranges.has(ip) || !closedRanges.has(ip)
   }
-}
-
-function listOf(ranges: string[]): BlockList {
-  const list = new BlockList()
-  for (const range of ranges) {
-    const [ip = '', bits] = range.split('/')
-    const kind = isIP(ip) === 6 ? 'ipv6' : 'ipv4'
-    list.addSubnet(ip, bits === undefined ? (kind === 'ipv6' ? 128 : 32) : Number(bits), kind)
-  }
-  return list
-}
-
-/** An IPv4 address in IPv6 clothes counts as what it is. */
-function has(list: BlockList, ip: string): boolean {
-  const plain = ip.replace(/%.*$/, '')
-  const mapped = mappedIpv4(plain)
-  if (mapped) return list.check(mapped, 'ipv4')
-  return list.check(plain, isIP(plain) === 6 ? 'ipv6' : 'ipv4')
-}
-
-function mappedIpv4(ip: string): string | undefined {
-  if (isIP(ip) !== 6) return undefined
-  // The URL parser writes every IPv6 address in its one short form.
-  const short = new URL(`http://[${ip}]`).hostname
-  const [, high, low] = /^\[::ffff:([0-9a-f]{1,4}):([0-9a-f]{1,4})\]$/.exec(short) ?? []
-  if (high === undefined || low === undefined) return undefined
-  const bits = Number.parseInt(high, 16) * 65_536 + Number.parseInt(low, 16)
-  return [24, 16, 8, 0].map((shift) => (bits >>> shift) & 255).join('.')
 }

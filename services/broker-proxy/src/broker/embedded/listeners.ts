@@ -4,7 +4,9 @@ import { createServer, type Server, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { createServer as createTlsServer } from 'node:tls'
 import type { Log } from '@fleetgate/contracts'
+import type { AddressRanges } from '@fleetgate/kit'
 import { type RenewableServer, readCertificates, renewCertificates, type TlsFiles } from './certificates.js'
+import { readProxyHeader } from './proxyHeader.js'
 import { serveWebSockets } from './webSockets.js'
 
 export interface ListenerOptions {
@@ -12,6 +14,8 @@ export interface ListenerOptions {
   /** 0 takes a free one; absent: no such listener. */
   ports: Partial<Record<Protocol, number | undefined>>
   tls?: TlsFiles | undefined
+  /** From these addresses a PROXY header comes first, at `mqtt:tcp`. */
+  proxies?: AddressRanges | undefined
 }
 
 export type Protocol = 'mqtt:tcp' | 'mqtt:ssl' | 'mqtt:ws' | 'mqtt:wss'
@@ -52,7 +56,7 @@ export async function openListeners(parts: ListenerParts): Promise<Listeners> {
       if (port === undefined) continue
       const server = createOf(protocol, parts)
       server.prependListener('connection', (socket: Socket) => {
-        if (!parts.admit(socket)) socket.destroy()
+        if (!comesByProxy(protocol, socket, parts.options) && !parts.admit(socket)) socket.destroy()
       })
       ports.set(protocol, await listen(server, host, port))
       servers.push(server)
@@ -66,9 +70,19 @@ export async function openListeners(parts: ListenerParts): Promise<Listeners> {
   return { ports, close }
 }
 
-function createOf(protocol: Protocol, { options, handshakeMs, accept }: ListenerParts): Server {
+function comesByProxy(protocol: Protocol, { remoteAddress }: Socket, { proxies }: ListenerOptions): boolean {
+  return protocol === 'mqtt:tcp' && proxies?.has(remoteAddress ?? '') === true
+}
+
+function createOf(protocol: Protocol, parts: ListenerParts): Server {
+  const { options, handshakeMs, accept } = parts
   const take = (stream: Duplex) => accept(stream, protocol)
-  if (protocol === 'mqtt:tcp') return createServer(tcp, take)
+  if (protocol === 'mqtt:tcp') {
+    return createServer(tcp, (socket) => {
+      if (comesByProxy(protocol, socket, options)) takeProxied(socket, parts, take)
+      else take(socket)
+    })
+  }
   const timeouts = { headersTimeout: handshakeMs, requestTimeout: handshakeMs }
   if (protocol === 'mqtt:ws') return webSockets(createHttpServer({ ...tcp, ...timeouts }), take)
   const secure = { ...tcp, ...certificates(options), handshakeTimeout: handshakeMs }
@@ -77,6 +91,20 @@ function createOf(protocol: Protocol, { options, handshakeMs, accept }: Listener
   // A handshake that fails is the client's affair.
   server.on('tlsClientError', (_error, socket) => socket.destroy())
   return server
+}
+
+/** Limits count for whom the proxy speaks, not for the proxy. */
+function takeProxied(socket: Socket, { handshakeMs, admit, log }: ListenerParts, take: (socket: Socket) => void): void {
+  readProxyHeader(socket, handshakeMs).then(
+    () => {
+      if (admit(socket)) take(socket)
+      else socket.destroy()
+    },
+    (err) => {
+      log.debug({ err }, 'connection of a proxy without its header')
+      socket.destroy()
+    }
+  )
 }
 
 function webSockets(server: HttpServer, take: (stream: Duplex) => void): Server {
