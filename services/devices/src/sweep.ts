@@ -1,22 +1,31 @@
 import type { Log } from '@fleetgate/kit'
 
-/** Does the work again and again, never twice at once; a failure is logged and the next turn comes as usual. */
-export function createSweep(work: () => Promise<void>, everyMs: number, log: Log): { stop(): Promise<void> } {
+/**
+ * Does the work again and again, never twice at once; a failure is logged and the next turn comes as usual. Work that takes long
+ * may end early where it is stopped.
+ */
+export function createSweep(
+  work: (stopped: AbortSignal) => Promise<void>,
+  everyMs: number,
+  log: Log
+): { stop(): Promise<void> } {
+  const stopping = new AbortController()
   let running = Promise.resolve()
-  let isStopped = false
   let timer = setTimeout(turn, everyMs)
 
   function turn(): void {
-    running = work()
-      .catch((err) => log.warn({ err }, 'sweep failed, trying again later'))
+    running = work(stopping.signal)
+      .catch((err) => {
+        if (!stopping.signal.aborted) log.warn({ err }, 'sweep failed, trying again later')
+      })
       .then(() => {
-        if (!isStopped) timer = setTimeout(turn, everyMs)
+        if (!stopping.signal.aborted) timer = setTimeout(turn, everyMs)
       })
   }
 
   return {
     async stop() {
-      isStopped = true
+      stopping.abort()
       clearTimeout(timer)
       await running
     }

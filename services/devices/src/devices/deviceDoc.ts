@@ -10,6 +10,8 @@ export interface DeviceDoc extends Omit<Device, 'id' | 'additionalData'> {
   unsettledSince?: number
   /** JSON text of the entities that are still to be made. */
   blueprint?: string
+  /** Of a machine: what its entities and values were last made from, as `digestOf` (fleet/machine.ts) has it. */
+  madeFrom?: string
   /** Counts the changes. */
   revision: number
   /** Once removed `tenantId` is empty, so that no query of a tenant finds it. */
@@ -33,6 +35,7 @@ export const deviceSchema = new Schema<DeviceDoc>({
   updatedAt: { type: Number, required: true },
   unsettledSince: Number,
   blueprint: String,
+  madeFrom: String,
   revision: { type: Number, required: true },
   formerTenantId: String,
   removedAt: Number,

@@ -26,6 +26,9 @@ export interface Unsettled {
   blueprint: EntityTemplate[]
 }
 
+/** As much of a device as tells whether it should be there. */
+export type DeviceMark = Pick<Device, 'id' | 'tenantId' | 'key' | 'createdAt'>
+
 export type DeviceStore = ReturnType<typeof createDeviceStore>
 
 export interface DeviceStoreOptions {
@@ -70,10 +73,14 @@ export function createDeviceStore({ store, bus, log, now }: DeviceStoreOptions) 
       const update = { $unset: { unsettledSince: 1, blueprint: 1 } as const }
       await model.updateMany({ _id: { $in: ids }, revision: 0, tenantId: { $ne: '' } }, update)
     },
-    /** Of one integration, in all tenants. */
-    async *eachOfAll(integration: string): AsyncGenerator<Device> {
-      const found = model.find({ integration, tenantId: { $ne: '' } }).sort({ _id: 1 })
-      for await (const doc of found.lean().cursor({ batchSize: 500 })) yield toDevice(doc)
+    /** Of one integration, in all tenants, in order of their ids. */
+    async listOfAll(integration: string, after: string, limit: number): Promise<DeviceMark[]> {
+      const found = model
+        .find({ integration, _id: { $gt: after } })
+        .sort({ _id: 1 })
+        .limit(limit)
+      const docs = await found.select('tenantId key createdAt').lean()
+      return docs.map(({ _id: id, tenantId, key, createdAt }) => ({ id, tenantId, key, createdAt }))
     },
     async find(tenantId: string, id: string, reach: Reach): Promise<Device | undefined> {
       const doc = await model.findOne({ $and: [{ _id: id, tenantId }, reachFilter(reach)] }).lean()
@@ -87,6 +94,19 @@ export function createDeviceStore({ store, bus, log, now }: DeviceStoreOptions) 
     async findByKeys(tenantId: string, keys: string[]): Promise<{ device: Device; isUnsettled: boolean }[]> {
       const docs = await model.find({ tenantId, key: { $in: keys } }).lean()
       return docs.map((doc) => ({ device: toDevice(doc), isUnsettled: doc.unsettledSince !== undefined }))
+    },
+    /** What devices that are settled were last made from, by their keys. */
+    async madeFrom(tenantId: string, keys: string[]): Promise<Map<string, string | undefined>> {
+      const filter = { tenantId, key: { $in: keys }, unsettledSince: { $exists: false } }
+      const docs = await model.find(filter).select('-_id key madeFrom').lean()
+      return new Map(docs.map(({ key, madeFrom }) => [key, madeFrom]))
+    },
+    async noteMadeFrom(tenantId: string, digests: ReadonlyMap<string, string>): Promise<void> {
+      if (digests.size === 0) return
+      const notes = [...digests].map(([key, madeFrom]) => {
+        return { updateOne: { filter: { tenantId, key }, update: { $set: { madeFrom } } } }
+      })
+      await model.collection.bulkWrite(notes as never, { ordered: false })
     },
     countOfTemplate: (tenantId: string, template: string): Promise<number> =>
       model.countDocuments({ tenantId, template }),

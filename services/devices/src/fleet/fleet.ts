@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import {
   type Bus,
   type Delivered,
@@ -9,16 +10,19 @@ import {
   type Static
 } from '@fleetgate/kit'
 import type { Device } from '../devices/device.js'
-import type { DeviceStore } from '../devices/deviceStore.js'
+import type { DeviceMark, DeviceStore } from '../devices/deviceStore.js'
 import type { Settle } from '../devices/settle.js'
 import { draftsOf } from '../entities/entityKeys.js'
 import type { EntityStore } from '../entities/entityStore.js'
 import type { Measured, Refused } from '../entities/ingest.js'
 import { wholeReach } from '../grants/reach.js'
-import { entitiesOf, fleet, machineKey, valuesOf } from './machine.js'
+import { digestOf, entitiesOf, fleet, machineKey, valuesOf } from './machine.js'
 
 export interface FleetOptions {
-  devices: Pick<DeviceStore, 'findByKeys' | 'insertMany' | 'settledMany' | 'remove' | 'eachOfAll'>
+  devices: Pick<
+    DeviceStore,
+    'findByKeys' | 'insertMany' | 'settledMany' | 'remove' | 'listOfAll' | 'madeFrom' | 'noteMadeFrom'
+  >
   entities: Pick<EntityStore, 'ensure' | 'findByKeys'>
   settle: Settle
   report: (tenantId: string, measured: Measured[]) => Promise<Refused[]>
@@ -30,22 +34,36 @@ export interface FleetOptions {
 export type Fleet = ReturnType<typeof createFleet>
 type Changed = Delivered<Static<typeof machineChanged.data>>
 
+const pageSize = 500
+/** A comparison works for a quarter of the time at most: large fleets are compared in the background. */
+const restFactor = 3
+const longestRestMs = 5_000
+
 /**
  * The scheduler's machines as devices. Events only say whom to ask for, so late, lost and repeated ones do no harm:
  * values are those of the answer, at the moment of the answer, and only what differs is kept.
  */
 export function createFleet({ devices, entities, settle, report, bus, log, now }: FleetOptions) {
-  async function sync(tenantId: string, machines: Machine[], at: number): Promise<void> {
+  /** Machines that are not as they were when their devices were made; most are, so the rest is not read for them. */
+  async function sync(tenantId: string, all: Machine[], at: number): Promise<void> {
+    const digests = new Map(all.map((machine) => [machineKey(machine), digestOf(machine, at)]))
+    const known = await devices.madeFrom(tenantId, [...digests.keys()])
+    const machines = all.filter((machine) => {
+      const key = machineKey(machine)
+      return known.get(key) !== digests.get(key)
+    })
     if (machines.length === 0) return
     await makeDevices(tenantId, machines)
     const values = new Map(machines.flatMap((machine) => [...valuesOf(machine)]))
-    const known = await findOrMake(tenantId, machines, [...values.keys()])
-    const measured = known.flatMap(({ key, latest }): Measured[] => {
+    const found = await findOrMake(tenantId, machines, [...values.keys()])
+    const measured = found.flatMap(({ key, latest }): Measured[] => {
       const value = values.get(key)
       return latest && String(latest.value) === String(value) ? [] : [{ key, value, at }]
     })
     const refused = await report(tenantId, measured)
     if (refused.length > 0) log.warn({ tenantId, refused: refused.slice(0, 5) }, 'values of machines not taken')
+    const made = machines.map(machineKey).map((key) => [key, digests.get(key) ?? ''] as const)
+    await devices.noteMadeFrom(tenantId, new Map(made))
   }
 
   async function makeDevices(tenantId: string, machines: Machine[]): Promise<void> {
@@ -77,7 +95,7 @@ export function createFleet({ devices, entities, settle, report, bus, log, now }
     return entities.findByKeys(tenantId, keys, wholeReach)
   }
 
-  async function remove(device: Device): Promise<void> {
+  async function remove(device: DeviceMark): Promise<void> {
     await devices.remove(device.tenantId, device.id)
     await settle(device.id)
   }
@@ -100,22 +118,49 @@ export function createFleet({ devices, entities, settle, report, bus, log, now }
       }
     },
 
-    /** Compares with the scheduler and repairs what differs. */
-    async reconcile(): Promise<void> {
+    /** Compares with the scheduler and repairs what differs; stops early where that is asked for. */
+    async reconcile(stopped: AbortSignal): Promise<void> {
       const begun = now()
       const seen = new Set<string>()
-      for (let after: string | undefined = ''; after !== undefined; ) {
-        const page: Static<typeof listMachines.reply> = await bus.request(listMachines, { after, limit: 500 })
-        for (const tenantId of new Set(page.machines.map((machine) => machine.tenantId))) {
-          const own = page.machines.filter((machine) => machine.tenantId === tenantId)
+      for await (const { machines, takenAt } of inPages(pageOfMachines, stopped)) {
+        for (const tenantId of new Set(machines.map((machine) => machine.tenantId))) {
+          const own = machines.filter((machine) => machine.tenantId === tenantId)
           for (const machine of own) seen.add(`${tenantId}/${machineKey(machine)}`)
-          await sync(tenantId, own, page.takenAt)
+          await sync(tenantId, own, takenAt)
         }
-        after = page.cursor
       }
-      for await (const device of devices.eachOfAll(fleet)) {
-        if (device.createdAt < begun && !seen.has(`${device.tenantId}/${device.key}`)) await remove(device)
+      for await (const { marks } of inPages(pageOfDevices, stopped)) {
+        for (const mark of marks) {
+          if (mark.createdAt < begun && !seen.has(`${mark.tenantId}/${mark.key}`)) await remove(mark)
+        }
       }
+    }
+  }
+
+  async function pageOfMachines(after: string): Promise<Static<typeof listMachines.reply>> {
+    return bus.request(listMachines, { after, limit: pageSize })
+  }
+
+  async function pageOfDevices(after: string): Promise<{ marks: DeviceMark[]; cursor?: string | undefined }> {
+    const found = await devices.listOfAll(fleet, after, pageSize)
+    // Removed ones have no tenant.
+    const marks = found.filter(({ tenantId }) => tenantId !== '')
+    return { marks, cursor: found.length === pageSize ? found.at(-1)?.id : undefined }
+  }
+
+  /** One page after the other with rests between them, until the last or until stopped: then the end is an error. */
+  async function* inPages<T extends { cursor?: string | undefined }>(
+    read: (after: string) => Promise<T>,
+    stopped: AbortSignal
+  ): AsyncGenerator<T> {
+    for (let after: string | undefined = ''; after !== undefined; ) {
+      stopped.throwIfAborted()
+      const begun = now()
+      const page: T = await read(after)
+      yield page
+      after = page.cursor
+      const rest = Math.min((now() - begun) * restFactor, longestRestMs)
+      if (after !== undefined) await delay(rest, undefined, { signal: stopped })
     }
   }
 }
