@@ -1,4 +1,5 @@
 import { createTotals, type Page, type PageOf } from '@fleetgate/store'
+import { type Part, partsOf } from '../runs/runParts.js'
 import type { RunSize, RunStore, RunsFilter } from '../runs/runStore.js'
 import type { ExecutionState } from './execution.js'
 import type { ExecutionFilter, ExecutionRow, ExecutionStore } from './executionStore.js'
@@ -18,14 +19,6 @@ const maxRuns = 5_000
 
 const endOf: Partial<Record<ExecutionState, 'succeeded' | 'failed'>> = { SUCCEEDED: 'succeeded', FAILED: 'failed' }
 
-/** The rows of one run that belong to a page; of a whole run, all. */
-interface Part {
-  runId: string
-  skip: number
-  take: number
-  isWhole: boolean
-}
-
 /**
  * Executions of many runs, the newest run first. Each run knows how many it has, so a long log is neither counted (0.7 s for a
  * million rows) nor walked through up to a deep page: what whole runs have is added up instead.
@@ -33,32 +26,16 @@ interface Part {
 export function createRunPages({ runs, executions, large = 10_000, deepFrom = 2_000 }: RunPagesDeps) {
   const totals = createTotals()
 
-  async function findParts(filter: RunsFilter, { offset, limit }: Page): Promise<Part[] | undefined> {
-    const parts: Part[] = []
-    let before = 0
-    for (let read = 0; read < maxRuns; read += runsAtOnce) {
-      const sizes = await runs.sizes(filter, { offset: read, limit: runsAtOnce })
-      for (const size of sizes) {
-        const part = partOf(size, before, { offset, limit })
-        if (part.take > 0) parts.push(part)
-        before += size.rows
-        if (before >= offset + limit) return parts
-      }
-      if (sizes.length < runsAtOnce) return parts
-    }
-    return undefined
-  }
-
   /** In the order of the parts, and in each of them by the client's number. */
-  async function rowsOf(parts: readonly Part[], filter: ExecutionFilter): Promise<ExecutionRow[]> {
-    const whole = parts.filter(({ isWhole }) => isWhole).map(({ runId }) => runId)
+  async function rowsOf(parts: readonly Part<RunSize>[], filter: ExecutionFilter): Promise<ExecutionRow[]> {
+    const whole = parts.filter(({ isWhole }) => isWhole).map(({ run }) => run._id)
     const [ofWhole, ...ofOthers] = await Promise.all([
       whole.length > 0 ? executions.rowsOfRuns(whole, filter.states) : [],
       ...parts
         .filter(({ isWhole }) => !isWhole)
-        .map(({ runId, skip, take }) => executions.rowsOfRuns([runId], filter.states, { offset: skip, limit: take }))
+        .map(({ run, skip, take }) => executions.rowsOfRuns([run._id], filter.states, { offset: skip, limit: take }))
     ])
-    const places = new Map(parts.map(({ runId }, place) => [runId, place]))
+    const places = new Map(parts.map(({ run }, place) => [run._id, place]))
     const placeOf = ({ runId }: ExecutionRow) => places.get(runId) ?? 0
     return [...ofWhole, ...ofOthers.flat()].sort((a, b) => placeOf(a) - placeOf(b) || a.clientId - b.clientId)
   }
@@ -70,17 +47,12 @@ export function createRunPages({ runs, executions, large = 10_000, deepFrom = 2_
     const which = whichRuns(filter, ends as RunsFilter['ends'])
     const total = await totals.of(JSON.stringify(which), () => runs.rowsOf(which))
     if (total <= large) return executions.list(filter, page)
-    const parts = page.offset < deepFrom ? undefined : await findParts(which, page)
+    const sizes = (of: Page) => runs.sizes(which, of)
+    const parts = page.offset < deepFrom ? undefined : await partsOf(sizes, page, { runsAtOnce, maxRuns })
     return { items: parts ? await rowsOf(parts, filter) : await executions.rows(filter, page), total }
   }
 }
 
 function whichRuns({ tenantId, jobId, since }: ExecutionFilter, ends: RunsFilter['ends']): RunsFilter {
   return { tenantId, jobId, since, ends }
-}
-
-function partOf({ _id, rows }: RunSize, before: number, { offset, limit }: Page): Part {
-  const skip = Math.max(0, offset - before)
-  const take = Math.min(rows, offset + limit - before) - skip
-  return { runId: _id, skip, take, isWhole: skip === 0 && take === rows }
 }

@@ -79,11 +79,12 @@ export type RunRow = Pick<
   | 'pausedAt'
 >
 
-/** A run as a list of task names. */
-export interface RunOutline {
-  _id: string
-  targets: number
-  tasks: { taskId: number; name: string }[]
+/** Which tasks of which runs are meant. */
+export interface TasksFilter {
+  tenantId: string
+  taskName?: string | undefined
+  /** These alone, and of each what one machine did. */
+  ofOne?: string[] | undefined
 }
 
 /** Which executions are meant by what their runs know of them. */
@@ -117,13 +118,10 @@ export interface RunStore {
   /** Of all tenants, the oldest first. */
   endedBefore(time: number, limit: number): Promise<string[]>
   removeEnded(runIds: string[]): Promise<void>
-  /** The newest runs, or of these, that had such a task, with the names of their tasks. */
-  outlines(filter: {
-    tenantId: string
-    taskName?: string | undefined
-    runIds?: string[]
-    limit: number
-  }): Promise<RunOutline[]>
+  /** How many tasks machines were given by these runs together. */
+  tasksOf(filter: TasksFilter): Promise<number>
+  /** The newest first, of those that had such a task. */
+  taskSizes(filter: TasksFilter, page: Page): Promise<RunSize[]>
   /** How many executions these runs have together; of an open run as of its latest count. */
   rowsOf(filter: RunsFilter): Promise<number>
   /** The newest first. */
@@ -142,6 +140,17 @@ export function createRunStore(store: Store): RunStore {
 
   async function row(filter: Record<string, unknown>): Promise<RunRow | undefined> {
     return (await model.findOne(filter).sort({ createdAt: -1 }).select(rowFields).lean<RunRow>()) ?? undefined
+  }
+
+  async function sumOf(which: mongo.Filter<Run>, rowsOf: object | string): Promise<number> {
+    const group = { $group: { _id: null, rows: { $sum: rowsOf } } }
+    const [sum] = await collection.aggregate<{ rows: number }>([{ $match: which }, group]).toArray()
+    return sum?.rows ?? 0
+  }
+
+  async function sizesOf(which: mongo.Filter<Run>, rows: object | string, { offset, limit }: Page): Promise<RunSize[]> {
+    const found = collection.find(which, { projection: { rows } }).sort({ createdAt: -1 }).skip(offset).limit(limit)
+    return (await found.toArray()) as unknown as RunSize[]
   }
 
   return {
@@ -187,35 +196,31 @@ export function createRunStore(store: Store): RunStore {
       await collection.deleteMany({ _id: { $in: runIds }, state: 'FINISHED', 'outbox.0': { $exists: false } })
     },
 
-    outlines({ tenantId, taskName, runIds, limit }) {
-      const filter = {
-        tenantId,
-        ...(taskName === undefined ? {} : { 'tasks.name': taskName }),
-        ...(runIds === undefined ? {} : { _id: { $in: runIds } })
-      }
-      const fields = { targets: 1, 'tasks.taskId': 1, 'tasks.name': 1 }
-      return model.find(filter, fields).sort({ createdAt: -1 }).limit(limit).lean<RunOutline[]>().exec()
-    },
-
-    async rowsOf(filter) {
-      const group = { $group: { _id: null, rows: { $sum: rowsOfRun(filter) } } }
-      const [sum] = await collection.aggregate<{ rows: number }>([{ $match: whichRuns(filter) }, group]).toArray()
-      return sum?.rows ?? 0
-    },
-
-    sizes: (filter, { offset, limit }) =>
-      collection
-        .find(whichRuns(filter), { projection: { rows: rowsOfRun(filter) } })
-        .sort({ createdAt: -1 })
-        .skip(offset)
-        .limit(limit)
-        .toArray() as unknown as Promise<RunSize[]>,
+    tasksOf: (filter) => sumOf(runsWith(filter), tasksOfRun(filter)),
+    taskSizes: (filter, page) => sizesOf(runsWith(filter), tasksOfRun(filter), page),
+    rowsOf: (filter) => sumOf(whichRuns(filter), rowsOfRun(filter)),
+    sizes: (filter, page) => sizesOf(whichRuns(filter), rowsOfRun(filter), page),
 
     async expireOpen(tenantId, jobId, now, reason) {
       const change = { deadlineAt: now, deadlineReason: reason }
       await model.updateMany({ tenantId, jobId, open: true }, { $set: change })
     }
   }
+}
+
+function runsWith({ tenantId, taskName, ofOne }: TasksFilter): mongo.Filter<Run> {
+  return {
+    tenantId,
+    ...(taskName === undefined ? {} : { 'tasks.name': taskName }),
+    ...(ofOne === undefined ? {} : { _id: { $in: ofOne } })
+  }
+}
+
+/** One for each task of that name, or each task, on each machine. */
+function tasksOfRun({ taskName, ofOne }: TasksFilter): object {
+  const named = { $filter: { input: '$tasks', cond: { $eq: ['$$this.name', { $literal: taskName }] } } }
+  const tasks = { $size: taskName === undefined ? '$tasks' : named }
+  return ofOne ? tasks : { $multiply: ['$targets', tasks] }
 }
 
 function whichRuns({ tenantId, jobId, since }: RunsFilter): mongo.Filter<Run> {
