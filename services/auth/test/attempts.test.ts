@@ -24,7 +24,7 @@ const attempts = createAttempts({
 /** Seconds to wait, 0 where the attempt is allowed. */
 async function waitFor(account: string, address = account): Promise<number> {
   try {
-    await attempts.take(account, address)
+    await attempts.make(account, address, async () => false)
     return 0
   } catch (error) {
     if (error instanceof AppError && error.code === 'rate_limited') return Number(error.details.retryAfter)
@@ -60,24 +60,62 @@ await t.test('counts an account whatever its case, and addresses over all accoun
 await t.test('forgets the failures of an account after a right password', async (t) => {
   await waitFor('forgiven', 'a')
   await waitFor('forgiven', 'b')
-  await attempts.succeeded('forgiven', 'b')
+  t.equal(await attempts.make('forgiven', 'b', async () => true), true)
   for (let i = 0; i < 3; i++) t.equal(await waitFor('forgiven', `c${i}`), 0)
   t.equal(await waitFor('forgiven', 'd'), 1)
 })
 
 await t.test('never blocks an address for right passwords', async (t) => {
   for (let i = 0; i < 20; i++) {
-    t.equal(await waitFor(`colleague ${i}`, 'office'), 0)
-    await attempts.succeeded(`colleague ${i}`, 'office')
+    t.equal(await attempts.make(`colleague ${i}`, 'office', async () => true), true)
   }
+})
+
+await t.test('leaves an address as it was after a right password, be it close to its limit or beyond', async (t) => {
+  for (let i = 0; i < 7; i++) {
+    await waitFor(`mistyped ${i}`, 'big office')
+    clock += 3000
+    for (let colleague = 0; colleague < 3; colleague++) {
+      t.equal(await attempts.make(`colleague ${colleague}`, 'big office', async () => true), true)
+    }
+  }
+})
+
+await t.test('does not count an attempt that could not be tried', async (t) => {
+  const busy = async () => {
+    throw new AppError('rate_limited', 'too many password checks at once')
+  }
+  for (let i = 0; i < 20; i++)
+    await t.rejects(attempts.make('early bird', 'busy', busy), { message: /password checks/ })
+  for (let i = 0; i < 3; i++) t.equal(await waitFor('early bird', 'busy'), 0)
+  t.equal(await waitFor('early bird', 'busy'), 1)
+})
+
+await t.test('does not count at an address what an account refuses, nor the other way round', async (t) => {
+  for (let i = 0; i < 20; i++) await waitFor('old script', 'shared')
+  for (let i = 0; i < 3; i++) t.equal(await waitFor(`neighbour ${i}`, 'shared'), 0)
+  t.equal(await waitFor('neighbour 3', 'shared'), 1)
+  for (let i = 0; i < 5; i++) t.equal(await waitFor('neighbour 4', 'shared'), 1)
+  for (let i = 0; i < 3; i++) t.equal(await waitFor('neighbour 4', `home ${i}`), 0)
+})
+
+await t.test('keeps a block that is longer than the window', async (t) => {
+  const long = { free: 1, maxWaitMs: 3_600_000, windowMs: 60_000 }
+  for (const seconds of [1, 2, 4, 8, 16, 32, 64, 128, 256]) {
+    await attemptStore.purge(clock)
+    const { isRefused, blockedUntil } = await attemptStore.take('long', long, clock)
+    t.same({ isRefused, seconds: (blockedUntil - clock) / 1000 }, { isRefused: false, seconds })
+    clock = blockedUntil
+  }
+  await attemptStore.forget('long')
 })
 
 await t.test('forgets everything after the window, and purges it', async (t) => {
   for (let i = 0; i < 3; i++) await waitFor('patient')
   t.equal(await waitFor('patient'), 1)
-  clock += 61_000
+  clock += 62_000
   for (let i = 0; i < 3; i++) t.equal(await waitFor('patient'), 0)
-  await attemptStore.purge(clock + 61_000)
+  await attemptStore.purge(clock + 62_000)
   t.equal(await store.connection.collection('login_attempts').countDocuments(), 0)
 })
 

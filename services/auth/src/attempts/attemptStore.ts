@@ -8,13 +8,16 @@ interface AttemptDoc {
   /** Epoch ms. */
   blockedUntil: number
   expiresAt: number
+  /** What became of the last attempt: it was refused, and not counted. */
+  wasBlocked: boolean
 }
 
 const schema = new Schema<AttemptDoc>({
   _id: String,
   failures: Number,
   blockedUntil: Number,
-  expiresAt: { type: Number, index: true }
+  expiresAt: { type: Number, index: true },
+  wasBlocked: Boolean
 })
 
 export interface AttemptRule {
@@ -22,8 +25,16 @@ export interface AttemptRule {
   free: number
   /** The longest wait, ms. */
   maxWaitMs: number
-  /** Attempts are forgotten when none came for this long, ms. */
+  /** Attempts are forgotten when none came for this long after the wait, ms. */
   windowMs: number
+}
+
+/** What became of an attempt at one key. */
+export interface Taken {
+  key: string
+  isRefused: boolean
+  /** Until when further attempts are refused, epoch ms, or 0. */
+  blockedUntil: number
 }
 
 export type AttemptStore = ReturnType<typeof createAttemptStore>
@@ -32,21 +43,22 @@ export function createAttemptStore(store: Store) {
   const model = store.model<AttemptDoc>('login_attempts', schema)
 
   /**
-   * Counts one attempt before it is tried, so that attempts at the same moment cannot pass together. Answers until
-   * when the key is blocked (epoch ms; the attempt is then not counted), or 0.
+   * Counts one attempt before it is tried, so that attempts at the same moment cannot pass together. While the key is
+   * blocked it is refused and not counted.
    */
-  async function take(key: string, rule: AttemptRule, now: number): Promise<number> {
+  async function take(key: string, rule: AttemptRule, now: number): Promise<Taken> {
     const update = () =>
       model
         .findOneAndUpdate({ _id: key }, countOne(rule, now), {
           upsert: true,
-          returnDocument: 'before',
+          returnDocument: 'after',
           updatePipeline: true
         })
         .lean()
+        .orFail()
     // Two first attempts may both try to insert; the loser finds the document when it asks again.
-    const before = await update().catch((error) => (isDuplicateKey(error) ? update() : Promise.reject(error)))
-    return before && before.blockedUntil > now ? before.blockedUntil : 0
+    const after = await update().catch((error) => (isDuplicateKey(error) ? update() : Promise.reject(error)))
+    return { key, isRefused: after.wasBlocked, blockedUntil: after.blockedUntil }
   }
 
   return {
@@ -54,9 +66,14 @@ export function createAttemptStore(store: Store) {
     async forget(key: string): Promise<void> {
       await model.deleteOne({ _id: key })
     },
-    /** Takes one counted attempt back. */
-    async giveBack(key: string): Promise<void> {
-      await model.updateOne({ _id: key, failures: { $gt: 0 } }, { $inc: { failures: -1 } })
+    /** Takes one counted attempt back, and the wait that it led to. */
+    async giveBack({ key, blockedUntil }: Taken): Promise<void> {
+      const isOurs = { $eq: ['$blockedUntil', blockedUntil] }
+      const update = {
+        failures: { $subtract: ['$failures', 1] },
+        blockedUntil: { $cond: [isOurs, 0, '$blockedUntil'] }
+      }
+      await model.updateOne({ _id: key, failures: { $gt: 0 } }, [{ $set: update }], { updatePipeline: true })
     },
     async purge(now: number): Promise<void> {
       await model.deleteMany({ expiresAt: { $lt: now } })
@@ -79,10 +96,10 @@ function countOne({ free, maxWaitMs, windowMs }: AttemptRule, now: number) {
       $set: {
         blockedUntil: {
           $cond: ['$wasBlocked', '$blockedUntil', { $cond: [{ $gte: ['$failures', free] }, { $add: [now, wait] }, 0] }]
-        },
-        expiresAt: now + windowMs
+        }
       }
     },
-    { $unset: 'wasBlocked' }
+    // From the end of the wait on: a longer one than the window would be forgotten before it, and never doubled again.
+    { $set: { expiresAt: { $add: [{ $max: [now, '$blockedUntil'] }, windowMs] } } }
   ]
 }

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { AppError } from '@fleetgate/kit'
-import type { AttemptRule, AttemptStore } from './attemptStore.js'
+import type { AttemptRule, AttemptStore, Taken } from './attemptStore.js'
 
 export interface AttemptLimits {
   account: AttemptRule
@@ -19,22 +19,40 @@ export function createAttempts({
   limits: AttemptLimits
   now: () => number
 }) {
+  /** Counts an attempt at both keys, or at none where one of them refuses it. */
+  async function take(account: string, address: string): Promise<{ account: Taken; address: Taken }> {
+    const at = now()
+    const taken = await Promise.all([
+      store.take(accountKey(account), limits.account, at),
+      store.take(addressKey(address), limits.address, at)
+    ])
+    const refused = taken.filter(({ isRefused }) => isRefused)
+    if (refused.length === 0) return { account: taken[0], address: taken[1] }
+    await giveBack(taken.filter(({ isRefused }) => !isRefused))
+    const retryAfter = Math.ceil((Math.max(...refused.map(({ blockedUntil }) => blockedUntil)) - at) / 1000)
+    throw new AppError('rate_limited', `too many log-in attempts, try again in ${retryAfter} s`, { retryAfter })
+  }
+
+  async function giveBack(taken: Taken[]): Promise<void> {
+    await Promise.all(taken.map((one) => store.giveBack(one)))
+  }
+
   return {
-    /** Counts an attempt or refuses it. */
-    async take(account: string, address: string): Promise<void> {
-      const at = now()
-      const blocked = await Promise.all([
-        store.take(accountKey(account), limits.account, at),
-        store.take(addressKey(address), limits.address, at)
-      ])
-      const until = Math.max(...blocked)
-      if (until === 0) return
-      const retryAfter = Math.ceil((until - at) / 1000)
-      throw new AppError('rate_limited', `too many log-in attempts, try again in ${retryAfter} s`, { retryAfter })
-    },
-    /** A right password clears the account; the address only gets this one attempt back. */
-    async succeeded(account: string, address: string): Promise<void> {
-      await Promise.all([store.forget(accountKey(account)), store.giveBack(addressKey(address))])
+    /**
+     * Counts an attempt, or refuses it as `rate_limited`, then makes it: whether it was right. A right one clears the account
+     * and gives the address this one back; one that could not be made (`check` rejects) counts nowhere.
+     */
+    async make(account: string, address: string, check: () => Promise<boolean>): Promise<boolean> {
+      const taken = await take(account, address)
+      let isRight: boolean
+      try {
+        isRight = await check()
+      } catch (error) {
+        await giveBack([taken.account, taken.address])
+        throw error
+      }
+      if (isRight) await Promise.all([store.forget(taken.account.key), giveBack([taken.address])])
+      return isRight
     }
   }
 }

@@ -26,10 +26,8 @@ export interface PasswordChangeOptions {
 export function createPasswordChange({ users, passwords, attempts }: PasswordChangeOptions): PasswordChange {
   return async (user, wish) => {
     checkPassword(wish.new, wish.field)
-    await attempts.take(user.email, wish.address)
-    const matches = await passwords.matches(wish.old, user.passwordHash)
-    if (!matches || !user.isEnabled) return false
-    await attempts.succeeded(user.email, wish.address)
+    const check = async () => (await passwords.matches(wish.old, user.passwordHash)) && user.isEnabled
+    if (!(await attempts.make(user.email, wish.address, check))) return false
     if (await users.changePassword(user, await passwords.hash(wish.new))) return true
     throw new AppError('conflict', 'the user was changed at the same moment, try again')
   }

@@ -27,13 +27,9 @@ export function createLogin({ users, passwords, attempts, decoyHash }: LoginOpti
     const user = await users.findByLogin(username, defaultTenant)
     // A person's names share the count, so that another name is not another ten guesses.
     const account = user?.email ?? username
-    await attempts.take(account, address)
     const canMatch = user?.isEnabled === true && isPossible(password)
-    const matches = await passwords.matches(password, canMatch ? user.passwordHash : decoyHash)
-    if (!canMatch || !matches) {
-      throw new AppError('bad_credentials', 'invalid_grant: user name or password is wrong')
-    }
-    await attempts.succeeded(account, address)
-    return user
+    const check = async () => (await passwords.matches(password, canMatch ? user.passwordHash : decoyHash)) && canMatch
+    if ((await attempts.make(account, address, check)) && user) return user
+    throw new AppError('bad_credentials', 'invalid_grant: user name or password is wrong')
   }
 }
