@@ -17,7 +17,8 @@ export const ResourceId = Type.Unsafe<string | number>({
   pattern: '^[A-Za-z0-9_.:@-]+$',
   minimum: 0
 })
-export const Keyword = Type.String({ maxLength: 256, default: '' })
+/** NUL ends a pattern for the database. */
+export const Keyword = Type.String({ maxLength: 256, pattern: '^[^\\u0000]*$', default: '' })
 export const ListQuery = Type.Object({ keyword: Keyword, ...beaverPaging })
 
 type Asked = Parameters<typeof toBeaverPage>[0]

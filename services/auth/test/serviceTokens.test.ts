@@ -1,4 +1,4 @@
-import { connectBus, createGuard, verifyServiceToken } from '@fleetgate/kit'
+import { connectBus, createGuard, userRevoked, verifyServiceToken } from '@fleetgate/kit'
 import { openStore } from '@fleetgate/store'
 import { quietLog, startParts, until } from '@fleetgate/testkit'
 import t from 'tap'
@@ -103,6 +103,15 @@ await t.test('dies with the person who made it', async (t) => {
   await until(async () => !(await isGood(id.token)), { what: 'the token to die', deadlineMs: 1000 })
   const left = () => store.connection.collection('service_tokens').countDocuments({ userId: eve.id })
   await until(async () => (await left()) === 0, { what: 'what is left of it to go' })
+})
+
+await t.test('outlives the end of somebody in another tenant', async (t) => {
+  const tokens = store.connection.collection('service_tokens')
+  const gone = { tenantId: 'one', userId: '77' }
+  await tokens.insertMany([gone, { ...gone, tenantId: 'another' }])
+  await bus.publish(userRevoked, { ...gone, minVersion: Number.MAX_SAFE_INTEGER, at: Date.now() })
+  await until(async () => (await tokens.countDocuments(gone)) === 0, { what: 'the token to go' })
+  t.equal((await tokens.deleteMany({ userId: '77' })).deletedCount, 1)
 })
 
 /** A member without roles may give nothing away, so a code is put into the record of the person. */

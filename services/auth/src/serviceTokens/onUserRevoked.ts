@@ -5,6 +5,6 @@ import type { ServiceTokenStore } from './serviceTokenStore.js'
 export function onUserRevoked(bus: Pick<Bus, 'consume'>, store: ServiceTokenStore): Promise<Subscription> {
   return bus.consume(userRevoked, { durable: 'auth-service-tokens' }, async (batch) => {
     const deleted = batch.filter(({ data }) => data.minVersion === Number.MAX_SAFE_INTEGER)
-    if (deleted.length > 0) await store.removeOf(deleted.map(({ data }) => data.userId))
+    if (deleted.length > 0) await store.removeOf(deleted.map(({ data }) => data))
   })
 }

@@ -112,8 +112,8 @@ export function createServiceTokenStore({ store, bus, log }: { store: Store; bus
       return result.matchedCount === 1
     },
     /** The event that deletes a user has told everybody already. */
-    async removeOf(userIds: string[]): Promise<void> {
-      await model.deleteMany({ userId: { $in: userIds } })
+    async removeOf(users: { tenantId: string; userId: string }[]): Promise<void> {
+      await model.deleteMany({ $or: users.map(({ tenantId, userId }) => ({ tenantId, userId })) })
     },
     async purge(now: number): Promise<void> {
       await model.deleteMany({ expiresAt: { $lt: now } })
