@@ -60,6 +60,8 @@ export function createUpgrades({ admission, upstreams, report, traffic, trustedH
       }
       // Without a listener a reset by the client would end the process.
       socket.on('error', () => socket.destroy())
+      // Node keeps the other half open for as long as the client likes, and nothing times it out any more.
+      socket.once('finish', () => socket.destroy())
       upgrade(req, socket, head).catch((error: unknown) => report.refuseUpgrade(req, socket, error))
     },
     close() {

@@ -45,6 +45,28 @@ t.test('a bad token is refused with 401 before the upgrade', async (t) => {
   t.equal(handshakes.length, 0)
 })
 
+t.test('a client that keeps its side open after a refusal keeps no connection', async (t) => {
+  const { port } = await startEcho(t)
+  const handshake = (path: string, authorization: string) =>
+    `GET ${path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nAuthorization: ${authorization}\r\n\r\n`
+  for (const [text, status] of [
+    [handshake('/websocket', 'Bearer nonsense'), '401'],
+    [handshake('/websocket?refuse', signedIn.authorization), '403']
+  ] as const) {
+    const socket = connect({ port, host: '127.0.0.1', allowHalfOpen: true })
+    t.teardown(() => socket.destroy())
+    socket.write(text)
+    let isGone = false
+    socket.on('error', () => {
+      isGone = true
+    })
+    await hear(socket, `HTTP/1.1 ${status}`)
+    // Only a side that is gone answers with a reset.
+    await until(() => isGone || (socket.write('x') && false), { what: `the connection to end after ${status}` })
+    t.ok(isGone)
+  }
+})
+
 t.test('there is no websocket anywhere else', async (t) => {
   const { port, handshakes } = await startEcho(t)
   for (const path of ['/websocket/x', '/device', '/v1/jobs', '/x', '/device/../websocket']) {
