@@ -1,33 +1,46 @@
 import { execFileSync } from 'node:child_process'
-import { chmodSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs'
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, renameSync, rmSync } from 'node:fs'
 import { join, resolve } from 'node:path'
-import { findStack } from '@fleetgate/local'
+import { type Claim, ClaimedError, takeDataDir } from '@fleetgate/local'
 
 /** What lasts of a stack: documents, streams with the files in them, what services keep, keys. */
 const kept = ['documents', 'nats', 'services', 'mqtt-cert.pem', 'mqtt-key.pem', 'secrets.key']
 
-/** Writes what lasts of a stopped stack into one file that its user alone may read. */
-export function backUp(dataDir: string, file: string): void {
-  refuseRunning(dataDir)
-  const there = kept.filter((name) => existsSync(join(dataDir, name)))
-  if (!there.includes('secrets.key'))
+/** Writes what lasts of a stopped stack into one file that its user alone may read. Nothing can start on it meanwhile. */
+export async function backUp(dataDir: string, file: string): Promise<void> {
+  if (!existsSync(join(dataDir, 'secrets.key')))
     throw new Error(`${dataDir} is no data folder of Fleetgate: it has no secrets.key`)
+  const held = await take(dataDir)
   const part = `${resolve(file)}.part`
-  rmSync(part, { force: true })
-  // The configuration of NATS is made anew at each start, with a password of that start.
-  const args = ['-c', '-z', '-f', part, '-C', dataDir, '--exclude=nats/nats.conf', '--exclude=nats/nats.pid', ...there]
-  execFileSync('tar', args, { stdio: ['ignore', 'ignore', 'inherit'] })
-  chmodSync(part, 0o600)
-  renameSync(part, resolve(file))
+  try {
+    rmSync(part, { force: true })
+    // Made before it is filled: the key of all secrets goes into it.
+    closeSync(openSync(part, 'wx', 0o600))
+    const there = kept.filter((name) => existsSync(join(dataDir, name)))
+    // The configuration of NATS is made anew at each start, with a password of that start.
+    const args = ['-c', '-z', '-f', part, '-C', dataDir, '--exclude=nats/nats.conf', '--exclude=nats/nats.pid', ...there]
+    execFileSync('tar', args, { stdio: ['ignore', 'ignore', 'inherit'] })
+    renameSync(part, resolve(file))
+  } finally {
+    rmSync(part, { force: true })
+    held.release()
+  }
 }
 
 /** Puts a backup into a data folder that holds nothing yet. */
-export function restore(file: string, dataDir: string): void {
-  refuseRunning(dataDir)
+export async function restore(file: string, dataDir: string): Promise<void> {
   if (!existsSync(file)) throw new Error(`there is no file ${file}`)
+  const held = await take(dataDir)
+  try {
+    unpack(file, dataDir)
+  } finally {
+    held.release()
+  }
+}
+
+function unpack(file: string, dataDir: string): void {
   if (kept.some((name) => existsSync(join(dataDir, name))))
     throw new Error(`${dataDir} holds data already: move it away, or name another folder in DATA_DIR`)
-  mkdirSync(dataDir, { recursive: true, mode: 0o700 })
   const unpacked = `${resolve(dataDir)}/restoring`
   rmSync(unpacked, { recursive: true, force: true })
   mkdirSync(unpacked, { mode: 0o700 })
@@ -38,7 +51,11 @@ export function restore(file: string, dataDir: string): void {
   rmSync(unpacked, { recursive: true })
 }
 
-function refuseRunning(dataDir: string): void {
-  const running = findStack(dataDir)
-  if (running) throw new Error(`Fleetgate runs on ${dataDir} (process ${running.pid}): stop it first`)
+async function take(dataDir: string): Promise<Claim> {
+  try {
+    return await takeDataDir(dataDir)
+  } catch (error) {
+    if (!(error instanceof ClaimedError)) throw error
+    throw new Error(`Fleetgate runs on ${dataDir} (process ${error.owner}): stop it first`, { cause: error })
+  }
 }

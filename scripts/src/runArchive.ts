@@ -6,8 +6,8 @@ const [word, file] = process.argv.slice(2)
 const dataDir = resolve(process.env.DATA_DIR || join(workspaceRoot, '.data'))
 try {
   if (!file) throw new Error(`usage: scripts/${word} FILE (DATA_DIR names the data folder)`)
-  if (word === 'backup') backUp(dataDir, file)
-  else restore(file, dataDir)
+  if (word === 'backup') await backUp(dataDir, file)
+  else await restore(file, dataDir)
   console.log(word === 'backup' ? `${dataDir} is in ${file}` : `${file} is in ${dataDir}`)
 } catch (error) {
   console.error(error instanceof Error ? error.message : String(error))

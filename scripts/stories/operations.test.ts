@@ -1,6 +1,8 @@
 /** Backup and restore of the local stack; a trace from the request to the machine. */
-import { readFileSync, rmSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { prepareStack } from '@fleetgate/local'
 import { startStackFor, temporaryFolder, until } from '@fleetgate/testkit'
 import t from 'tap'
 import { backUp, restore } from '../src/archive.js'
@@ -11,6 +13,28 @@ const dataDir = temporaryFolder(t)
 const file = join(temporaryFolder(t), 'fleetgate.tgz')
 const traceId = '4bf92f3577b34da6a3ce929d0e0e4736'
 const traceparent = `00-${traceId}-00f067aa0ba902b7-01`
+
+t.test('a backup keeps its folder and its file from others from the first byte on', async (t) => {
+  const small = temporaryFolder(t)
+  writeFileSync(join(small, 'secrets.key'), 'k1:')
+  const starting = await prepareStack({ dataDir: small, services: [], env: { MONGODB_URI: 'x', NATS_URL: 'x' } })
+  await t.rejects(backUp(small, file), { message: /runs on .*: stop it first/ }, 'not while a stack is about to start')
+  await starting.stop()
+
+  // A tar that notes what is there while it works.
+  const tools = temporaryFolder(t)
+  const tar = execFileSync('sh', ['-c', 'command -v tar'], { encoding: 'utf8' }).trim()
+  const script = `stat -c %a '${file}.part' > '${tools}/seen'; ls '${small}' >> '${tools}/seen'; exec ${tar} "$@"`
+  writeFileSync(join(tools, 'tar'), `#!/bin/sh\n${script}\n`, { mode: 0o755 })
+  const { PATH } = process.env
+  process.env.PATH = `${tools}:${PATH}`
+  await backUp(small, file).finally(() => {
+    process.env.PATH = PATH
+  })
+  t.match(readFileSync(join(tools, 'seen'), 'utf8'), /^600\nlock-/)
+  t.equal(statSync(file).mode & 0o777, 0o600)
+  t.same(readdirSync(small), ['secrets.key'])
+})
 
 t.test('one trace id leads from the request through gateway, scheduler and broker to the machine', async (t) => {
   const stack = await startStackFor(t, { dataDir, env: { LOG_LEVEL: 'debug' } })
@@ -65,17 +89,17 @@ t.test('one trace id leads from the request through gateway, scheduler and broke
   t.equal(asked.status, 200)
   const own = traceId.replace('4b', '5c')
   await until(() => stack.output().includes(`"trace_id":"${own}"`), { what: 'a trace under the id of the request' })
-  t.throws(() => backUp(dataDir, file), { message: /runs on .*: stop it first/ })
+  await t.rejects(backUp(dataDir, file), { message: /runs on .*: stop it first/ })
   await machine.stop()
   await stack.stop()
 })
 
 t.test('after a backup, a loss and a restore everything is there', async (t) => {
-  backUp(dataDir, file)
+  await backUp(dataDir, file)
   rmSync(dataDir, { recursive: true })
-  restore(file, dataDir)
-  t.throws(() => restore(file, dataDir), { message: /holds data already/ })
-  t.throws(() => backUp(temporaryFolder(t), file), { message: /no secrets\.key/ })
+  await restore(file, dataDir)
+  await t.rejects(restore(file, dataDir), { message: /holds data already/ })
+  await t.rejects(backUp(temporaryFolder(t), file), { message: /no secrets\.key/ })
 
   const stack = await startStackFor(t, { dataDir })
   const session = stack.api.as(await stack.api.login())

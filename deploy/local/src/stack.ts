@@ -2,7 +2,7 @@ import { mkdirSync } from 'node:fs'
 import { resolve } from 'node:path'
 import type { Log } from '@fleetgate/contracts'
 import { type Crew, createCrew } from './crew.js'
-import { claim } from './process/claim.js'
+import { type Claim, claim } from './process/claim.js'
 import { type Identity, identify } from './process/identity.js'
 import type { BackOff, ProcessState } from './process/supervise.js'
 import { endLeftovers, removeRuntime, writeRuntime } from './runtimeFile.js'
@@ -79,14 +79,25 @@ export async function startStack(options: StackOptions): Promise<Stack> {
 export async function prepareStack(options: StackOptions): Promise<PreparedStack> {
   const { services = stackServices, mainOf = mainFile } = options
   const dataDir = resolve(options.dataDir)
-  mkdirSync(dataDir, { recursive: true, mode: 0o700 })
-  const { release } = await claim(dataDir)
+  checkBuilt([...services.map(mainOf), preloadFile])
+  const { release } = await takeDataDir(dataDir)
   try {
-    checkBuilt([...services.map(mainOf), preloadFile])
-    await endLeftovers(dataDir)
     return await prepareIn(dataDir, { ...options, services, mainOf }, release)
   } catch (error) {
     release()
+    throw error
+  }
+}
+
+/** Makes the folder ours, with nothing at work in it: what a killed runtime left is ended. `ClaimedError` where others have it. */
+export async function takeDataDir(dataDir: string): Promise<Claim> {
+  mkdirSync(dataDir, { recursive: true, mode: 0o700 })
+  const held = await claim(dataDir)
+  try {
+    await endLeftovers(dataDir)
+    return held
+  } catch (error) {
+    held.release()
     throw error
   }
 }
