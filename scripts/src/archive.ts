@@ -6,6 +6,9 @@ import { type Claim, ClaimedError, takeDataDir } from '@fleetgate/local'
 /** What lasts of a stack: documents, streams with the files in them, what services keep, keys. */
 const kept = ['documents', 'nats', 'services', 'mqtt-cert.pem', 'mqtt-key.pem', 'secrets.key']
 
+/** The configuration of NATS is made anew at each start, with a password of that start. */
+const leftOut = ['nats/nats.conf', 'nats/nats.pid']
+
 /** Writes what lasts of a stopped stack into one file that its user alone may read. Nothing can start on it meanwhile. */
 export async function backUp(dataDir: string, file: string): Promise<void> {
   if (!existsSync(join(dataDir, 'secrets.key')))
@@ -17,8 +20,7 @@ export async function backUp(dataDir: string, file: string): Promise<void> {
     // Made before it is filled: the key of all secrets goes into it.
     closeSync(openSync(part, 'wx', 0o600))
     const there = kept.filter((name) => existsSync(join(dataDir, name)))
-    // The configuration of NATS is made anew at each start, with a password of that start.
-    const args = ['-c', '-z', '-f', part, '-C', dataDir, '--exclude=nats/nats.conf', '--exclude=nats/nats.pid', ...there]
+    const args = ['-c', '-z', '-f', part, '-C', dataDir, ...leftOut.map((name) => `--exclude=${name}`), ...there]
     execFileSync('tar', args, { stdio: ['ignore', 'ignore', 'inherit'] })
     renameSync(part, resolve(file))
   } finally {

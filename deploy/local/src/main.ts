@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import type { Log } from '@fleetgate/contracts'
 import { linePrinter } from './output.js'
+import { portFrom } from './ports.js'
 import { ClaimedError } from './process/claim.js'
 import { findStack } from './runtimeFile.js'
 import { workspaceRoot } from './services.js'
@@ -38,13 +39,6 @@ function onLine(process: string, line: string): void {
   print(process, line)
 }
 
-function portOf(variable: string, standard: number): number {
-  const text = env[variable] || String(standard)
-  const port = Number(text)
-  if (!/^\d+$/.test(text) || port < 1 || port > 65_535) throw new Error(`${variable} is no port number: ${text}`)
-  return port
-}
-
 /** `--replicas 2`, or `REPLICAS`. */
 function wantedReplicas(): number {
   const { values } = parseArgs({ options: { replicas: { type: 'string', default: env.REPLICAS || '1' } } })
@@ -70,7 +64,10 @@ async function main(dataDir: string): Promise<void> {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => void onSignal())
   // A closed terminal or a cut pipe is no reason to die: SIGHUP and the like tell.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
-  const ports = { port: portOf('PORT', defaultPort), mqttPort: portOf('MQTT_PORT', defaultMqttPort) }
+  const ports = {
+    port: portFrom(env, 'PORT') ?? defaultPort,
+    mqttPort: portFrom(env, 'MQTT_PORT') ?? defaultMqttPort
+  }
   stack = await prepareStack({ ...ports, replicas: wantedReplicas(), dataDir, log, onLine })
   log.info({ data: dataDir, mqtt: stack.mqttUrl }, 'starting')
   await stack.start()

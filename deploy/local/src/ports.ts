@@ -28,3 +28,12 @@ export async function freePort(host = '127.0.0.1'): Promise<number> {
   }
   throw new Error(`found no free port between ${lowest} and ${highest}`)
 }
+
+/** The port that a setting names, or nothing where it is not set. */
+export function portFrom(env: NodeJS.ProcessEnv, variable: string): number | undefined {
+  const text = env[variable]
+  if (!text) return undefined
+  const port = Number(text)
+  if (!/^\d+$/.test(text) || port < 1 || port > 65_535) throw new Error(`${variable} is no port number: ${text}`)
+  return port
+}

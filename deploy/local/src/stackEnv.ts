@@ -1,7 +1,7 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { natsBinary } from './natsBinary.js'
-import { freePort, isPortFree } from './ports.js'
+import { freePort, isPortFree, portFrom } from './ports.js'
 import { secretsKeyFile } from './secretsKey.js'
 import { selfSignedFiles } from './selfSigned.js'
 import { replicaName, replicasOf, type StackService, stackServices, variableOf } from './services.js'
@@ -41,7 +41,7 @@ export async function choosePorts(given: WantedPorts, env: NodeJS.ProcessEnv): P
   const host = env.HOST || '127.0.0.1'
   const entries = await Promise.all(
     stackServices.map(async (name) => {
-      const wanted = name === 'gateway' ? given.port : Number(env[variableOf(name, 'PORT')]) || undefined
+      const wanted = name === 'gateway' ? given.port : portFrom(env, variableOf(name, 'PORT'))
       const further = Array.from({ length: replicasOf(name, given.replicas ?? 1) - 1 }, () => freePort())
       return [name, [wanted ?? (await freePort()), ...(await Promise.all(further))]] as const
     })
@@ -51,22 +51,39 @@ export async function choosePorts(given: WantedPorts, env: NodeJS.ProcessEnv): P
 
 /** Fails with the name of the variable to change, before anything is started. */
 export async function checkPorts(ports: Ports, env: NodeJS.ProcessEnv): Promise<void> {
-  const mqttHost = env.MQTT_HOST || '127.0.0.1'
-  const wanted: [variable: string, port: number, host: string][] = stackServices.map((name) =>
-    name === 'gateway'
-      ? ['PORT', ports.of[name][0], ports.host]
-      : [variableOf(name, 'PORT'), ports.of[name][0], '127.0.0.1']
-  )
-  if (env.BROKER !== 'emqx') wanted.push(['MQTT_PORT', ports.mqtt, mqttHost])
-  for (const variable of ['MQTTS_PORT', 'MQTT_WS_PORT', 'MQTT_WSS_PORT']) {
-    if (env.BROKER !== 'emqx' && env[variable]) wanted.push([variable, Number(env[variable]), mqttHost])
-  }
-  for (const [variable, port, host] of wanted) {
+  const variables = new Map<number, string>()
+  for (const [variable, port, host] of wantedPorts(ports, env)) {
+    const other = variables.get(port)
+    if (other) throw new Error(`${other} and ${variable} are both ${port}: set one of them to another port`)
+    variables.set(port, variable)
     if (await isPortFree(port, host)) continue
     throw new Error(
       `port ${port} of ${host} is in use by another program or not allowed: set ${variable} to another port`
     )
   }
+}
+
+type WantedPort = [variable: string, port: number, host: string]
+
+function wantedPorts(ports: Ports, env: NodeJS.ProcessEnv): WantedPort[] {
+  const named = (variables: string[], host: string) =>
+    variables.flatMap((variable): WantedPort[] => {
+      const port = portFrom(env, variable)
+      return port === undefined ? [] : [[variable, port, host]]
+    })
+  const mqttHost = env.MQTT_HOST || '127.0.0.1'
+  const isEmbedded = env.BROKER !== 'emqx'
+  return [
+    ...stackServices.map(
+      (name): WantedPort =>
+        name === 'gateway'
+          ? ['PORT', ports.of[name][0], ports.host]
+          : [variableOf(name, 'PORT'), ports.of[name][0], '127.0.0.1']
+    ),
+    ...(env.NATS_URL ? [] : named(['NATS_PORT'], '127.0.0.1')),
+    ...(isEmbedded ? [['MQTT_PORT', ports.mqtt, mqttHost] satisfies WantedPort] : []),
+    ...(isEmbedded ? named(['MQTTS_PORT', 'MQTT_WS_PORT', 'MQTT_WSS_PORT'], mqttHost) : [])
+  ]
 }
 
 /** `http://…` of a service inside this machine, one for each replica. */

@@ -2,6 +2,7 @@ import { join } from 'node:path'
 import type { Log } from '@fleetgate/contracts'
 import { engineProgram } from './engine.js'
 import { natsProgram } from './nats.js'
+import { portFrom } from './ports.js'
 import type { Program } from './process/child.js'
 
 /** An embedded part to supervise. */
@@ -21,7 +22,7 @@ export interface StackParts {
 export async function stackParts(dataDir: string, env: NodeJS.ProcessEnv, log?: Log): Promise<StackParts> {
   const logging = log ? { log } : {}
   const engine = env.MONGODB_URI ? undefined : await engineProgram({ dir: join(dataDir, 'documents'), ...logging })
-  const port = Number(env.NATS_PORT) || undefined
+  const port = portFrom(env, 'NATS_PORT')
   const nats = env.NATS_URL
     ? undefined
     : await natsProgram({ dir: join(dataDir, 'nats'), ...(port && { port }), ...logging })

@@ -136,6 +136,12 @@ t.test('names the variable of a port that is taken', async (t) => {
   t.teardown(() => other.close())
   await t.rejects(startStack({ ...fakeOptions(dataDir), port }), { message: /port \d+ .*set PORT/ })
   await t.rejects(startStack({ ...fakeOptions(dataDir), mqttPort: port }), { message: /set MQTT_PORT/ })
+  const withEnv = (env: NodeJS.ProcessEnv) => startStack(fakeOptions(dataDir, { ...noParts, ...env }))
+  await t.rejects(withEnv({ NATS_URL: '', NATS_PORT: String(port) }), { message: /set NATS_PORT/ })
+  for (const wrong of ['AUTH_PORT', 'MQTTS_PORT'])
+    await t.rejects(withEnv({ [wrong]: '90a' }), { message: `${wrong} is no port number: 90a` })
+  const same = String(await freePort())
+  await t.rejects(withEnv({ AUTH_PORT: same, DEVICES_PORT: same }), { message: /^AUTH_PORT and DEVICES_PORT are both/ })
   t.same(locks(dataDir), [], 'and lets the folder go')
 })
 
