@@ -1,6 +1,6 @@
 import t from 'tap'
 import { type EventContract, listPublicKeys, Type, userRevoked } from '../src/index.js'
-import { openBus, startNatsServer, until } from './support/natsServer.js'
+import { openBus, silentLog, startNatsServer, until } from './support/natsServer.js'
 
 const counted = {
   subject: 'test.outage.counted',
@@ -37,6 +37,37 @@ t.test('loses nothing acknowledged when NATS is killed among 2,000 concurrent pu
   t.equal(bus.isReady(), true)
   const { state } = await bus.manager.streams.info('EVENTS')
   t.equal(state.messages, total, 'each is stored once')
+})
+
+t.test('goes on after NATS did not know its user for a while', async (t) => {
+  const nats = await startNatsServer(t)
+  const said: string[] = []
+  const warn = (_fields: object, message: string) => void said.push(message)
+  const bus = await openBus(t, nats.url, { log: { ...silentLog, warn } })
+  let refused = 0
+  void (async () => {
+    for await (const { type } of bus.connection.status()) if (type === 'disconnect') refused++
+  })()
+  const handled: number[] = []
+  await bus.consume(counted, { durable: 'unknown' }, async (batch) => {
+    handled.push(...batch.map(({ data }) => data.n))
+  })
+  await nats.kill('SIGKILL')
+  await nats.start('--user', 'somebody', '--pass', 'else')
+  await until(() => refused > 3, 'several refusals')
+  t.equal(bus.isReady(), false)
+  t.equal(said.filter((message) => message === 'disconnected from NATS').length, 1, 'said once')
+  await nats.kill('SIGKILL')
+  await nats.start()
+  await bus.publish(counted, { n: 1 }, { deadlineMs: 15_000 })
+  await until(() => handled.length === 1, 'the event')
+})
+
+t.test('says at the start that NATS does not know its user', async (t) => {
+  const nats = await startNatsServer(t)
+  await nats.kill('SIGKILL')
+  await nats.start('--user', 'somebody', '--pass', 'else')
+  await t.rejects(openBus(t, nats.url), { message: /authorization violation/i })
 })
 
 t.test('goes on after NATS was killed', async (t) => {

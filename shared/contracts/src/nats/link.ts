@@ -24,6 +24,7 @@ export interface Link {
 export async function openLink({ name, url, log }: BusOptions): Promise<Link> {
   const waiting = setInterval(() => log.warn({ url: withoutPassword(url) }, 'waiting for NATS'), 5_000)
   const connection = await connect(connectionOptions(name, url)).finally(() => clearInterval(waiting))
+  outlastRefusals(connection)
   const lost = new Set<(error: Error) => void>()
   const reconnected = new Set<() => void>()
   let isUp = true
@@ -31,8 +32,9 @@ export async function openLink({ name, url, log }: BusOptions): Promise<Link> {
   void (async () => {
     for await (const status of connection.status()) {
       if (status.type === 'disconnect') {
+        // A server that refuses us is met again several times a second.
+        if (isUp) log.warn({}, 'disconnected from NATS')
         isUp = false
-        log.warn({}, 'disconnected from NATS')
         for (const reject of [...lost]) reject(new ConnectionLost())
       } else if (status.type === 'reconnect') {
         isUp = true
@@ -74,6 +76,15 @@ export async function openLink({ name, url, log }: BusOptions): Promise<Link> {
       return () => reconnected.delete(listener)
     }
   }
+}
+
+/**
+ * A wrong password at the start is a wrong setting, and `connect` says so. Later on it is a server that was changed before or
+ * after us: its client would close for ever at the second refusal in a row. It reads this setting from where it keeps it.
+ */
+function outlastRefusals(connection: NatsConnection): void {
+  const { options } = connection as unknown as { options: ConnectionOptions }
+  options.ignoreAuthErrorAbort = true
 }
 
 /** `url` may list several servers, separated by commas, and carry a user and password or a token. */

@@ -9,7 +9,8 @@ import { type BusOptions, connectBus, type Log } from '../../src/index.js'
 
 export interface NatsServer {
   url: string
-  start(): Promise<void>
+  /** With further arguments. */
+  start(...more: string[]): Promise<void>
   kill(signal: NodeJS.Signals): Promise<void>
 }
 
@@ -23,8 +24,9 @@ export async function startNatsServer(t: Teardown): Promise<NatsServer> {
   const dir = mkdtempSync(join(tmpdir(), 'contracts-'))
   let child: ChildProcess | undefined
 
-  async function start(): Promise<void> {
-    child = spawn(findBinary(), ['-a', '127.0.0.1', '-p', String(port), '-js', '-sd', dir], { stdio: 'ignore' })
+  async function start(...more: string[]): Promise<void> {
+    const args = ['-a', '127.0.0.1', '-p', String(port), '-js', '-sd', dir, ...more]
+    child = spawn(findBinary(), args, { stdio: 'ignore' })
     await until(() => canConnect(port), 'nats-server listens')
   }
 
