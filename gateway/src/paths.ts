@@ -1,4 +1,4 @@
-import { beaverAlias, type PrefixRule, ruleOf } from '@fleetgate/contracts'
+import { beaverAlias, type PrefixRule, ruleOf, sharedPath } from '@fleetgate/contracts'
 
 /** Where a request goes: the rule that was authorised and the exact URL its service will see. */
 export interface Destination {
@@ -62,8 +62,6 @@ function canonical(raw: string): string | undefined {
 
 /** Requests that start workflows prove themselves to the service, with a credential of its own. */
 const httpInPath = '/workflow-http-in/'
-/** Links to dashboards have a token of their own. */
-const sharedPath = '/dashboard/shared/'
 
 const publicRoutes = new Set([
   'POST /oauth2/token',

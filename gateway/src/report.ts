@@ -7,6 +7,7 @@ import {
   dialects,
   errorReply,
   type Logger,
+  loggedPath,
   newRequestId,
   toAppError,
   traceFields,
@@ -91,7 +92,8 @@ export function createReporter({ log, traffic }: { log: Logger; traffic: Traffic
 
 function line({ requestId, trace, method, path, rule, userId }: Flight, status: number, seconds: number): object {
   const ms = Math.round(seconds * 1000)
-  return { requestId, ...traceFields(trace), method, path, upstream: rule.service, userId, status, ms }
+  const shown = loggedPath(path)
+  return { requestId, ...traceFields(trace), method, path: shown, upstream: rule.service, userId, status, ms }
 }
 
 /** What is no AppError is a fault of ours: its text is for the log alone. */

@@ -1,5 +1,6 @@
 import { Agent, type IncomingMessage, request } from 'node:http'
 import type { ServiceName } from '@fleetgate/contracts'
+import { createLog } from '@fleetgate/kit'
 import { until } from '@fleetgate/testkit'
 import t from 'tap'
 import { read, signedIn, startBackend, startBefore, startGateway } from './setup.js'
@@ -27,6 +28,17 @@ t.test('a client that leaves ends the work of the service', async (t) => {
     await until(() => ended === working, { what: `the service to notice: ${method} ${path}` })
   }
   t.equal(ended, 3)
+})
+
+t.test('what a service did not answer is logged without the secret of a link', async (t) => {
+  const lines: string[] = []
+  const log = Object.assign(createLog('gateway', 'silent'), {
+    info: (fields: object) => lines.push(JSON.stringify(fields))
+  })
+  const { ask } = await startGateway(t, { log })
+  t.equal((await ask('/dashboard/shared/secret-of-a-link/history')).status, 503)
+  await until(() => lines.length > 0, { what: 'the line' })
+  t.match(lines[0], '"path":"/dashboard/shared/…/history"')
 })
 
 t.test('a service that dies in the middle of an answer ends the connection of the client', async (t) => {

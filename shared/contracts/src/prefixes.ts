@@ -52,6 +52,15 @@ export const prefixRules: readonly PrefixRule[] = [
 /** Beaver's own web client puts this before every path; the gateway strips it. */
 export const beaverAlias = '/api/v1'
 
+/** Links to dashboards need no token of a user: the link's own, a secret, follows in the path. */
+export const sharedPath = '/dashboard/shared/'
+
+/** A path as it may stand in a log: without the secret of a link. */
+export function loggedPath(path: string): string {
+  if (!path.startsWith(sharedPath)) return path
+  return path.slice(sharedPath.length).replace(/^[^/]*/, `${sharedPath}…`)
+}
+
 /** Finds the rule of a path (without query string), or nothing. A trailing slash does not matter. */
 export function ruleOf(path: string): PrefixRule | undefined {
   return prefixRules.find((rule) => matches(rule, path))

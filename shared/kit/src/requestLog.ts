@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http'
-import { AppError, type Log, traceFields } from '@fleetgate/contracts'
+import { AppError, type Log, loggedPath, traceFields } from '@fleetgate/contracts'
 import type { Metrics } from './metrics.js'
 import type { KitRequest } from './server.js'
 
@@ -36,7 +36,7 @@ function fieldsOf(request: KitRequest, status: number, seconds: number) {
     requestId: request.requestId,
     ...traceFields(request.trace),
     method: request.method,
-    path: request.originalUrl.split('?')[0],
+    path: loggedPath(request.originalUrl.split('?')[0] ?? ''),
     route: request.routeLabel,
     status,
     ms: Math.round(seconds * 10_000) / 10,

@@ -87,6 +87,8 @@ t.test('request ids cross, and every request leaves one line without secrets', a
   t.match(unsafe.headers.get('x-request-id'), /^[0-9a-f]{32}$/)
   await until(() => lines[1], 'the second line')
   t.match(lines[1], { level: 'debug', fields: { status: 404, route: 'unmatched', code: 'unknown_route' } })
+  await get(`${url}/dashboard/shared/secret-of-a-link/history`)
+  t.match(await until(() => lines[2], 'the third line'), { fields: { path: '/dashboard/shared/…/history' } })
   t.notMatch(JSON.stringify(lines), /secret|pw"|eyJ/)
 })
 
