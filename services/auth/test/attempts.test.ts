@@ -57,6 +57,15 @@ await t.test('counts an account whatever its case, and addresses over all accoun
   t.equal(await waitFor('sprayed 7', 'sprayer'), 1)
 })
 
+await t.test('counts the addresses of one IPv6 network as one, and others apart', async (t) => {
+  const own = [':1', ':2%eth0', '0:0:0:3', 'aaaa::4', '1:2:3:4', 'FFFF:0:0:1']
+  for (const [i, end] of own.entries()) t.equal(await waitFor(`by IPv6 ${i}`, `2001:0DB8:0:7:${end}`), 0)
+  t.equal(await waitFor('by IPv6 7', '2001:db8:0:7::9'), 1)
+  for (const other of ['2001:db8:0:8::1', '2001:db8::7', '::ffff:10.0.0.1', '::ffff:10.0.0.2', '::1']) {
+    t.equal(await waitFor(other), 0)
+  }
+})
+
 await t.test('forgets the failures of an account after a right password', async (t) => {
   await waitFor('forgiven', 'a')
   await waitFor('forgiven', 'b')
@@ -79,6 +88,15 @@ await t.test('leaves an address as it was after a right password, be it close to
       t.equal(await attempts.make(`colleague ${colleague}`, 'big office', async () => true), true)
     }
   }
+})
+
+await t.test('forgets failures at an address also where right passwords keep coming', async (t) => {
+  for (let i = 0; i < 5; i++) await waitFor(`mistyped before ${i}`, 'polled')
+  for (let i = 0; i < 5; i++) {
+    clock += 30_000
+    t.equal(await attempts.make('poller', 'polled', async () => true), true)
+  }
+  for (let i = 0; i < 6; i++) t.equal(await waitFor(`mistyped later ${i}`, 'polled'), 0)
 })
 
 await t.test('does not count an attempt that could not be tried', async (t) => {

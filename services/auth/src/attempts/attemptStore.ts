@@ -10,6 +10,8 @@ interface AttemptDoc {
   expiresAt: number
   /** What became of the last attempt: it was refused, and not counted. */
   wasBlocked: boolean
+  /** What `expiresAt` was before it. */
+  expiresBefore?: number
 }
 
 const schema = new Schema<AttemptDoc>({
@@ -17,7 +19,8 @@ const schema = new Schema<AttemptDoc>({
   failures: Number,
   blockedUntil: Number,
   expiresAt: { type: Number, index: true },
-  wasBlocked: Boolean
+  wasBlocked: Boolean,
+  expiresBefore: Number
 })
 
 export interface AttemptRule {
@@ -35,6 +38,9 @@ export interface Taken {
   isRefused: boolean
   /** Until when further attempts are refused, epoch ms, or 0. */
   blockedUntil: number
+  /** When it is forgotten that there were attempts, and when it would have been without this one. */
+  expiresAt: number
+  expiresBefore: number
 }
 
 export type AttemptStore = ReturnType<typeof createAttemptStore>
@@ -58,7 +64,8 @@ export function createAttemptStore(store: Store) {
         .orFail()
     // Two first attempts may both try to insert; the loser finds the document when it asks again.
     const after = await update().catch((error) => (isDuplicateKey(error) ? update() : Promise.reject(error)))
-    return { key, isRefused: after.wasBlocked, blockedUntil: after.blockedUntil }
+    const { wasBlocked, blockedUntil, expiresAt, expiresBefore = expiresAt } = after
+    return { key, isRefused: wasBlocked, blockedUntil, expiresAt, expiresBefore }
   }
 
   return {
@@ -66,12 +73,12 @@ export function createAttemptStore(store: Store) {
     async forget(key: string): Promise<void> {
       await model.deleteOne({ _id: key })
     },
-    /** Takes one counted attempt back, and the wait that it led to. */
-    async giveBack({ key, blockedUntil }: Taken): Promise<void> {
-      const isOurs = { $eq: ['$blockedUntil', blockedUntil] }
+    /** Takes one counted attempt back, the wait that it led to, and that it was no quiet. */
+    async giveBack({ key, blockedUntil, expiresAt, expiresBefore }: Taken): Promise<void> {
       const update = {
         failures: { $subtract: ['$failures', 1] },
-        blockedUntil: { $cond: [isOurs, 0, '$blockedUntil'] }
+        blockedUntil: { $cond: [{ $eq: ['$blockedUntil', blockedUntil] }, 0, '$blockedUntil'] },
+        expiresAt: { $cond: [{ $eq: ['$expiresAt', expiresAt] }, expiresBefore, '$expiresAt'] }
       }
       await model.updateOne({ _id: key, failures: { $gt: 0 } }, [{ $set: update }], { updatePipeline: true })
     },
@@ -90,7 +97,7 @@ function countOne({ free, maxWaitMs, windowMs }: AttemptRule, now: number) {
     $min: [maxWaitMs, { $multiply: [1000, { $pow: [2, { $min: [30, { $subtract: ['$failures', free] }] }] }] }]
   }
   return [
-    { $set: { wasBlocked: blocked } },
+    { $set: { wasBlocked: blocked, expiresBefore: '$expiresAt' } },
     { $set: { failures: { $cond: ['$wasBlocked', '$failures', counted] } } },
     {
       $set: {

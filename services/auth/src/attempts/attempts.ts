@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { isIP } from 'node:net'
 import { AppError } from '@fleetgate/kit'
 import type { AttemptRule, AttemptStore, Taken } from './attemptStore.js'
 
@@ -63,5 +64,18 @@ function accountKey(account: string): string {
 }
 
 function addressKey(address: string): string {
-  return `address:${address}`
+  return `address:${networkOf(address)}`
+}
+
+/** Whoever has one IPv6 address has the 2^64 of its network: they count as one. */
+function networkOf(address: string): string {
+  const ip = address.replace(/%.*$/, '')
+  if (isIP(ip) !== 6) return address
+  // The URL parser writes every IPv6 address in its one short form; an IPv4 address in it becomes two groups too.
+  const [head = '', tail] = new URL(`http://[${ip}]`).hostname.slice(1, -1).split('::')
+  const [before, after] = [head, tail ?? ''].map((part) => part.split(':').filter(Boolean)) as [string[], string[]]
+  const zeros = tail === undefined ? 0 : 8 - before.length - after.length
+  const network = [...before, ...Array<string>(zeros).fill('0'), ...after].slice(0, 4).join(':')
+  // Below ::/64 are addresses of IPv4 in IPv6 clothes.
+  return network === '0:0:0:0' ? ip : `${network}::/64`
 }
