@@ -1,4 +1,5 @@
 import { connectBus, listNames, resourceDeleted, type Static } from '@fleetgate/kit'
+import { openStore } from '@fleetgate/store'
 import { quietLog, type Session, startParts, until } from '@fleetgate/testkit'
 import t from 'tap'
 import { type Failure, person, startAuthFor, tokensOf } from './support.js'
@@ -106,6 +107,22 @@ await t.test('deletes a role only when nobody has it', async (t) => {
   const gone = await admin.delete<Failure>(`/user/roles/${id}`)
   t.match([gone.status, gone.body.error_code], [404, 'role_does_not_exit'])
   t.ok(await addRole('short lived'), 'the name is free again')
+})
+
+await t.test('leaves nobody with a role that is deleted at the moment it is given', async (t) => {
+  const id = await addMember(admin, 'late')
+  const store = await openStore({ uri: parts.mongoUri, database: 'fleetgate_auth', log: quietLog })
+  t.teardown(() => store.close())
+  for (let round = 0; round < 8; round++) {
+    const role = await addRole(`fleeting ${round}`)
+    const [given, deleted] = await Promise.all([
+      admin.post<Failure>(`/user/roles/${role}/associate-user`, { user_ids: [id] }),
+      admin.delete<Failure>(`/user/roles/${role}`)
+    ])
+    const user = await store.connection.collection('users').findOne({ _id: id as never })
+    t.equal(user?.roleIds.includes(role), deleted.status !== 200, `given ${given.status}, deleted ${deleted.status}`)
+  }
+  await admin.delete(`/user/members/${id}`)
 })
 
 await t.test('protects super_admin', async (t) => {

@@ -1,4 +1,4 @@
-import { AppError, type Caller, newNumericId, type Range } from '@fleetgate/kit'
+import { AppError, type Caller, maxPageSize, newNumericId, type Range } from '@fleetgate/kit'
 import type { Menu } from '../menus/menu.js'
 import type { Menus } from '../menus/menus.js'
 import { requireSuperAdmin, type User } from '../users/user.js'
@@ -53,6 +53,13 @@ export function createRoles({ roles, users, menus, now }: RolesOptions) {
     if (!done) throw new AppError('conflict', 'the users are being changed by others, try again')
   }
 
+  /** Whoever was given the role while it was deleted: giver and deleter both look again after their write. */
+  async function takeFromAll(id: string, caller: Caller): Promise<void> {
+    const { items } = await users.search(caller.tenantId, { withRole: id }, { offset: 0, limit: maxPageSize })
+    const ids = items.map((user) => user.id)
+    if (ids.length > 0) await changeMembers(ids, caller, (user) => withoutRole(user, id))
+  }
+
   return {
     find,
 
@@ -83,6 +90,7 @@ export function createRoles({ roles, users, menus, now }: RolesOptions) {
         throw new AppError('conflict', 'the role still has users', { wireCode: 'role_still_has_user' })
       }
       if (!(await roles.remove(caller.tenantId, id))) throw noSuchRole()
+      await takeFromAll(id, caller)
     },
 
     async search(keyword: string, range: Range, caller: Caller) {
@@ -117,6 +125,9 @@ export function createRoles({ roles, users, menus, now }: RolesOptions) {
     async addUsers(id: string, userIds: string[], caller: Caller): Promise<void> {
       await changeable(id, caller)
       await changeMembers(userIds, caller, (user) => withRole(user, id))
+      if (await roles.find(caller.tenantId, id)) return
+      await takeFromAll(id, caller)
+      throw noSuchRole()
     },
 
     async removeUsers(id: string, userIds: string[], caller: Caller): Promise<void> {
