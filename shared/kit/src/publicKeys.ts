@@ -63,7 +63,8 @@ export function createPublicKeys({ fetch, onChange, log, now }: PublicKeysOption
 
   async function refresh(): Promise<boolean> {
     if (running) return running
-    if (now() - triedAt < minIntervalMs) return lastTryWorked
+    // A clock that was set back must not stop us for as long.
+    if (Math.abs(now() - triedAt) < minIntervalMs) return lastTryWorked
     running = load()
     return running
   }

@@ -76,7 +76,8 @@ export function createRoleCodes({ fetch, onChange, log, now }: RoleCodesOptions)
   async function refresh(): Promise<boolean> {
     if (!fetch) return true
     if (running) return running
-    if (now() - triedAt < minIntervalMs) return lastTryWorked
+    // A clock that was set back must not stop us for as long.
+    if (Math.abs(now() - triedAt) < minIntervalMs) return lastTryWorked
     running = load(fetch)
     return running
   }

@@ -6,6 +6,7 @@ import {
   type Bus,
   beaver,
   createGuard,
+  createPublicKeys,
   emq,
   listPublicKeys,
   route,
@@ -13,6 +14,7 @@ import {
   toCallerData,
   userRevoked
 } from '../src/index.js'
+import { createRoleCodes } from '../src/roleCodes.js'
 import { get, memoryLog, newKey, someCaller, startApp, type TestKey, tokenFor, until } from './support.js'
 
 const key = newKey('k1')
@@ -285,4 +287,22 @@ t.test('HTTP Basic', async (t) => {
 
 t.test('a guard without bus or keys is a mistake', async (t) => {
   await t.rejects(createGuard({ log: memoryLog() }), { message: /needs a bus or keys/ })
+})
+
+t.test('keys and roles are asked for again after the clock was set back', async (t) => {
+  let clock = Date.UTC(2030, 0, 1)
+  let asked = 0
+  const fetch = async () => {
+    asked += 1
+    throw new AppError('unavailable', 'auth is away')
+  }
+  const options = { fetch, onChange: () => {}, log: memoryLog(), now: () => clock }
+  for (const source of [createPublicKeys(options), createRoleCodes(options)]) {
+    t.teardown(source.stop)
+    asked = 0
+    await source.refresh()
+    clock -= 3_600_000
+    await source.refresh()
+    t.equal(asked, 2)
+  }
 })
