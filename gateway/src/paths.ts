@@ -88,6 +88,11 @@ function isRead(method: string): boolean {
   return method === 'GET' || method === 'HEAD'
 }
 
+/** Whether it changes nothing however often it is sent. A workflow starts whatever the method is. */
+export function isRepeatable(method: string, path: string): boolean {
+  return isRead(method) && !path.startsWith(httpInPath)
+}
+
 export function withoutSlash(path: string): string {
   return path.length > 1 && path.endsWith('/') ? path.slice(0, -1) : path
 }

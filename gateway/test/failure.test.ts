@@ -103,6 +103,17 @@ t.test('a pooled connection that died is replaced without the client noticing, f
   t.equal(urls.length, 4)
 })
 
+t.test('a request that starts a workflow is not sent again, whatever its method is', async (t) => {
+  let started = 0
+  const devices = await startBackend(t, (req) => {
+    started++
+    req.socket.destroy()
+  })
+  const { ask } = await startGateway(t, { services: { devices: devices.url } as Record<ServiceName, string> })
+  t.equal((await ask('/workflow-http-in/1@default/open-doors')).status, 503)
+  t.equal(started, 1)
+})
+
 t.test('a restart of a service breaks no reading request', async (t) => {
   const { ask, backend } = await startBefore(t, (_req, res) => res.end('old'))
   await Promise.all(Array.from({ length: 10 }, () => ask('/v1/jobs', { headers: signedIn })))

@@ -2,6 +2,7 @@ import type { ClientRequest, IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { AppError, type ServiceName } from '@fleetgate/contracts'
 import { type Dispatcher, Pool } from 'undici'
+import { isRepeatable } from '../paths.js'
 import { createAgent, type Timing } from './agent.js'
 import { Exchange } from './exchange.js'
 import { flightOf, isGone } from './flight.js'
@@ -183,7 +184,7 @@ function mayRepeat(cause: Error, req: IncomingMessage, res: ServerResponse, hasO
   if (res.headersSent || isGone(req, res)) return false
   const { code = '' } = cause as NodeJS.ErrnoException
   if (hasOther && isUnconnected(cause)) return true
-  return (req.method === 'GET' || req.method === 'HEAD') && connectionLost.has(code)
+  return isRepeatable(flight.method, flight.path) && connectionLost.has(code)
 }
 
 /** True where there never was a connection: the same codes on one that was there leave open what has been sent. */
