@@ -6,6 +6,8 @@ import { type Failure, person, startAuthFor, tokensOf } from './support.js'
 
 const parts = await startParts(t)
 const api = await startAuthFor(t, parts)
+const store = await openStore({ uri: parts.mongoUri, database: 'fleetgate_auth', log: quietLog })
+t.teardown(() => store.close())
 await api.register(person('admin'))
 const admin = api.as((await tokensOf(api, 'admin')).access_token)
 const adminId = (await admin.get<Me>('/user')).body.data.user_id
@@ -111,8 +113,6 @@ await t.test('deletes a role only when nobody has it', async (t) => {
 
 await t.test('leaves nobody with a role that is deleted at the moment it is given', async (t) => {
   const id = await addMember(admin, 'late')
-  const store = await openStore({ uri: parts.mongoUri, database: 'fleetgate_auth', log: quietLog })
-  t.teardown(() => store.close())
   for (let round = 0; round < 8; round++) {
     const role = await addRole(`fleeting ${round}`)
     const [given, deleted] = await Promise.all([
@@ -221,6 +221,20 @@ await t.test('grants resources once and takes them by id and type', async (t) =>
   for (const bad of [[], undefined, [{ id: 'd1' }], [{ id: { $gt: '' }, type: 'DEVICE' }], [{ id: 'd', type: 'X' }]]) {
     t.equal((await grant(bad)).status, 400, JSON.stringify(bad))
   }
+})
+
+await t.test('takes as many resources as a role may have, those that it has counted once', async (t) => {
+  const id = await addRole('nearly full')
+  const resources = Array.from({ length: 4_999 }, (_, number) => `DEVICE:${number}`)
+  const role = { _id: `default/${id}` as never }
+  await store.connection.collection('roles').updateOne(role, { $set: { resources } })
+  const grant = (...ids: string[]) =>
+    admin.post<Failure>(`/user/roles/${id}/associate-resource`, {
+      resources: ids.map((own) => ({ id: own, type: 'DEVICE' }))
+    })
+  t.equal((await grant('1', '2', 'last')).status, 200)
+  t.match((await grant('one-more')).body, { error_message: /at most 5000 resources/ })
+  t.match(await page(`/user/roles/${id}/resources`), { total: 5_000 })
 })
 
 await t.test('answers ids alone while devices is away', async (t) => {

@@ -3,8 +3,7 @@ import type { Menu } from '../menus/menu.js'
 import type { Menus } from '../menus/menus.js'
 import { requireSuperAdmin, type User } from '../users/user.js'
 import type { UserStore } from '../users/userStore.js'
-import type { Resource, Role } from './role.js'
-import { superAdminRole } from './role.js'
+import { keyOf, type Resource, type Role, superAdminRole } from './role.js'
 import type { RoleStore } from './roleStore.js'
 
 /** All of a role's resources travel in one answer to the services. */
@@ -140,7 +139,8 @@ export function createRoles({ roles, users, menus, now }: RolesOptions) {
 
     async addResources(id: string, resources: Resource[], caller: Caller): Promise<void> {
       const role = await changeable(id, caller)
-      if (role.resources.length + resources.length > maxResources) {
+      // What it has already may be named again.
+      if (new Set([...role.resources, ...resources].map(keyOf)).size > maxResources) {
         throw new AppError('quota_exceeded', `a role has at most ${maxResources} resources`, { field: 'resources' })
       }
       await roles.addResources(caller.tenantId, id, resources)
