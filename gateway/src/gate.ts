@@ -2,7 +2,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { AppError, dialects } from '@fleetgate/kit'
 import type { Admission } from './admission.js'
 import { addressOf, prepareHeaders, protoOf } from './headers.js'
-import { type Destination, isPublic, route } from './paths.js'
+import { type Destination, isForCredentials, isPublic, route } from './paths.js'
+import { whenArrived } from './proxy/arrival.js'
 import type { Balanced } from './proxy/balance.js'
 import { awaitsContinue, board, flightOf, isGone, note } from './proxy/flight.js'
 import type { Reporter } from './report.js'
@@ -25,18 +26,37 @@ export function createGate({ admission, upstreams, report, trustedHops }: GateOp
   function forward(req: IncomingMessage, res: ServerResponse, { rule, url }: Destination, address: string): void {
     const flight = flightOf(req)
     if (!flight || isGone(req, res)) return
-    // A client that asked first gets its go-ahead only now that it is known to be welcome.
-    if (awaitsContinue(req)) res.writeContinue()
     const { requestId, trace } = flight
     prepareHeaders(req.headers, { requestId, trace, address, proto: protoOf(req, trustedHops) })
     req.url = url
     upstreams[rule.service].forward(req, res)
   }
 
+  /**
+   * A stranger gets a connection to the service only for a body that is here: else a few hundred of them, who send theirs byte
+   * by byte, would have them all.
+   */
+  function forwardOpen(req: IncomingMessage, res: ServerResponse, destination: Destination, address: string): void {
+    whenArrived(req, (isWhole) => {
+      if (isWhole || !isForCredentials(destination.path)) return forward(req, res, destination, address)
+      report.refuse(req, res, new AppError('body_too_large', 'the body is too large for this path', { field: 'body' }))
+      req.resume()
+    })
+  }
+
+  function proceed(req: IncomingMessage, res: ServerResponse, destination: Destination, visitor: Visitor): void {
+    const { address, isOpen } = visitor
+    if (isGone(req, res)) return
+    // A client that asked first gets its go-ahead only now that it is known to be welcome.
+    if (awaitsContinue(req)) res.writeContinue()
+    if (isOpen && !flightOf(req)?.bodyless) forwardOpen(req, res, destination, address)
+    else forward(req, res, destination, address)
+  }
+
   /** A promise only where the caller is not known at once. */
-  function admit(req: IncomingMessage, { rule, path }: Destination, address: string): void | Promise<void> {
+  function admit(req: IncomingMessage, { rule }: Destination, { address, isOpen }: Visitor): void | Promise<void> {
     refuseOddFraming(req)
-    if (isPublic(req.method ?? '', path)) {
+    if (isOpen) {
       admission.admitPublic(address)
       return
     }
@@ -51,15 +71,21 @@ export function createGate({ admission, upstreams, report, trustedHops }: GateOp
     if (destination === 'ambiguous') return report.refuseUnrouted(req, res, ambiguous())
     board(req, destination)
     res.on('close', report.ended)
-    const address = addressOf(req, trustedHops)
+    const visitor = { address: addressOf(req, trustedHops), isOpen: isPublic(req.method ?? '', destination.path) }
     try {
-      const waiting = admit(req, destination, address)
-      if (!waiting) return forward(req, res, destination, address)
-      waiting.then(() => forward(req, res, destination, address)).catch((error) => report.refuse(req, res, error))
+      const waiting = admit(req, destination, visitor)
+      if (!waiting) return proceed(req, res, destination, visitor)
+      waiting.then(() => proceed(req, res, destination, visitor)).catch((error) => report.refuse(req, res, error))
     } catch (error) {
       report.refuse(req, res, error)
     }
   }
+}
+
+interface Visitor {
+  address: string
+  /** The path needs no token. */
+  isOpen: boolean
 }
 
 function ambiguous(): AppError {

@@ -84,6 +84,11 @@ export function isPublic(method: string, path: string): boolean {
   )
 }
 
+/** Of the public routes those by which people and machines get a token: what they are sent is never large. */
+export function isForCredentials(path: string): boolean {
+  return publicRoutes.has(`POST ${withoutSlash(path)}`)
+}
+
 function isRead(method: string): boolean {
   return method === 'GET' || method === 'HEAD'
 }

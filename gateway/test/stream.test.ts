@@ -1,8 +1,9 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { Agent, type IncomingMessage, request } from 'node:http'
+import type { ServiceName } from '@fleetgate/contracts'
 import { until } from '@fleetgate/testkit'
 import t from 'tap'
-import { read, signedIn, speak, startBefore } from './setup.js'
+import { read, signedIn, speak, startBackend, startBefore, startGateway } from './setup.js'
 
 const sha256 = (bytes: Buffer | string) => createHash('sha256').update(bytes).digest('hex')
 
@@ -201,4 +202,34 @@ t.test('a client that reads slowly slows the service down instead of filling mem
   let read = 0
   for await (const chunk of incoming) read += (chunk as Buffer).length
   t.equal(read, whole * 1024 * 1024)
+})
+
+t.test('strangers who send a body byte by byte keep nobody from logging in', async (t) => {
+  const bodies: string[] = []
+  const auth = await startBackend(t, async (req, res) => {
+    bodies.push(await read(req))
+    res.end('welcome')
+  })
+  const services = { auth: auth.url, devices: auth.url } as Record<ServiceName, string>
+  const { port, ask } = await startGateway(t, { maxSockets: 2, services })
+  const slow = ['/oauth2/token', '/user/register', '/v1/user/login'].map((path) => {
+    const outgoing = request({ port, path, method: 'POST', headers: { 'content-length': 9 } })
+    outgoing.on('error', () => {})
+    t.teardown(() => outgoing.destroy())
+    outgoing.write('slow')
+    return outgoing
+  })
+  const logIn = (body: string, headers = {}) => ask('/oauth2/token', { method: 'POST', body, headers })
+  t.equal((await logIn('quick')).body, 'welcome')
+  t.equal((await logIn('asked first', { expect: '100-continue', 'content-length': '11' })).body, 'welcome')
+  const answer = new Promise<IncomingMessage>((resolve) => slow[0]?.on('response', resolve))
+  slow[0]?.end(' body')
+  t.equal(await read(await answer), 'welcome')
+  t.equal((await ask('/oauth2/token', { method: 'POST', headers: { 'transfer-encoding': 'chunked' } })).body, 'welcome')
+  t.same(bodies, ['quick', 'asked first', 'slow body', ''])
+
+  const large = 'x'.repeat(300_000)
+  t.match(await logIn(large), { status: 413, body: /data_too_large/ })
+  t.equal((await ask('/workflow-http-in/1@default/x', { method: 'POST', body: large })).body, 'welcome')
+  t.equal(bodies.at(-1)?.length, large.length)
 })

@@ -1,0 +1,13 @@
+import type { IncomingMessage } from 'node:http'
+
+/**
+ * Calls back once the whole body of a request is here, or as much of it as node holds while nobody reads (16 KB or more, see
+ * `readableHighWaterMark`). Nothing is taken from it: it flows on as if nobody had looked. Never calls back where the client leaves.
+ */
+export function whenArrived(req: IncomingMessage, done: (isWhole: boolean) => void): void {
+  req.on('readable', function look() {
+    if (!req.complete && req.readableLength < req.readableHighWaterMark) return
+    req.off('readable', look)
+    done(req.complete)
+  })
+}
