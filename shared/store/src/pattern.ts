@@ -1,6 +1,6 @@
-/** A case-insensitive "contains" filter from user text: every character means itself. */
+/** A case-insensitive "contains" filter from user text: every character means itself. NUL is spelled out: BSON's patterns end at one. */
 export function containsPattern(text: string): RegExp {
-  return new RegExp(text.replace(/[\\^$.*+?()[\]{}|/-]/g, '\\$&'), 'i')
+  return new RegExp(text.replace(/[\\^$.*+?()[\]{}|/-]/g, '\\$&').replaceAll('\0', '\\x00'), 'i')
 }
 
 /** So many characters of each part are kept: further ones hardly narrow a search. */

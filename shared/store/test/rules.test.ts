@@ -4,10 +4,11 @@ import { connectionOptions } from '../src/connectionOptions.js'
 import { appliedOnce, containsPattern, isDuplicateKey, toConflict } from '../src/index.js'
 
 t.test('a contains pattern takes every character for itself and no notice of case', async (t) => {
-  for (const text of ['.*', 'a+b', '(x)', '[a-z]', '^$', 'a|b', '\\d', '{1}', '/', 'a-b', '$where']) {
+  for (const text of ['.*', 'a+b', '(x)', '[a-z]', '^$', 'a|b', '\\d', '{1}', '/', 'a-b', '$where', 'a\0b']) {
     t.match(`before ${text} after`, containsPattern(text))
     t.notMatch('zzz', containsPattern(text), text)
   }
+  t.notOk(containsPattern('a\0b').source.includes('\0'), 'the database ends a pattern at NUL')
   t.match('PRESS-1', containsPattern('press'))
   t.notMatch('pressX1', containsPattern('press.1'))
 })
