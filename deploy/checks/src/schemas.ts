@@ -6,9 +6,11 @@ import * as batch from 'kubernetes-models/batch/v1'
 import * as networking from 'kubernetes-models/networking.k8s.io/v1'
 import * as policy from 'kubernetes-models/policy/v1'
 import * as core from 'kubernetes-models/v1'
+import { mongodbFlaw, partsOfMongodb } from './mongodbCommunity.js'
 import type { KubeObject } from './objects.js'
+import { watchReads } from './watchReads.js'
 
-type Model = new (data: object) => { validate(): void }
+type Model = { new (): { validate(): void }; apiVersion: string }
 
 const groups: Record<string, object> = {
   v1: core,
@@ -22,16 +24,23 @@ const groups: Record<string, object> = {
   'gateway.networking.k8s.io/v1': gatewayApi
 }
 
-/** What the published schema of an object's kind finds wrong with it; `unknown` where there is no such schema. */
+/**
+ * What the published schema of an object's kind finds wrong with it, a field that it does not know among that (as
+ * `kubeconform -strict` does); a kind without a schema is wrong too.
+ */
 export function schemaFlaw(object: KubeObject): string | undefined {
+  if (object.kind === 'MongoDBCommunity') {
+    return mongodbFlaw(object) ?? partsOfMongodb(object).map(schemaFlaw).find(Boolean)
+  }
   const models = groups[object.apiVersion] as Record<string, Model> | undefined
   const Kind = models?.[object.kind]
-  if (!Kind) return 'unknown'
-  const { apiVersion: _, kind: __, ...data } = object
+  if (!Kind) return `${object.apiVersion} ${object.kind} has no schema here`
+  const { value, unread } = watchReads(Object.assign(new Kind(), object, { apiVersion: Kind.apiVersion }))
   try {
-    new Kind(data).validate()
-    return undefined
+    value.validate()
   } catch (error) {
-    return `${object.kind} ${object.metadata.name}: ${(error as Error).message}`
+    return (error as Error).message
   }
+  const unknown = unread()
+  return unknown.length > 0 ? `unknown: ${unknown.join(', ')}` : undefined
 }

@@ -1,0 +1,101 @@
+import { Ajv } from 'ajv'
+import type { KubeObject } from './objects.js'
+
+const text = { type: 'string' }
+const count = { type: 'integer', minimum: 0 }
+const anything = { type: 'object' }
+const name = { type: 'string', pattern: '^[a-z0-9]([-a-z0-9]*[a-z0-9])?$' }
+
+const object = (properties: object, required: string[] = []) => ({
+  type: 'object',
+  additionalProperties: false,
+  required,
+  properties
+})
+const list = (items: object) => ({ type: 'array', items })
+const reference = object({ name, key: text }, ['name'])
+
+const user = object(
+  {
+    name: text,
+    db: text,
+    passwordSecretRef: reference,
+    roles: list(object({ db: text, name: text }, ['db', 'name'])),
+    scramCredentialsSecretName: name,
+    connectionStringSecretName: name,
+    connectionStringSecretNamespace: text,
+    connectionStringSecretAnnotations: anything,
+    additionalConnectionStringConfig: anything
+  },
+  ['name', 'roles']
+)
+
+/** Fields of mongodbcommunity.mongodb.com/v1 as its operator 1.x documents them, those that are not used here as anything. */
+const spec = object(
+  {
+    type: { enum: ['ReplicaSet'] },
+    version: text,
+    featureCompatibilityVersion: text,
+    members: count,
+    arbiters: count,
+    clusterDomain: text,
+    security: object(
+      {
+        authentication: object(
+          {
+            modes: list({ enum: ['SCRAM', 'SCRAM-SHA-256', 'SCRAM-SHA-1', 'X509'] }),
+            agentMode: text,
+            agentCertificateSecretRef: reference,
+            ignoreUnknownUsers: { type: 'boolean' }
+          },
+          ['modes']
+        ),
+        roles: list(anything),
+        tls: anything
+      },
+      []
+    ),
+    users: list(user),
+    statefulSet: object({ metadata: object({ labels: anything, annotations: anything }), spec: anything }, ['spec']),
+    agent: anything,
+    additionalConnectionStringConfig: anything,
+    additionalMongodConfig: anything,
+    automationConfig: anything,
+    memberConfig: list(anything),
+    prometheus: anything,
+    replicaSetHorizons: list(anything)
+  },
+  ['security', 'type', 'users']
+)
+
+const ajv = new Ajv({ allErrors: true })
+const whole = {
+  apiVersion: text,
+  kind: text,
+  metadata: object({ name, namespace: name, labels: anything }, ['name']),
+  spec
+}
+const check = ajv.compile(object(whole, Object.keys(whole)))
+
+/** What is wrong with what the operator itself reads; undefined where nothing is. */
+export function mongodbFlaw(mongodb: KubeObject): string | undefined {
+  return check(mongodb)
+    ? undefined
+    : check.errors?.map((one) => `${ajv.errorsText([one])} ${JSON.stringify(one.params)}`).join('; ')
+}
+
+/** The parts that the operator hands on to the cluster, as objects of the cluster's own kinds. */
+export function partsOfMongodb({ spec, metadata }: KubeObject): KubeObject[] {
+  const { statefulSet } = spec as { statefulSet?: { spec: StatefulSetSpec } }
+  const { template, volumeClaimTemplates = [], ...rest } = statefulSet?.spec ?? {}
+  const set = { ...rest, serviceName: metadata.name, selector: {}, template: template ?? { spec: { containers: [] } } }
+  return [
+    { apiVersion: 'apps/v1', kind: 'StatefulSet', metadata, spec: set },
+    ...volumeClaimTemplates.map((claim) => ({ ...claim, apiVersion: 'v1', kind: 'PersistentVolumeClaim' }))
+  ]
+}
+
+interface StatefulSetSpec extends Record<string, unknown> {
+  template?: object
+  volumeClaimTemplates?: KubeObject[]
+}
