@@ -12,10 +12,15 @@ export interface KubeObject {
   data?: Record<string, string>
 }
 
+interface ValueFrom {
+  secretKeyRef?: { name: string; key: string }
+  fieldRef?: { fieldPath: string }
+}
+
 export interface Container {
   name: string
   image?: string
-  env?: { name: string; value?: string; valueFrom?: { secretKeyRef?: { name: string; key: string } } }[]
+  env?: { name: string; value?: string; valueFrom?: ValueFrom }[]
   envFrom?: { configMapRef?: { name: string } }[]
   resources?: { requests?: Record<string, string>; limits?: Record<string, string> }
   securityContext?: Record<string, unknown>
@@ -73,4 +78,17 @@ export function envOf(container: Container, objects: KubeObject[]): NodeJS.Proce
     value ?? (valueFrom?.secretKeyRef ? 'a-secret-of-the-cluster' : 'a-fact-of-the-pod')
   ])
   return { ...Object.assign({}, ...fromMaps.map(({ data }) => data)), ...Object.fromEntries(own) }
+}
+
+/**
+ * The container's own variables as the cluster makes them: in their order, `$(NAME)` standing for those before. `facts`
+ * has the values of secrets by name and of fields by path.
+ */
+export function expand({ env = [] }: Container, facts: Record<string, string>): Record<string, string> {
+  const known: Record<string, string> = {}
+  for (const { name, value, valueFrom } of env) {
+    const fact = facts[valueFrom?.secretKeyRef?.name ?? valueFrom?.fieldRef?.fieldPath ?? ''] ?? ''
+    known[name] = value?.replaceAll(/\$\((\w+)\)/g, (text, other: string) => known[other] ?? text) ?? fact
+  }
+  return known
 }

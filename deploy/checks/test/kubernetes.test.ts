@@ -1,9 +1,20 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { workspaceRoot } from '@fleetgate/local'
+import { until } from '@fleetgate/testkit'
 import t from 'tap'
 import { parse } from 'yaml'
-import { type Container, envOf, findKustomize, type KubeObject, overlays, podOf, render } from '../src/objects.js'
+import { startNatsServers } from '../src/natsServers.js'
+import {
+  type Container,
+  envOf,
+  expand,
+  findKustomize,
+  type KubeObject,
+  overlays,
+  podOf,
+  render
+} from '../src/objects.js'
 import { flawsOf, loadProcesses } from '../src/processes.js'
 import { schemaFlaw } from '../src/schemas.js'
 
@@ -165,12 +176,37 @@ for (const overlay of kustomize ? overlays : []) {
     }
   })
 
+  t.test(`${overlay}: its NATS servers come up together, whatever letters and digits their password has`, async (t) => {
+    const [first = '', ...others] = await startNatsServers(t, objects, '5e7')
+    t.equal(others.length, overlay === 'single' ? 0 : 2)
+    type State = { config?: object; meta_cluster?: { leader?: string; cluster_size: number } }
+    const state = async () => (await (await fetch(`${first}/jsz`)).json()) as State
+    const isReady = async () => (await fetch(`${first}/healthz?js-server-only=true`)).ok
+    await until(isReady, { what: 'the first server to be ready' })
+    if (others.length === 0) return
+    const meta = await until(
+      async () => {
+        const { meta_cluster } = await state()
+        return meta_cluster?.leader ? meta_cluster : undefined
+      },
+      { what: 'the servers to have a leader' }
+    )
+    t.equal(meta.cluster_size, 3)
+  })
+
+  t.test(`${overlay}: a variable is made of those before it`, async (t) => {
+    for (const container of pods.flatMap(({ containers }) => containers)) {
+      const open = Object.entries(expand(container, {})).filter(([, value]) => /\$\(\w+\)/.test(value))
+      t.same(open, [], container.name)
+    }
+  })
+
   t.test(`${overlay}: secrets are named, never contained`, async (t) => {
     t.notOk(objects.some(({ kind }) => kind === 'Secret'))
     for (const { containers } of pods) {
       for (const { name, value } of containers.flatMap(({ env = [] }) => env)) {
         const isSecret = /PASSWORD|SECRET|API_KEY|MONGODB_URI|NATS_URL|COOKIE/.test(name) && !name.endsWith('_FILE')
-        t.notOk(isSecret && value !== undefined, `${name} comes from a secret`)
+        t.notOk(isSecret && value?.replaceAll(/"?\$\(\w+\)"?/g, ''), `${name} comes from a secret`)
       }
     }
   })
