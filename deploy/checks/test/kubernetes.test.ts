@@ -179,19 +179,16 @@ for (const overlay of kustomize ? overlays : []) {
   t.test(`${overlay}: its NATS servers come up together, whatever letters and digits their password has`, async (t) => {
     const [first = '', ...others] = await startNatsServers(t, objects, '5e7')
     t.equal(others.length, overlay === 'single' ? 0 : 2)
-    type State = { config?: object; meta_cluster?: { leader?: string; cluster_size: number } }
+    type State = { meta_cluster?: { leader?: string; cluster_size: number } }
     const state = async () => (await (await fetch(`${first}/jsz`)).json()) as State
     const isReady = async () => (await fetch(`${first}/healthz?js-server-only=true`)).ok
     await until(isReady, { what: 'the first server to be ready' })
     if (others.length === 0) return
-    const meta = await until(
-      async () => {
-        const { meta_cluster } = await state()
-        return meta_cluster?.leader ? meta_cluster : undefined
-      },
-      { what: 'the servers to have a leader' }
-    )
-    t.equal(meta.cluster_size, 3)
+    const size = async () => {
+      const { meta_cluster: { leader, cluster_size } = { cluster_size: 0 } } = await state()
+      return leader ? cluster_size : 0
+    }
+    await until(async () => (await size()) === 3, { what: 'three servers to have a leader' })
   })
 
   t.test(`${overlay}: a variable is made of those before it`, async (t) => {
@@ -221,6 +218,39 @@ if (kustomize) {
       [{ 'fleetgate.json': file }]
     )
   })
+}
+
+if (kustomize) {
+  t.test('the monitors find the port of each process once, under the job that the alerts name', async (t) => {
+    const objects = render(kustomize, 'production')
+    const monitors = objects
+      .filter(({ kind }) => kind === 'ServiceMonitor')
+      .map(({ spec }) => spec as unknown as Monitor)
+    const found = monitors.flatMap((monitor) =>
+      objects
+        .filter(({ kind, metadata }) => kind === 'Service' && selects(monitor, metadata.labels ?? {}))
+        .flatMap(({ metadata, spec }) => {
+          const ports = ((spec?.ports ?? []) as { name: string }[]).map(({ name }) => name)
+          const hit = monitor.endpoints.filter(({ port }) => ports.includes(port))
+          return hit.map(({ port }) => `${metadata.labels?.[monitor.jobLabel ?? '']}: ${metadata.name} ${port}`)
+        })
+    )
+    const port = (name: string) => (name === 'gateway' ? 'metrics' : 'http')
+    t.same(found.toSorted(), processes.map(({ name }) => `fleetgate: ${name} ${port(name)}`).toSorted())
+  })
+}
+
+interface Monitor {
+  jobLabel?: string
+  selector: { matchLabels?: Record<string, string>; matchExpressions?: { key: string; values: string[] }[] }
+  endpoints: { port: string }[]
+}
+
+/** Of expressions only `In`, which is what the files use. */
+function selects({ selector }: Monitor, labels: Record<string, string>): boolean {
+  const { matchLabels = {}, matchExpressions = [] } = selector
+  const isIn = matchExpressions.every(({ key, values }) => values.includes(labels[key] ?? ''))
+  return isIn && Object.entries(matchLabels).every(([key, value]) => labels[key] === value)
 }
 
 t.test('the operator gets the alert rules that the compose file uses', async (t) => {

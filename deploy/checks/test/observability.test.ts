@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { workspaceRoot } from '@fleetgate/local'
+import { stackServices, workspaceRoot } from '@fleetgate/local'
 import { startStackFor, temporaryFolder, until } from '@fleetgate/testkit'
 import t from 'tap'
 import { parse, stringify } from 'yaml'
@@ -28,6 +28,11 @@ if (typeof programs === 'string') t.pass(`not checked with Prometheus itself: ${
 
 t.test('the metrics of an expression are found', async (t) => {
   t.same(metricsOf('sum by (a, le) (rate(x_total{b="c"}[5m])) / max(y) > 700e6 and z == 0'), ['x_total', 'y', 'z'])
+})
+
+t.test('each process has its part in the alert for services that are gone', async (t) => {
+  const { expr = '' } = alerts.find(({ alert }) => alert === 'FleetgateServiceGone') ?? {}
+  t.same([...expr.matchAll(/service="([^"]+)"/g)].map(([, name]) => name).toSorted(), stackServices.toSorted())
 })
 
 t.test('each alert has a reason, and a runbook that is there', async (t) => {

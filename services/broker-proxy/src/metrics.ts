@@ -35,7 +35,7 @@ export function createBrokerMetrics(
   }
   new Gauge({
     name: 'mqtt_connected_clients',
-    help: 'MQTT clients connected to this process',
+    help: 'MQTT clients connected to the broker: every replica counts all of them',
     registers,
     collect() {
       this.set(connected())

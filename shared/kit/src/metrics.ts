@@ -1,3 +1,4 @@
+import { totalmem } from 'node:os'
 import { collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client'
 
 export { Counter, Gauge, Histogram } from 'prom-client'
@@ -20,6 +21,11 @@ function buildOf({ FLEETGATE_VERSION, FLEETGATE_REVISION }: NodeJS.ProcessEnv): 
   return { version: FLEETGATE_VERSION || 'unknown', revision: FLEETGATE_REVISION || 'unknown' }
 }
 
+/** Without a limit Node answers 0, or a number far beyond any memory. */
+function memoryLimit(): number {
+  return Math.min(process.constrainedMemory() || totalmem(), totalmem())
+}
+
 /** One registry per app, so that several apps may live in one process. */
 export function createMetrics(service: string, build: Build = buildOf(process.env)): Metrics {
   const registry = new Registry()
@@ -31,6 +37,11 @@ export function createMetrics(service: string, build: Build = buildOf(process.en
     labelNames: ['version', 'revision'] as const,
     registers: [registry]
   }).set({ ...build }, 1)
+  new Gauge({
+    name: 'process_memory_limit_bytes',
+    help: 'Memory that this process may have: the limit of its container, else what the machine has',
+    registers: [registry]
+  }).set(memoryLimit())
   const duration = new Histogram({
     name: 'http_request_duration_seconds',
     help: 'Time to answer a request',

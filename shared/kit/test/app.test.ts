@@ -1,3 +1,4 @@
+import { totalmem } from 'node:os'
 import type { RequestHandler } from 'express'
 import t from 'tap'
 import {
@@ -149,6 +150,8 @@ t.test('health, readiness and metrics', async (t) => {
   t.match(text, /http_request_duration_seconds_count\{service="test",method="GET",route="unmatched",status="404"\} 1/)
   t.match(text, /process_cpu_seconds_total\{service="test"\}/)
   t.match(text, /lag\{service="test"\} 7/)
+  const limit = Number(/^process_memory_limit_bytes\{service="test"\} (\S+)$/m.exec(text)?.[1])
+  t.ok(limit > 1e6 && limit <= totalmem(), 'the memory that it may have')
   t.notMatch(text, /healthz|readyz/)
   t.equal((await post(`${url}/healthz`, '{}')).status, 404)
 })
