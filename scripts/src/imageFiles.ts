@@ -47,6 +47,7 @@ const otherEditions = /swagger-ui-dist\/(swagger-ui-es-bundle|swagger-ui\.js$|oa
 interface Manifest {
   dependencies?: Record<string, string>
   optionalDependencies?: Record<string, string>
+  exports?: unknown
 }
 
 /**
@@ -79,7 +80,8 @@ function copyPackage(root: string, folder: string, to: string): void {
   const place = join(to, relative(root, folder))
   mkdirSync(place, { recursive: true })
   if (!isOurs(root, folder)) {
-    cpSync(folder, place, { recursive: true, filter: (from) => isNeeded(folder, from) })
+    const forBundlers = bundlersFolder(folder)
+    cpSync(folder, place, { recursive: true, filter: (from) => from !== forBundlers && isNeeded(folder, from) })
     return
   }
   copyFileSync(join(folder, 'package.json'), join(place, 'package.json'))
@@ -88,6 +90,11 @@ function copyPackage(root: string, folder: string, to: string): void {
   for (const { name } of readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory())) {
     if (!ofTheBuild.has(name)) cpSync(join(folder, name), join(place, name), { recursive: true })
   }
+}
+
+/** Amazon's packages bring their code a second time for bundlers; Node reads it only where `exports` leads to it. */
+function bundlersFolder(folder: string): string | undefined {
+  return 'exports' in readManifest(folder) ? undefined : join(folder, 'dist-es')
 }
 
 function isNeeded(folder: string, from: string): boolean {
@@ -99,7 +106,7 @@ function isNeeded(folder: string, from: string): boolean {
 
 /** The links by which node finds a package's dependencies; answers where these really are. */
 function linkDependencies(root: string, folder: string, to: string): string[] {
-  const manifest = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as Manifest
+  const manifest = readManifest(folder)
   const names = Object.keys({ ...manifest.dependencies, ...manifest.optionalDependencies })
   const shelf = isOurs(root, folder) ? join(folder, 'node_modules') : shelfOf(folder)
   return names.flatMap((name) => {
@@ -110,6 +117,10 @@ function linkDependencies(root: string, folder: string, to: string): string[] {
     if (lstatSync(link).isSymbolicLink() && !existsSync(copy)) symlinkSync(readlinkSync(link), copy)
     return [realpathSync(link)]
   })
+}
+
+function readManifest(folder: string): Manifest {
+  return JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as Manifest
 }
 
 /** `…/node_modules` above a package, whose name may have a scope. */

@@ -38,6 +38,41 @@ t.test('an image holds what runs: no tests, types, maps or tools', async (t) => 
   }
 })
 
+t.test('the README tells their sizes', async (t) => {
+  const readme = readFileSync(join(workspaceRoot, 'deploy/README.md'), 'utf8')
+  const read = (text: string) =>
+    [...text.matchAll(/^(\S+) +own +([\d.]+) MB, packages +([\d.]+) MB$/gm)].map(([, name = '', own, packages]) => ({
+      name,
+      megabytes: [Number(own), Number(packages)]
+    }))
+  for (const { name, megabytes } of read(sizes)) {
+    const told = read(readme).find((one) => one.name === name)?.megabytes ?? []
+    const isNear = megabytes.every((size, index) => Math.abs(size - (told[index] ?? 0)) <= 0.3 + size / 10)
+    t.ok(isNear, `${name}: ${megabytes.join(' and ')} MB, told ${told.join(' and ')}`)
+  }
+})
+
+t.test('what is only loaded when it is used is there too', async (t) => {
+  const run = (target: string, code: string) =>
+    promisify(execFile)(process.execPath, ['--input-type=module', '-e', code], {
+      cwd: join(images, 'TARGET', 'services/TARGET').replaceAll('TARGET', target)
+    })
+  const sandbox = `
+    const { createSandbox } = await import('./dist/src/workflows/sandbox/sandbox.js')
+    const sandbox = createSandbox(1)
+    console.log(await sandbox.run({ code: 'function main(x) { return x + 1 }', globals: {}, argument: 41 }))
+    await sandbox.close()`
+  t.match(await run('devices', sandbox), { stdout: '42\n' }, 'code of workflows')
+  const ec2 = `
+    const { createEc2 } = await import('./dist/src/providers/amazonec2/ec2Client.js')
+    const { DescribeImagesCommand } = await import('@aws-sdk/client-ec2')
+    const settings = { region: 'eu-west-1', accessKey: 'x', secretKey: 'x' }
+    const ec2 = createEc2(settings, 'http://127.0.0.1:${await freePort()}', Date.now)
+    const ask = (client, options) => client.send(new DescribeImagesCommand({}), options)
+    await ec2.ask(ask, { signal: new AbortController().signal }).catch((error) => console.log(error.stack, error.cause))`
+  t.match(await run('cluster-manager', ec2), { stdout: /ECONNREFUSED/ }, "Amazon's client, which asks where nobody is")
+})
+
 t.test('every service starts from its files, outside of the checkout, and is ready', async (t) => {
   const parts = await startParts(t)
   const ports = Object.fromEntries(

@@ -4,6 +4,7 @@ import { workspaceRoot } from '@fleetgate/local'
 import { until } from '@fleetgate/testkit'
 import t from 'tap'
 import { parse } from 'yaml'
+import { mayReach } from '../src/mayReach.js'
 import { startNatsServers } from '../src/natsServers.js'
 import {
   type Container,
@@ -133,6 +134,19 @@ for (const overlay of kustomize ? overlays : []) {
       types.filter(([, type]) => type !== undefined),
       [['mqtt', 'LoadBalancer']]
     )
+  })
+
+  t.test(`${overlay}: who calls others may, and nobody else`, async (t) => {
+    const may = (name: string, address: string, port: number) => mayReach(objects, name, address, port)
+    for (const { name } of processes) {
+      const calls = ['devices', 'broker-proxy', 'cluster-manager'].includes(name)
+      t.equal(may(name, '93.184.215.14', 443), calls, `${name} at a public address`)
+      t.equal(may(name, '10.1.2.3', 8080), false, `${name} at an address of the cluster`)
+    }
+    for (const name of ['devices', 'broker-proxy']) t.ok(may(name, '93.184.215.14', 8443), `${name} at any port`)
+    for (const port of [22, 443, 5000, 8774, 9292, 9696]) {
+      t.ok(may('cluster-manager', '10.1.2.3', port), `hosts and private clouds at ${port}`)
+    }
   })
 
   t.test(`${overlay}: machines find MQTT over TLS where they are told to`, async (t) => {
