@@ -1,52 +1,76 @@
-// First container of the compose file: makes each secret once, into the volume of the container that needs it.
+// First container of the compose file: makes each secret once, into a volume that it alone has, and hands each container
+// what that one needs, in the container's own volume and anew at each start: templates change with the version.
 import { randomBytes } from 'node:crypto'
-import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { chownSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 
 const root = process.argv[2] ?? '/secrets'
 const templates = process.argv[3] ?? '/templates'
-/** Under which user each image reads its files. */
-const owners = { services: 1000, mongo: 999, nats: 0, emqx: 1000, grafana: 472 }
-const databases = ['auth', 'devices', 'scheduler', 'broker-proxy', 'cluster-manager']
+/** Under which user an image reads its files; our own run as 1000. */
+const owners = { kept: 0, mongo: 999, nats: 1000, emqx: 1000, grafana: 472 }
+const services = ['auth', 'devices', 'scheduler', 'broker-proxy', 'cluster-manager']
+const isRoot = process.getuid?.() === 0
 
-function keep(path, make) {
+/** Whole or not at all: who reads a half of a secret, or makes another, shuts its owner out for good. */
+function write(path, text) {
   const file = join(root, path)
-  if (!existsSync(file)) {
-    mkdirSync(dirname(file), { recursive: true })
-    writeFileSync(file, make())
-  }
-  chmodSync(file, 0o400)
-  const owner = owners[path.split('/')[0]]
-  if (process.getuid?.() === 0) chownSync(file, owner, owner)
+  const owner = owners[path.split('/')[0]] ?? 1000
+  mkdirSync(dirname(file), { recursive: true })
+  rmSync(`${file}.new`, { force: true })
+  writeFileSync(`${file}.new`, text, { mode: 0o400, flush: true })
+  if (isRoot) chownSync(`${file}.new`, owner, owner)
+  renameSync(`${file}.new`, file)
+}
+
+function keep(name, make) {
+  const file = join(root, 'kept', name)
+  if (!existsSync(file)) write(`kept/${name}`, make())
   return readFileSync(file, 'utf8').trim()
 }
 
-const word = () => randomBytes(24).toString('base64url')
+/** Letters and digits: it stands in URLs, configurations and on command lines. */
+const word = () => randomBytes(24).toString('hex')
 
-keep('services/secrets.key', () => `k1:${randomBytes(32).toString('base64')}\n`)
+const secretsKey = keep('secrets.key', () => `k1:${randomBytes(32).toString('base64')}\n`)
+const NATS_PASSWORD = keep('nats', word)
+write(
+  'mongo/keyfile',
+  keep('mongo.keyfile', () => randomBytes(512).toString('base64'))
+)
+write('mongo/root', keep('mongo.root', word))
+write('grafana/password', keep('grafana', word))
 
-keep('mongo/keyfile', () => randomBytes(512).toString('base64'))
-keep('mongo/root', word)
-for (const name of databases) {
-  const password = keep(`mongo/${name}`, word)
-  const database = `fleetgate_${name.replaceAll('-', '_')}`
+for (const name of ['gateway', ...services]) write(`${name}/nats.url`, `nats://fleetgate:${NATS_PASSWORD}@nats:4222`)
+for (const name of services) {
+  const password = keep(`mongo.${name}`, word)
   const user = name.replaceAll('-', '_')
-  const uri = `mongodb://${user}:${password}@mongo:27017/${database}?replicaSet=rs0&authSource=admin`
-  keep(`services/${name}.mongodb`, () => uri)
+  write(`${name}/secrets.key`, `${secretsKey}\n`)
+  write(`mongo/${name}`, password)
+  write(
+    `${name}/mongodb`,
+    `mongodb://${user}:${password}@mongo:27017/fleetgate_${user}?replicaSet=rs0&authSource=admin`
+  )
 }
 
-const natsUrl = keep('services/nats.url', () => `nats://fleetgate:${word()}@nats:4222`)
-const fill = (name, values) =>
-  readFileSync(join(templates, name), 'utf8').replaceAll(/@([A-Z_]+)@/g, (_, key) => {
-    if (values[key] === undefined) throw new Error(`${name} asks for ${key}, which is not made here`)
+const AUTH_SECRET = keep('emqx.authSecret', word)
+const apiSecret = keep('emqx.apiSecret', word)
+write('broker-proxy/emqx.authSecret', AUTH_SECRET)
+write('broker-proxy/emqx.apiSecret', apiSecret)
+write('broker-proxy/emqx.mqttPassword', keep('emqx.mqttPassword', word))
+write('emqx/apiKeys', `fleetgate:${apiSecret}:administrator\n`)
+
+fill('nats/nats.conf', { NATS_PASSWORD })
+const [COOKIE, DASHBOARD_PASSWORD] = [keep('emqx.cookie', word), keep('emqx.dashboard', word)]
+fill('emqx/emqx.conf', { AUTH_SECRET, COOKIE, DASHBOARD_PASSWORD })
+
+function fill(path, values) {
+  const template = readFileSync(join(templates, path.split('/')[1]), 'utf8')
+  const text = template.replaceAll(/@([A-Z_]+)@/g, (_, key) => {
+    if (values[key] === undefined) throw new Error(`${path} asks for ${key}, which is not made here`)
     return values[key]
   })
-keep('nats/nats.conf', () => fill('nats.conf', { NATS_PASSWORD: new URL(natsUrl).password }))
+  write(path, text)
+}
 
-const AUTH_SECRET = keep('services/emqx.authSecret', word)
-const apiSecret = keep('services/emqx.apiSecret', word)
-keep('services/emqx.mqttPassword', word)
-keep('emqx/apiKeys', () => `fleetgate:${apiSecret}:administrator\n`)
-keep('emqx/emqx.conf', () => fill('emqx.conf', { AUTH_SECRET, COOKIE: word(), DASHBOARD_PASSWORD: word() }))
-
-keep('grafana/password', word)
+// Volumes of images that run as nobody special begin as root's.
+if (isRoot && existsSync('/volumes/nats')) chownSync('/volumes/nats', owners.nats, owners.nats)

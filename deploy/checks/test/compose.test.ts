@@ -1,5 +1,5 @@
-import { execFileSync } from 'node:child_process'
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { execFileSync, spawnSync } from 'node:child_process'
+import { chmodSync, cpSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { workspaceRoot } from '@fleetgate/local'
 import { Ajv2019 } from 'ajv/dist/2019.js'
@@ -21,6 +21,8 @@ interface ComposeService {
   environment?: Record<string, string>
   networks?: string[]
   healthcheck?: unknown
+  restart?: string
+  volumes?: (string | { source: string; target: string })[]
 }
 
 const root = join(workspaceRoot, 'deploy')
@@ -69,14 +71,17 @@ t.test('every target of the Dockerfile runs as nobody special', async (t) => {
 })
 
 t.test('containers are bounded and confined', async (t) => {
-  // The images of these two write beside their data.
-  const writing = ['mongo', 'emqx']
+  // The image writes its configuration beside its program.
+  const writing = ['emqx']
   for (const [name, service] of Object.entries(services)) {
     t.ok(service.mem_limit && service.cpus, `${name} has limits`)
     t.match(service.security_opt, ['no-new-privileges:true'], name)
     if (!writing.includes(name)) t.equal(service.read_only, true, `${name} has a read-only root`)
-    // The first one gives files to the users of the others; these images choose a user of their own.
-    if (!['secrets', 'nats', ...writing].includes(name)) t.match(service.user, /^[1-9]\d*:/, `${name} is not root`)
+    t.same(service.cap_drop, ['ALL'], name)
+    // The first one gives files to the users of the others.
+    if (name !== 'secrets') t.match(service.user, /^[1-9]\d*:/, `${name} is not root`)
+    // Those of ours have one in their image; who has no `restart` ends by itself.
+    if (service.restart && !service.build) t.ok(service.healthcheck, `${name} is watched`)
   }
 })
 
@@ -100,47 +105,83 @@ t.test('gateway, MQTT and Grafana are published, the rest is inside', async (t) 
 })
 
 t.test('secrets are made once, for their reader alone, and fit where they are used', async (t) => {
-  const dir = t.testdir()
+  const dir = t.testdir({ secrets: {}, templates: {} })
+  const templates = join(dir, 'templates')
+  cpSync(join(root, 'compose'), templates, { recursive: true })
   const make = () =>
-    execFileSync(process.execPath, [join(root, 'compose/makeSecrets.mjs'), dir, join(root, 'compose')], {
+    execFileSync(process.execPath, [join(root, 'compose/makeSecrets.mjs'), join(dir, 'secrets'), templates], {
       stdio: 'pipe'
     })
   make()
-  const read = (path: string) => readFileSync(join(dir, path), 'utf8')
-  const before = readdirSync(dir, { recursive: true, withFileTypes: true })
-    .filter((entry) => entry.isFile())
-    .map((entry) => join(entry.parentPath, entry.name))
+  const read = (path: string) => readFileSync(join(dir, 'secrets', path), 'utf8').trim()
+  const files = () => filesIn(join(dir, 'secrets'))
+  const before = files()
   const contents = before.map((file) => readFileSync(file, 'utf8'))
   for (const file of before) t.equal(statSync(file).mode & 0o777, 0o400, file)
   make()
+  t.same(files(), before)
   t.same(
     before.map((file) => readFileSync(file, 'utf8')),
     contents,
     'a second start changes nothing'
   )
 
-  t.match(read('services/secrets.key'), /^k1:[A-Za-z0-9+/]{43}=$/m)
+  t.match(read('auth/secrets.key'), /^k1:[A-Za-z0-9+/]{43}=$/m)
   t.notMatch(read('nats/nats.conf') + read('emqx/emqx.conf'), /@[A-Z_]+@/)
-  t.match(read('nats/nats.conf'), new URL(read('services/nats.url')).password)
-  t.match(read('emqx/emqx.conf'), read('services/emqx.authSecret'))
-  t.match(read('emqx/apiKeys'), `fleetgate:${read('services/emqx.apiSecret')}:administrator`)
-  t.match(read('services/broker-proxy.mongodb'), `mongodb://broker_proxy:${read('mongo/broker-proxy')}@mongo:27017/`)
-  const given = Object.values(services).flatMap(({ environment = {} }) => Object.entries(environment))
-  const named = given.filter(([key]) => key.endsWith('_FILE')).map(([, path]) => path.split('/').at(-1))
-  for (const name of named)
-    t.ok(
-      before.some((file) => file.endsWith(`/${name}`)),
-      `${name} is made`
-    )
+  t.match(read('nats/nats.conf'), new URL(read('auth/nats.url')).password)
+  t.match(read('emqx/emqx.conf'), read('broker-proxy/emqx.authSecret'))
+  t.equal(read('emqx/apiKeys'), `fleetgate:${read('broker-proxy/emqx.apiSecret')}:administrator`)
+  t.match(read('broker-proxy/mongodb'), `mongodb://broker_proxy:${read('mongo/broker-proxy')}@mongo:27017/`)
+  // One that began with a dash would be an option of mongosh.
+  for (const name of ['mongo/root', 'mongo/auth', 'grafana/password']) t.match(read(name), /^[0-9a-f]{48}$/)
+  t.same(
+    readdirSync(join(dir, 'secrets/gateway')),
+    ['nats.url'],
+    'who is reached from outside has no more than it needs'
+  )
+
+  for (const [name, { environment = {}, volumes = [] }] of Object.entries(services)) {
+    const named = Object.entries(environment).filter(([, value]) => String(value).startsWith('/secrets/'))
+    const volume = volumes.map((one) => (typeof one === 'string' ? one.split(':') : [one.source, one.target]))
+    const source = volume.find(([, target]) => target === '/secrets')?.[0]
+    for (const [key, value] of named) {
+      const folder = source?.replace(/^secrets-/, '') ?? ''
+      t.ok(existsSync(join(dir, 'secrets', folder, value.slice('/secrets/'.length))), `${name}: ${key} is made`)
+    }
+  }
+
+  const conf = join(templates, 'emqx.conf')
+  writeFileSync(conf, `${readFileSync(conf, 'utf8')}# newer\n`)
+  writeFileSync(join(dir, 'secrets/kept/nats.new'), 'half')
+  const password = read('kept/nats')
+  make()
+  t.match(read('emqx/emqx.conf'), /# newer$/, 'a configuration of a newer version is handed on')
+  t.match(read('emqx/emqx.conf'), read('broker-proxy/emqx.authSecret'), 'with the secrets that there are')
+  rmSync(join(dir, 'secrets/kept/nats'))
+  writeFileSync(join(dir, 'secrets/kept/nats.new'), 'half')
+  make()
+  t.match(read('kept/nats'), /^[0-9a-f]{48}$/, 'what a start that died has left is no secret')
+  t.not(read('kept/nats'), password)
+})
+
+t.test('EMQX keeps its name, and with it its data, whatever address it gets', async (t) => {
+  const [, name = ''] = /node \{ name = "([^"]+)"/.exec(readFileSync(join(root, 'compose/emqx.conf'), 'utf8')) ?? []
+  t.ok(name)
+  t.equal(services.emqx?.environment?.EMQX_NODE_NAME, name)
+})
+
+t.test('who makes the database users says why it cannot, and gives up', async (t) => {
+  const bin = t.testdir({ mongosh: '#!/bin/sh\necho "Authentication failed"; exit 1\n', sleep: '#!/bin/sh\n' })
+  for (const name of ['mongosh', 'sleep']) chmodSync(join(bin, name), 0o755)
+  const script = readFileSync(join(root, 'compose/initMongo.sh'), 'utf8').replace('/secrets/root', '/dev/null')
+  const env = { PATH: `${bin}:${process.env.PATH}`, TMPDIR: bin }
+  const { status, stderr } = spawnSync('sh', ['-c', script], { env, encoding: 'utf8' })
+  t.same([status, stderr], [1, 'Authentication failed\n'])
 })
 
 t.test('no file of a deployment holds a secret', async (t) => {
   const folders = ['deploy/compose', 'deploy/observability', 'k8s'].map((folder) => join(workspaceRoot, folder))
-  const files = folders.flatMap((folder) =>
-    readdirSync(folder, { recursive: true, withFileTypes: true })
-      .filter((entry) => entry.isFile())
-      .map((entry) => join(entry.parentPath, entry.name))
-  )
+  const files = folders.flatMap(filesIn)
   const literal = /(password|secret|token|cookie)["']?\s*[:=]\s*["']?(?![@$<{\s])[A-Za-z0-9+/_-]{8,}/i
   const long = /(?<![\w/.-])[A-Za-z0-9+/]{32,}={0,2}(?![\w/.-])/
   for (const file of [...files, join(root, 'compose.yaml'), join(root, 'Dockerfile')]) {
@@ -151,3 +192,9 @@ t.test('no file of a deployment holds a secret', async (t) => {
     t.same(found, [], file.slice(workspaceRoot.length))
   }
 })
+
+function filesIn(folder: string): string[] {
+  return readdirSync(folder, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name))
+}
