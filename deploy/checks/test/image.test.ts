@@ -4,11 +4,12 @@ import { mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { isServing, stackServices, workspaceRoot } from '@fleetgate/local'
-import { freePort, startParts, temporaryFolder, until } from '@fleetgate/testkit'
+import { freePort, startParts, type Teardown, temporaryFolder, until } from '@fleetgate/testkit'
 import t from 'tap'
 
 const dir = temporaryFolder(t)
 const images = join(dir, 'images')
+const dockerfile = readFileSync(join(workspaceRoot, 'deploy/Dockerfile'), 'utf8')
 const sizes = execFileSync(
   process.execPath,
   [join(workspaceRoot, 'scripts/dist/src/printImageFiles.js'), 'all', images],
@@ -98,7 +99,8 @@ t.test('every service starts from its files, outside of the checkout, and is rea
         ])
       )
     }
-    start(t, name, env)
+    const [, command = '[]'] = new RegExp(`AS ${name}\\n[\\s\\S]*?^CMD (.+)$`, 'm').exec(dockerfile) ?? []
+    start(t, name, JSON.parse(command) as string[], env)
   }
   for (const name of stackServices) {
     const url = `http://127.0.0.1:${ports[name]}`
@@ -112,7 +114,6 @@ t.test('every service starts from its files, outside of the checkout, and is rea
 
 /** The HEALTHCHECK of the Dockerfile, word for word. */
 async function health(port: number): Promise<number> {
-  const dockerfile = readFileSync(join(workspaceRoot, 'deploy/Dockerfile'), 'utf8')
   const [command = '', ...args] = JSON.parse(/CMD (\["node", "-e".*\])$/m.exec(dockerfile)?.[1] ?? '[]') as string[]
   const env = { PATH: process.env.PATH, PORT: String(port) }
   return promisify(execFile)(command, args, { env }).then(
@@ -121,13 +122,16 @@ async function health(port: number): Promise<number> {
   )
 }
 
-t.test('the agent starts from its files', async (t) => {
-  mkdirSync(join(dir, 'root'))
-  const output = start(t, 'agent', {
+t.test('the agent starts from its files, by the command of its image, on an empty volume', async (t) => {
+  const [, part = ''] = dockerfile.split('FROM base AS agent')
+  const here = (text = '') => text.replaceAll('/data', join(dir, 'agent'))
+  const command = JSON.parse(here(/^CMD (.+)$/m.exec(part)?.[1])) as string[]
+  const settings = here(/^ENV (.+)$/m.exec(part)?.[1]).split(' ')
+  mkdirSync(join(dir, 'agent'))
+  const output = start(t, 'agent', command, {
     PATH: process.env.PATH,
     MQTT_URL: `mqtt://127.0.0.1:${await freePort()}`,
-    STATE_DIR: join(dir, 'state'),
-    ROOTS: join(dir, 'root')
+    ...Object.fromEntries(settings.map((setting) => setting.split('=')))
   })
   await until(() => output().includes('agent started'), { what: 'the agent to say so' }).catch((cause) => {
     throw new Error(output(), { cause })
@@ -136,11 +140,9 @@ t.test('the agent starts from its files', async (t) => {
 })
 
 /** Without the checkout's packages in reach, as the folder lies outside of it. */
-function start(t: { teardown(close: () => unknown): void }, target: string, env: NodeJS.ProcessEnv): () => string {
-  const home = target === 'gateway' ? target : join('services', target)
-  const cwd = join(images, target)
+function start(t: Teardown, target: string, [program = '', ...args]: string[], env: NodeJS.ProcessEnv): () => string {
   let text = ''
-  const child = spawn(process.execPath, [join(home, 'dist/src/main.js')], { cwd, env })
+  const child = spawn(program, args, { cwd: join(images, target), env })
   for (const stream of [child.stdout, child.stderr])
     stream.on('data', (chunk) => {
       text += String(chunk)
