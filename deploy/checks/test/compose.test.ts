@@ -170,6 +170,22 @@ t.test('EMQX keeps its name, and with it its data, whatever address it gets', as
   t.equal(services.emqx?.environment?.EMQX_NODE_NAME, name)
 })
 
+t.test('EMQX is set up as broker-proxy asks for it, in compose and on Kubernetes', async (t) => {
+  const read = (path: string) => readFileSync(join(workspaceRoot, path), 'utf8')
+  const trimmed = (text: string) => text.split('\n').map((line) => line.replace(/ +# .*/, '').trim())
+  const [, wanted = ''] = /```hocon\n([\s\S]*?)```/.exec(read('services/broker-proxy/README.md')) ?? []
+  const lines = trimmed(wanted.replaceAll('PORT', '8080').replaceAll('EMQX_AUTH_SECRET', '@AUTH_SECRET@'))
+  t.ok(lines.length > 20)
+  for (const path of ['deploy/compose/emqx.conf', 'k8s/parts/emqx/emqx.yaml']) {
+    const given = trimmed(read(path))
+    t.same(
+      lines.filter((line) => !given.includes(line)),
+      [],
+      path
+    )
+  }
+})
+
 t.test('who makes the database users says why it cannot, and gives up', async (t) => {
   const bin = t.testdir({ mongosh: '#!/bin/sh\necho "Authentication failed"; exit 1\n', sleep: '#!/bin/sh\n' })
   for (const name of ['mongosh', 'sleep']) chmodSync(join(bin, name), 0o755)
