@@ -224,6 +224,15 @@ for (const overlay of kustomize ? overlays : []) {
 }
 
 if (kustomize) {
+  t.test('of what has several replicas one goes at a time when nodes are emptied', async (t) => {
+    const objects = render(kustomize, 'production')
+    const selected = objects
+      .filter(({ kind }) => kind === 'PodDisruptionBudget')
+      .flatMap(({ spec }) => Object.values((spec as { selector: { matchLabels: object } }).selector.matchLabels))
+    // The last one is the label of the operator's pods.
+    t.same(selected.toSorted(), [...processes.map(({ name }) => name), 'nats', 'emqx', 'mongodb-svc'].toSorted())
+  })
+
   t.test('Grafana gets the dashboard that the compose file mounts', async (t) => {
     const maps = render(kustomize, 'production').filter(({ metadata }) => metadata.labels?.grafana_dashboard === '1')
     const file = readFileSync(join(workspaceRoot, 'deploy/observability/dashboards/fleetgate.json'), 'utf8')
