@@ -15,12 +15,20 @@ const object = (properties: object, required: string[] = []) => ({
 const list = (items: object) => ({ type: 'array', items })
 const reference = object({ name, key: text }, ['name'])
 
+const roleNames = list(object({ db: text, name: text }, ['db', 'name']))
+const resource = object({ db: text, collection: text, cluster: { type: 'boolean' }, anyResource: { type: 'boolean' } })
+const privilege = object({ actions: list(text), resource }, ['actions', 'resource'])
+const role = object(
+  { role: text, db: text, privileges: list(privilege), roles: roleNames, authenticationRestrictions: list(anything) },
+  ['role', 'db', 'privileges']
+)
+
 const user = object(
   {
     name: text,
     db: text,
     passwordSecretRef: reference,
-    roles: list(object({ db: text, name: text }, ['db', 'name'])),
+    roles: roleNames,
     scramCredentialsSecretName: name,
     connectionStringSecretName: name,
     connectionStringSecretNamespace: text,
@@ -50,7 +58,7 @@ const spec = object(
           },
           ['modes']
         ),
-        roles: list(anything),
+        roles: list(role),
         tls: anything
       },
       []

@@ -65,6 +65,8 @@ export function render(kustomize: string[], overlay: string): KubeObject[] {
 }
 
 export function podOf({ kind, spec }: KubeObject): PodSpec | undefined {
+  if (kind === 'MongoDBCommunity')
+    return (spec as { statefulSet: { spec: { template: { spec: PodSpec } } } }).statefulSet.spec.template.spec
   if (!['Deployment', 'StatefulSet', 'Job'].includes(kind)) return undefined
   return (spec as { template: { spec: PodSpec } }).template.spec
 }

@@ -87,7 +87,9 @@ for (const overlay of kustomize ? overlays : []) {
     for (const { object, pod, containers } of pods) {
       const of = `${object.kind} ${object.metadata.name}`
       t.match(pod.securityContext, { runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } }, of)
-      t.equal(pod.automountServiceAccountToken, false, `${of} has no token of the cluster`)
+      // The agent that the operator puts beside MongoDB reads its orders from the cluster.
+      if (object.kind !== 'MongoDBCommunity')
+        t.equal(pod.automountServiceAccountToken, false, `${of} has no token of the cluster`)
       for (const { resources, securityContext } of containers) {
         t.match(resources, { requests: { cpu: String, memory: String }, limits: { cpu: String, memory: String } }, of)
         const confined = {
@@ -97,7 +99,8 @@ for (const overlay of kustomize ? overlays : []) {
         }
         t.match(securityContext, confined, of)
       }
-      if (object.kind === 'Job') continue
+      // A job ends by itself; the operator's pods bring probes of their own.
+      if (['Job', 'MongoDBCommunity'].includes(object.kind)) continue
       for (const container of pod.containers) {
         t.ok(container.startupProbe && container.readinessProbe && container.livenessProbe, `${of} has its probes`)
       }
@@ -188,6 +191,24 @@ for (const overlay of kustomize ? overlays : []) {
       const uri = container?.env?.find((one) => one.name === 'MONGODB_URI')
       t.equal(uri?.valueFrom?.secretKeyRef?.name, secret)
     }
+    const backup = users.find(
+      ({ connectionStringSecretName }) => connectionStringSecretName === 'fleetgate-mongodb-backup'
+    )
+    t.same(
+      backup?.roles.map(({ name }) => name),
+      ['backup', 'restore', 'replayOplog']
+    )
+    const policies = (name: string) =>
+      JSON.stringify(objects.find(({ kind, metadata }) => kind === 'NetworkPolicy' && metadata.name === name)?.spec)
+    t.match(policies('mongodb'), '"backup"', 'and who makes backups is let in')
+    t.match(policies('backup'), /"port":4222.*"port":27017/, 'and out')
+  })
+
+  t.test(`${overlay}: what the embedded broker keeps in memory fits into its limit`, async (t) => {
+    const container = pods.flatMap((one) => one.containers).find((one) => one.name === 'broker-proxy') as Container
+    const measuredWith10000 = 442e6
+    const limit = Number(/^(\d+)Mi$/.exec(container.resources?.limits?.memory ?? '')?.[1]) * 2 ** 20
+    t.ok(measuredWith10000 + Number(envOf(container, objects).MQTT_QUEUED_BYTES) < limit * 0.85)
   })
 
   t.test(`${overlay}: its NATS servers come up together, whatever letters and digits their password has`, async (t) => {
