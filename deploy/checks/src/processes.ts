@@ -13,6 +13,8 @@ export interface Process {
   known: Set<string>
   /** Those that have neither a default nor may be left out. */
   required: string[]
+  /** Throws where settings that are good each do not go together. */
+  checkTogether(config: object): void
 }
 
 export async function loadProcesses(): Promise<Process[]> {
@@ -25,7 +27,17 @@ async function loadProcess(name: StackService): Promise<Process> {
   const { Config } = (await import(file.href)) as { Config: Schema }
   const known = new Set(Object.keys(Config.properties))
   const required = (Config.required ?? []).filter((key) => Config.properties[key]?.default === undefined)
-  return { name, schema: Config, known, required }
+  return { name, schema: Config, known, required, checkTogether: await togetherOf(name) }
+}
+
+/** broker-proxy wants more of some settings where its broker is EMQX. */
+async function togetherOf(name: StackService): Promise<(config: object) => void> {
+  if (name !== 'broker-proxy') return () => undefined
+  const file = pathToFileURL(join(workspaceRoot, 'services/broker-proxy/dist/src/broker/emqx/settings.js'))
+  const { emqxSettings } = (await import(file.href)) as { emqxSettings: (config: object) => unknown }
+  return (config) => {
+    if ((config as { BROKER: string }).BROKER === 'emqx') emqxSettings(config)
+  }
 }
 
 /** What is wrong with the settings that a deployment gives to a process: missing, unknown, not to its schema. */
@@ -49,9 +61,9 @@ function withoutFiles({ known }: Process, given: NodeJS.ProcessEnv): NodeJS.Proc
   return Object.fromEntries(entries)
 }
 
-function wrongValues({ name, schema }: Process, env: NodeJS.ProcessEnv): string[] {
+function wrongValues({ name, schema, checkTogether }: Process, env: NodeJS.ProcessEnv): string[] {
   try {
-    loadConfig(schema, env)
+    checkTogether(loadConfig(schema, env))
     return []
   } catch (error) {
     return [`${name}: ${(error as Error).message}`]

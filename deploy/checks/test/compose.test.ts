@@ -51,6 +51,9 @@ t.test('each process gets the settings that its code asks for, and no others', a
     t.equal(build?.target, process.name)
     const env = Object.fromEntries(Object.entries(environment).map(([key, value]) => [key, withDefault(String(value))]))
     t.same(flawsOf(process, env), [])
+    if (process.name !== 'broker-proxy') continue
+    const { EMQX_AUTH_SECRET_FILE: _, ...less } = env
+    t.match(flawsOf(process, less), [/EMQX_AUTH_SECRET is required/], 'what only EMQX needs is looked for too')
   }
 })
 

@@ -254,6 +254,19 @@ if (kustomize) {
     t.same(selected.toSorted(), [...processes.map(({ name }) => name), 'nats', 'emqx', 'mongodb-svc'].toSorted())
   })
 
+  t.test('large files and streams of events are not cut off on their way in', async (t) => {
+    const [route] = render(kustomize, 'production').filter(({ kind }) => kind === 'HTTPRoute')
+    t.match(route?.spec, { rules: [{ timeouts: { request: '0s' } }] })
+    const [ingress] = render(kustomize, 'single').filter(({ kind }) => kind === 'Ingress')
+    const prefix = 'nginx.ingress.kubernetes.io/proxy'
+    const nginx = {
+      [`${prefix}-body-size`]: '0',
+      [`${prefix}-request-buffering`]: 'off',
+      [`${prefix}-read-timeout`]: '3600'
+    }
+    t.match(ingress?.metadata, { annotations: nginx })
+  })
+
   t.test('Grafana gets the dashboard that the compose file mounts', async (t) => {
     const maps = render(kustomize, 'production').filter(({ metadata }) => metadata.labels?.grafana_dashboard === '1')
     const file = readFileSync(join(workspaceRoot, 'deploy/observability/dashboards/fleetgate.json'), 'utf8')
