@@ -7,7 +7,8 @@ import { expand, type KubeObject, podOf } from './objects.js'
 /** The NATS servers that an overlay deploys, on this machine: as many, with its configuration and environment. */
 export async function startNatsServers(t: Teardown, objects: KubeObject[], password: string): Promise<string[]> {
   const dir = temporaryFolder(t)
-  const find = (kind: string) => objects.find((one) => one.kind === kind && one.metadata.name === 'nats') as KubeObject
+  const find = (kind: string) =>
+    objects.find((one) => one.kind === kind && /^nats(-[a-z0-9]{10})?$/.test(one.metadata.name)) as KubeObject
   const set = find('StatefulSet')
   const [container] = podOf(set)?.containers ?? []
   if (!container) throw new Error('the StatefulSet nats has no container')

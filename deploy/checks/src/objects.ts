@@ -35,6 +35,7 @@ export interface Container {
 export interface PodSpec {
   containers: Container[]
   initContainers?: Container[]
+  volumes?: { name: string; configMap?: { name: string } }[]
   securityContext?: Record<string, unknown>
   terminationGracePeriodSeconds?: number
   automountServiceAccountToken?: boolean

@@ -179,7 +179,7 @@ t.test('EMQX is set up as broker-proxy asks for it, in compose and on Kubernetes
   const [, wanted = ''] = /```hocon\n([\s\S]*?)```/.exec(read('services/broker-proxy/README.md')) ?? []
   const lines = trimmed(wanted.replaceAll('PORT', '8080').replaceAll('EMQX_AUTH_SECRET', '@AUTH_SECRET@'))
   t.ok(lines.length > 20)
-  for (const path of ['deploy/compose/emqx.conf', 'k8s/parts/emqx/emqx.yaml']) {
+  for (const path of ['deploy/compose/emqx.conf', 'k8s/parts/emqx/emqx.conf']) {
     const given = trimmed(read(path))
     t.same(
       lines.filter((line) => !given.includes(line)),

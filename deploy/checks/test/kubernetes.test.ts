@@ -204,6 +204,18 @@ for (const overlay of kustomize ? overlays : []) {
     t.match(policies('backup'), /"port":4222.*"port":27017/, 'and out')
   })
 
+  t.test(
+    `${overlay}: pods are made anew where their configuration changes, whose name tells what it holds`,
+    async (t) => {
+      const used = pods.flatMap(({ pod, containers }) => [
+        ...(pod.volumes ?? []).flatMap(({ configMap }) => configMap?.name ?? []),
+        ...containers.flatMap(({ envFrom = [] }) => envFrom.flatMap(({ configMapRef }) => configMapRef?.name ?? []))
+      ])
+      t.ok(used.length >= 7)
+      for (const name of used) t.match(name, /-[a-z0-9]{10}$/)
+    }
+  )
+
   t.test(`${overlay}: what the embedded broker keeps in memory fits into its limit`, async (t) => {
     const container = pods.flatMap((one) => one.containers).find((one) => one.name === 'broker-proxy') as Container
     const measuredWith10000 = 442e6
