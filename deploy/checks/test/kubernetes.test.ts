@@ -5,6 +5,7 @@ import { until } from '@fleetgate/testkit'
 import t from 'tap'
 import { parse } from 'yaml'
 import { mayReach } from '../src/mayReach.js'
+import { misspellings } from '../src/misspellings.js'
 import { startNatsServers } from '../src/natsServers.js'
 import {
   type Container,
@@ -18,38 +19,17 @@ import {
 } from '../src/objects.js'
 import { flawsOf, loadProcesses } from '../src/processes.js'
 import { schemaFlaw } from '../src/schemas.js'
+import { scraped } from '../src/scraped.js'
 
 const kustomize = findKustomize()
 if (!kustomize) t.pass('neither kubectl nor kustomize is on PATH: the overlays are not built here')
 
 const processes = await loadProcesses()
-
-/** Copies of an object, in each of which one other field has a letter too many; maps of free names are left as they are. */
-function misspellings(object: KubeObject): { object: KubeObject; path: string }[] {
-  const free = /(^|\.)(labels|matchLabels|annotations|data|limits|requests|selector)(\.|$)/
-  const places: string[][] = []
-  const walk = (value: unknown, path: string[]) => {
-    if (typeof value !== 'object' || value === null) return
-    for (const [key, inner] of Object.entries(value)) {
-      if (!Array.isArray(value) && !free.test(path.join('.'))) places.push([...path, key])
-      walk(inner, [...path, key])
-    }
-  }
-  walk(object, [])
-  return places.map((place) => {
-    const copy = structuredClone(object)
-    const key = place.at(-1) ?? ''
-    const parent = place.slice(0, -1).reduce((inner, step) => inner[step] as Tree, copy as unknown as Tree)
-    parent[`${key}x`] = parent[key]
-    delete parent[key]
-    return { object: copy, path: place.join('.') }
-  })
-}
-
-type Tree = Record<string, unknown>
+const built = Object.fromEntries((kustomize ? overlays : []).map((name) => [name, render(kustomize ?? [], name)]))
+const { single = [], production = [] } = built
 
 for (const overlay of kustomize ? overlays : []) {
-  const objects = render(kustomize as string[], overlay)
+  const objects = built[overlay] ?? []
   const pods = objects.flatMap((object) => {
     const pod = podOf(object)
     return pod ? [{ object, pod, containers: [...pod.containers, ...(pod.initContainers ?? [])] }] : []
@@ -258,8 +238,7 @@ for (const overlay of kustomize ? overlays : []) {
 
 if (kustomize) {
   t.test('of what has several replicas one goes at a time when nodes are emptied', async (t) => {
-    const objects = render(kustomize, 'production')
-    const selected = objects
+    const selected = production
       .filter(({ kind }) => kind === 'PodDisruptionBudget')
       .flatMap(({ spec }) => Object.values((spec as { selector: { matchLabels: object } }).selector.matchLabels))
     // The last one is the label of the operator's pods.
@@ -267,9 +246,9 @@ if (kustomize) {
   })
 
   t.test('large files and streams of events are not cut off on their way in', async (t) => {
-    const [route] = render(kustomize, 'production').filter(({ kind }) => kind === 'HTTPRoute')
+    const [route] = production.filter(({ kind }) => kind === 'HTTPRoute')
     t.match(route?.spec, { rules: [{ timeouts: { request: '0s' } }] })
-    const [ingress] = render(kustomize, 'single').filter(({ kind }) => kind === 'Ingress')
+    const [ingress] = single.filter(({ kind }) => kind === 'Ingress')
     const prefix = 'nginx.ingress.kubernetes.io/proxy'
     const nginx = {
       [`${prefix}-body-size`]: '0',
@@ -280,7 +259,7 @@ if (kustomize) {
   })
 
   t.test('Grafana gets the dashboard that the compose file mounts', async (t) => {
-    const maps = render(kustomize, 'production').filter(({ metadata }) => metadata.labels?.grafana_dashboard === '1')
+    const maps = production.filter(({ metadata }) => metadata.labels?.grafana_dashboard === '1')
     const file = readFileSync(join(workspaceRoot, 'deploy/observability/dashboards/fleetgate.json'), 'utf8')
     t.same(
       maps.map(({ data }) => data),
@@ -291,35 +270,10 @@ if (kustomize) {
 
 if (kustomize) {
   t.test('the monitors find the port of each process once, under the job that the alerts name', async (t) => {
-    const objects = render(kustomize, 'production')
-    const monitors = objects
-      .filter(({ kind }) => kind === 'ServiceMonitor')
-      .map(({ spec }) => spec as unknown as Monitor)
-    const found = monitors.flatMap((monitor) =>
-      objects
-        .filter(({ kind, metadata }) => kind === 'Service' && selects(monitor, metadata.labels ?? {}))
-        .flatMap(({ metadata, spec }) => {
-          const ports = ((spec?.ports ?? []) as { name: string }[]).map(({ name }) => name)
-          const hit = monitor.endpoints.filter(({ port }) => ports.includes(port))
-          return hit.map(({ port }) => `${metadata.labels?.[monitor.jobLabel ?? '']}: ${metadata.name} ${port}`)
-        })
-    )
+    const found = scraped(production).map(({ job, name, port }) => `${job}: ${name} ${port}`)
     const port = (name: string) => (name === 'gateway' ? 'metrics' : 'http')
     t.same(found.toSorted(), processes.map(({ name }) => `fleetgate: ${name} ${port(name)}`).toSorted())
   })
-}
-
-interface Monitor {
-  jobLabel?: string
-  selector: { matchLabels?: Record<string, string>; matchExpressions?: { key: string; values: string[] }[] }
-  endpoints: { port: string }[]
-}
-
-/** Of expressions only `In`, which is what the files use. */
-function selects({ selector }: Monitor, labels: Record<string, string>): boolean {
-  const { matchLabels = {}, matchExpressions = [] } = selector
-  const isIn = matchExpressions.every(({ key, values }) => values.includes(labels[key] ?? ''))
-  return isIn && Object.entries(matchLabels).every(([key, value]) => labels[key] === value)
 }
 
 t.test('the operator gets the alert rules that the compose file uses', async (t) => {
