@@ -2,7 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type SshHost, startParts, startSshHosts, testGuardKeys } from '@fleetgate/testkit'
 import t from 'tap'
-import { clusterEnv, clusterOf, draft, ended, hostsOf, made } from './clusterSupport.js'
+import { clusterEnv, clusterOf, draft, ended, type HostView, hostsOf, made } from './clusterSupport.js'
 import { type Failure, type Reply, serveKeys, startClusterManagerFor } from './support.js'
 
 /**
@@ -12,7 +12,15 @@ import { type Failure, type Reply, serveKeys, startClusterManagerFor } from './s
 const say = (name: string) => `echo "${name} $*" >>"$FLEETGATE_ROOT/var/lib/calls"`
 const fakes = {
   k3s: `${say('k3s')}
+lib="$FLEETGATE_ROOT/var/lib"
 case "$*" in
+  'kubectl get node'*' -o name')
+    shift 3
+    while [ "$1" != --ignore-not-found ]; do grep -qx "$1" "$lib/deleted" 2>/dev/null || echo "node/$1"; shift; done ;;
+  'kubectl delete node'*)
+    [ ! -e "$lib/stuck" ] || { echo 'timed out waiting for the condition' >&2; exit 1; }
+    shift 3
+    while [ "$1" != --ignore-not-found ]; do echo "$1" >>"$lib/deleted"; shift; done ;;
   *readyz*) echo ok ;;
   *jsonpath=*Ready*) echo True ;;
   *availableReplicas*) echo 1 ;;
@@ -24,7 +32,13 @@ touch "$FLEETGATE_ROOT/var/lib/active"
 printf '#!/bin/sh\\necho uninstalled >>"$FLEETGATE_ROOT/var/lib/calls"; rm "$FLEETGATE_ROOT/var/lib/active" "$0"\\n' >"$FLEETGATE_ROOT/usr/local/bin/$name-uninstall.sh"
 chmod 755 "$FLEETGATE_ROOT/usr/local/bin/$name-uninstall.sh"`,
   systemctl: `${say('systemctl')}
-case "$1" in is-active) [ -e "$FLEETGATE_ROOT/var/lib/active" ] ;; esac`
+case "$1" in
+  is-active) [ -e "$FLEETGATE_ROOT/var/lib/active" ] ;;
+  restart)
+    begun=$(date +%s%N)
+    sleep 0.5
+    echo "restart $begun $(date +%s%N)" >>"$FLEETGATE_ROOT/var/lib/calls" ;;
+esac`
 }
 
 const parts = await startParts(t)
@@ -34,7 +48,7 @@ const K3S_DIR = join(parts.dir, 'k3s')
 mkdirSync(K3S_DIR)
 for (const name of ['k3s', 'install.sh'] as const)
   writeFileSync(join(K3S_DIR, name), `#!/bin/sh\n${fakes[name]}\n`, { mode: 0o755 })
-const hosts = await startSshHosts(t, { count: 6 })
+const hosts = await startSshHosts(t, { count: 8 })
 for (const { disk } of hosts.hosts) {
   mkdirSync(join(disk, 'usr/local/bin'), { recursive: true })
   writeFileSync(join(disk, 'usr/local/bin/systemctl'), `#!/bin/sh\n${fakes.systemctl}\n`, { mode: 0o755 })
@@ -45,6 +59,15 @@ const machine = (index: number) => hosts.hosts[index] as SshHost
 const read = (index: number, file: string) => machine(index).run(`cat "$FLEETGATE_ROOT"${file}`)
 let id = ''
 
+async function pick(index: number): Promise<HostView> {
+  const found = (await hostsOf(api, id)).find(({ ip }) => ip === machine(index).address)
+  if (!found) throw new Error(`the cluster has no host ${index}`)
+  return found
+}
+
+const remove = (going: HostView[]) =>
+  api.delete(`/v1/cluster/${id}/hosts`, { host_ids: going.map(({ hostId }) => hostId) })
+
 await t.test('writes the configuration of leader, masters and workers, then calls the installer', async (t) => {
   const registry = {
     name: 'own',
@@ -54,7 +77,7 @@ await t.test('writes the configuration of leader, masters and workers, then call
     isSystemRegistry: true
   }
   const { _id } = (await api.post<Reply<{ _id: string }>>('/v1/dockerregistries', registry)).body.data
-  const result = await made(api, { ...draft(hosts, 'kube', [3, 2]), profile: 'k3s', dockerRegistries: [{ _id }] })
+  const result = await made(api, { ...draft(hosts, 'kube', [5, 2]), profile: 'k3s', dockerRegistries: [{ _id }] })
   id = result.id
   t.match(result.operation, { state: 'SUCCESS', problems: [] }, JSON.stringify(result.operation))
   t.same(
@@ -63,7 +86,7 @@ await t.test('writes the configuration of leader, masters and workers, then call
     'the leader first, then masters, then workers'
   )
   const [leader, master, shared, worker] = await Promise.all(
-    [0, 1, 3, 5].map((index) => read(index, '/etc/rancher/k3s/config.yaml'))
+    [0, 1, 5, 7].map((index) => read(index, '/etc/rancher/k3s/config.yaml'))
   )
   t.match(leader, /cluster-init: true/)
   t.match(leader, /NoSchedule/)
@@ -73,9 +96,9 @@ await t.test('writes the configuration of leader, masters and workers, then call
   const tokenOf = (text = '') => /^token: (.*)$/m.exec(text)?.[1]
   t.equal(tokenOf(leader), tokenOf(master))
   t.not(tokenOf(worker), tokenOf(leader), 'a worker does not have the token of servers')
-  t.match(await read(3, '/var/lib/calls'), 'install agent true')
+  t.match(await read(5, '/var/lib/calls'), 'install agent true')
   t.match(await read(1, '/var/lib/calls'), 'install server true')
-  const registries = await read(4, '/etc/rancher/k3s/registries.yaml')
+  const registries = await read(6, '/etc/rancher/k3s/registries.yaml')
   t.match(registries, "username: 'o''hara'")
   t.match(registries, "password: 'pass: #word'")
   t.match(registries, "'docker.io':")
@@ -95,25 +118,16 @@ await t.test('shows the components under the names of the original', async (t) =
   const healthy = reply.body.data.componentStatus
     .filter(({ status }) => status === 'Healthy')
     .map(({ componentName }) => componentName)
-  t.equal(healthy.filter((name) => name === 'mesosmaster').length, 3)
+  t.equal(healthy.filter((name) => name === 'mesosmaster').length, 5)
   t.equal(healthy.filter((name) => name === 'mesosslave').length, 3)
 })
 
-await t.test('masters cannot be removed: nobody tells their etcd', async (t) => {
-  const master = (await hostsOf(api, id)).find(({ ip }) => ip === machine(2).address)
-  const reply = await api.delete<Failure>(`/v1/cluster/${id}/hosts`, { host_ids: [master?.hostId] })
-  t.equal(reply.status, 409)
-  t.match(reply.body.error, { code: 'E50105', message: /masters of k3s/ })
-})
-
-await t.test('drains on the leader before a host goes, and uninstalls', async (t) => {
-  const going = (await hostsOf(api, id)).find(({ ip }) => ip === machine(5).address)
-  t.equal((await api.delete(`/v1/cluster/${id}/hosts`, { host_ids: [going?.hostId] })).status, 200)
+await t.test('drains and forgets on the leader before a host goes, and uninstalls', async (t) => {
+  const going = await pick(7)
+  t.equal((await remove([going])).status, 200)
   t.match(await ended(api, id), { state: 'SUCCESS', problems: [] })
   const calls = await read(0, '/var/lib/calls')
-  const order = ['cordon', 'drain', 'delete node'].map((word) =>
-    calls.indexOf(`k3s kubectl ${word} ${going?.hostName}`)
-  )
+  const order = ['cordon', 'drain', 'delete node'].map((word) => calls.indexOf(`k3s kubectl ${word} ${going.hostName}`))
   t.ok(
     order.every((at) => at > 0),
     calls
@@ -122,11 +136,58 @@ await t.test('drains on the leader before a host goes, and uninstalls', async (t
     order,
     [...order].sort((a, b) => a - b)
   )
-  t.match(await read(5, '/var/lib/calls'), 'uninstalled')
-  t.notOk(machine(5).files().includes('/etc/rancher/k3s/config.yaml'))
+  t.match(await read(7, '/var/lib/calls'), 'uninstalled')
+  t.notOk(machine(7).files().includes('/etc/rancher/k3s/config.yaml'))
+})
+
+await t.test('a master whose member stays in etcd is not uninstalled', async (t) => {
+  await machine(1).run('touch "$FLEETGATE_ROOT/var/lib/stuck"')
+  const going = [await pick(0), await pick(2)]
+  const refused = await api.delete<Failure>(`/v1/cluster/${id}/hosts`, { host_ids: [going[0]?.hostId] })
+  t.equal(refused.status, 409)
+  t.match(refused.body.error, { code: 'E50105', message: /3 or 5 masters must stay/ })
+  t.equal((await remove(going)).status, 200)
+  const operation = await ended(api, id)
+  t.match(operation, {
+    state: 'FAILED',
+    message: /masters that stay are not whole/,
+    problems: [{ ip: machine(1).address, message: /forget-master-1: .*timed out/ }]
+  })
+  for (const index of [0, 2]) t.notMatch(await read(index, '/var/lib/calls'), 'uninstalled')
+  await machine(1).run('rm "$FLEETGATE_ROOT/var/lib/stuck"')
+})
+
+await t.test('masters leave one by one: deleted by one that stays, then uninstalled', async (t) => {
+  const { operationId } = await clusterOf(api, id)
+  t.equal((await api.post(`/v1/operations/${operationId}/retry`)).status, 200)
+  const operation = await ended(api, id)
+  t.match(operation, { state: 'SUCCESS', problems: [] }, JSON.stringify(operation))
+  t.same(
+    operation.phases.map(({ name }) => name),
+    [1, 2].flatMap((number) => ['drain', 'forget', 'remove', 'settle'].map((word) => `${word}-master-${number}`))
+  )
+  for (const index of [0, 2]) {
+    t.match(await read(index, '/var/lib/calls'), 'uninstalled')
+    t.notOk(machine(index).files().includes('/etc/rancher/k3s/config.yaml'))
+  }
+  t.match(await clusterOf(api, id), { status: 'RUNNING', instances: 5, endPoint: machine(1).address })
+})
+
+await t.test('applied again the masters restart in turn, and all know the leader that is left', async (t) => {
+  await api.post(`/v1/cluster/${id}/apply`)
+  t.match(await ended(api, id), { state: 'SUCCESS', problems: [] })
+  const config = (index: number) => read(index, '/etc/rancher/k3s/config.yaml')
+  t.match(await config(1), /cluster-init: true/)
+  for (const index of [3, 4, 5, 6]) t.match(await config(index), `server: 'https://${machine(1).address}:6443'`)
+  const [first = '', second = ''] = await Promise.all([3, 4].map((index) => read(index, '/var/lib/calls')))
+  const spans = [first, second].map((calls) =>
+    [...calls.matchAll(/^restart (\d+) (\d+)$/gm)].at(-1)?.slice(1).map(Number)
+  )
+  const [[begun, over], [nextBegun, nextOver]] = spans as [[number, number], [number, number]]
+  t.ok(over <= nextBegun || nextOver <= begun, JSON.stringify(spans))
 
   await api.delete(`/v1/cluster/${id}`)
   t.match(await ended(api, id), { state: 'SUCCESS', problems: [] })
   t.match(await clusterOf(api, id), { status: 'TERMINATED' })
-  for (const index of [0, 1, 2, 3, 4]) t.match(await read(index, '/var/lib/calls'), 'uninstalled')
+  for (const index of [1, 3, 4, 5, 6]) t.match(await read(index, '/var/lib/calls'), 'uninstalled')
 })

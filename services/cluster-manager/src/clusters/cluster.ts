@@ -103,6 +103,12 @@ export function mastersOf(cluster: Cluster): Host[] {
   return liveHosts(cluster).filter(({ role }) => role === 'master')
 }
 
+/** Whom hosts join: the first master that is at work or about to be; where there is none, the first that is not gone. */
+export function leaderOf(cluster: Cluster): Host | undefined {
+  const masters = mastersOf(cluster)
+  return masters.find(({ status }) => status === 'RUNNING' || status === 'INSTALLING') ?? masters[0]
+}
+
 /** Where a cluster's hosts talk to each other. */
 export function innerAddress(host: Host): string {
   return host.privateIp || host.ip

@@ -14,7 +14,7 @@ import { type Category, categories } from '../profiles/profile.js'
 import { providerTypes } from '../providers/driver.js'
 import { RegistryReply, toRegistryReply } from '../registries/linker.js'
 import type { Registry } from '../registries/registry.js'
-import { type Cluster, clusterStatuses, innerAddress, liveHosts, mastersOf } from './cluster.js'
+import { type Cluster, clusterStatuses, innerAddress, leaderOf, liveHosts } from './cluster.js'
 import type { ClusterFilter } from './clusterStore.js'
 import type { Clusters } from './clusters.js'
 import { Count, Nodes, toNode } from './nodeFields.js'
@@ -238,7 +238,7 @@ function toFilter({ name, user_id, username, status, sort = 'time_create' }: Sta
 }
 
 export function toClusterReply(cluster: Cluster, registries: readonly Registry[]): Static<typeof ClusterReply> {
-  const [leader] = mastersOf(cluster)
+  const leader = leaderOf(cluster)
   const isUp = cluster.status === 'RUNNING' || cluster.status === 'MODIFYING'
   return {
     _id: cluster.id,

@@ -1,4 +1,4 @@
-import { type Cluster, type Host, innerAddress, mastersOf } from '../clusters/cluster.js'
+import { type Cluster, type Host, innerAddress, leaderOf, mastersOf } from '../clusters/cluster.js'
 import type { PhasePlan } from '../operations/operation.js'
 import type { Profile, StagedFile } from '../profiles/profile.js'
 import type { Packed } from '../ssh/tar.js'
@@ -32,7 +32,7 @@ const architectures: Record<string, string> = { x64: 'x86_64', arm64: 'aarch64' 
 export function inputOf(shared: Shared, host: Host, plan: PhasePlan, now: number): Packed[] {
   const { cluster, profile, files, secrets, registries, keys } = shared
   const masters = mastersOf(cluster)
-  const leaving = cluster.operation.hosts.map(({ hostId }) => cluster.hosts.find(({ id }) => id === hostId)?.name)
+  const leader = leaderOf(cluster)
   const values: Record<string, string | number> = {
     cluster: cluster.id,
     clusterName: cluster.name,
@@ -45,12 +45,11 @@ export function inputOf(shared: Shared, host: Host, plan: PhasePlan, now: number
     nic: host.nic,
     // Behind an address of the computer itself there is no interface of its own.
     checkNic: host.ip.startsWith('127.') ? 0 : 1,
-    leader: masters[0] ? innerAddress(masters[0]) : '',
-    isLeader: masters[0]?.id === host.id ? 1 : 0,
+    leader: leader ? innerAddress(leader) : '',
+    isLeader: leader?.id === host.id ? 1 : 0,
     masters: masters.map(innerAddress).join(' '),
     clustered: cluster.category === 'ha' ? 1 : 0,
     replicas: cluster.category === 'ha' ? 3 : 1,
-    nodes: leaving.join(' '),
     gone: plan.gone?.map(({ name }) => name).join(' ') ?? '',
     timeout: Math.max(5, plan.timeoutS - 5),
     now: Math.floor(now / 1000),

@@ -1,4 +1,4 @@
-import type { Cluster, Host } from '../clusters/cluster.js'
+import { type Cluster, type Host, leaderOf } from '../clusters/cluster.js'
 import { destruction, isMade, making } from '../machines/machinePlans.js'
 import type { Profile } from '../profiles/profile.js'
 
@@ -97,7 +97,8 @@ export function planOf(cluster: Cluster, profile: Profile): PhasePlan[] {
   const targets = cluster.hosts.filter(({ id }) => ids.has(id))
   const { timeouts } = profile
   if (operation.kind === 'delete_hosts') {
-    return [...drainPlans(cluster, profile, targets), ...removal(targets, profile), ...destruction(targets)]
+    const left = profile.drainOn === 'leader' ? targets.filter((host) => !isMaster(host)) : targets
+    return [...drainPlans(cluster, profile, targets), ...removal(left, profile), ...destruction(targets)]
   }
   if (operation.kind === 'delete') {
     return [...removal([...targets].sort(byRoleBackwards), profile), ...destruction(targets)]
@@ -107,7 +108,6 @@ export function planOf(cluster: Cluster, profile: Profile): PhasePlan[] {
   }
   if (operation.kind === 'registries') {
     const run = { kind: 'run' as const, scripts: ['registries.sh'], timeoutS: registriesTimeoutS, last: true }
-    const isMaster = (host: Host) => host.role === 'master'
     return [
       { ...run, name: 'registries-masters', hosts: targets.filter(isMaster), inTurn: profile.restartMasters },
       { ...run, name: 'registries-others', hosts: targets.filter((host) => !isMaster(host)) }
@@ -119,6 +119,8 @@ export function planOf(cluster: Cluster, profile: Profile): PhasePlan[] {
     kind: 'run' as const,
     scripts,
     hosts,
+    // At work already they may restart: more than one at a time, and they have no majority.
+    inTurn: operation.kind === 'apply' && profile.restartMasters && hosts.some(isMaster),
     timeoutS: timeouts.install
   }))
   return [
@@ -131,7 +133,7 @@ export function planOf(cluster: Cluster, profile: Profile): PhasePlan[] {
 }
 
 function wavesOf(cluster: Cluster, profile: Profile, targets: Host[]): Host[][] {
-  const leader = cluster.hosts.find(({ role }) => role === 'master')
+  const leader = leaderOf(cluster)
   const taken = new Set<string>()
   const waves = profile.waves.map((wave) =>
     targets.filter((host) => {
@@ -145,46 +147,71 @@ function wavesOf(cluster: Cluster, profile: Profile, targets: Host[]): Host[][] 
 }
 
 function drainPlans(cluster: Cluster, profile: Profile, targets: Host[]): PhasePlan[] {
-  const run = { kind: 'run' as const, scripts: ['drain.sh'], timeoutS: profile.timeouts.drain }
-  const staying = cluster.hosts.filter(({ role, status }) => role === 'master' && status === 'RUNNING')
-  if (profile.drainOn === 'leader') return [{ ...run, name: 'drain', hosts: staying.slice(0, 1), last: true }]
-  const masters = targets.filter(({ role }) => role === 'master')
-  const others = targets.filter(({ role }) => role !== 'master')
-  const first = others.length > 0 ? [{ ...run, name: 'drain', hosts: others }] : []
-  return [...first, ...masters.flatMap((_, index) => farewell(masters.slice(0, index + 1), staying, profile))]
+  const { timeouts, drainOn } = profile
+  const staying = cluster.hosts.filter((host) => isMaster(host) && host.status === 'RUNNING')
+  const masters = targets.filter(isMaster)
+  const others = targets.filter((host) => !isMaster(host))
+  const run = { kind: 'run' as const, gone: others }
+  const drain = { ...run, name: 'drain', scripts: ['drain.sh'], timeoutS: timeouts.drain }
+  const forget = { ...run, name: 'forget', scripts: ['forget.sh'], timeoutS: timeouts.remove, last: true }
+  const leader = staying.slice(0, 1)
+  const first =
+    drainOn === 'host'
+      ? [{ ...drain, hosts: others }]
+      : [
+          { ...drain, hosts: leader },
+          { ...forget, hosts: leader }
+        ]
+  return [
+    ...(others.length > 0 ? first : []),
+    ...masters.flatMap((_, index) => farewell(masters.slice(0, index + 1), staying, profile))
+  ]
 }
 
 /** The last of these masters goes: it ends, those that stay no longer count it, and have what it had before the next one goes. */
-function farewell(gone: Host[], staying: Host[], { timeouts }: Profile): PhasePlan[] {
-  const run = { kind: 'run' as const, last: true, must: 'the masters that stay are not whole without those that go' }
+function farewell(gone: Host[], staying: Host[], { timeouts, drainOn }: Profile): PhasePlan[] {
+  const run = { kind: 'run' as const, gone }
+  const must = { last: true, must: 'the masters that stay are not whole without those that go' }
   const at = `master-${gone.length}`
+  const [leader, going] = [staying.slice(0, 1), gone.slice(-1)]
+  const isByLeader = drainOn === 'leader'
+  const drainAt = isByLeader ? leader : going
   return [
-    { kind: 'run', name: `drain-${at}`, scripts: ['drain.sh'], hosts: gone.slice(-1), timeoutS: timeouts.drain },
+    { ...run, name: `drain-${at}`, scripts: ['drain.sh'], hosts: drainAt, timeoutS: timeouts.drain },
+    { ...run, ...must, name: `forget-${at}`, scripts: ['forget.sh'], hosts: leader, timeoutS: timeouts.remove },
+    // Forgotten and started once more it would join again: it goes at once, and what it may have done until then is forgotten too.
+    ...(isByLeader ? [{ ...leave(timeouts), name: `remove-${at}`, hosts: going }] : []),
     {
       ...run,
-      name: `forget-${at}`,
-      scripts: ['forget.sh'],
-      hosts: staying.slice(0, 1),
-      timeoutS: timeouts.remove,
-      gone
-    },
-    { ...run, name: `settle-${at}`, scripts: ['verify.sh'], hosts: staying, timeoutS: timeouts.verify }
+      ...must,
+      name: `settle-${at}`,
+      scripts: isByLeader ? ['forget.sh', 'verify.sh'] : ['verify.sh'],
+      hosts: staying,
+      timeoutS: timeouts.verify
+    }
   ]
+}
+
+function leave({ remove }: Profile['timeouts']) {
+  return { kind: 'run' as const, scripts: ['remove.sh', 'removed.sh'], timeoutS: remove, last: true }
 }
 
 /** Takes the cluster off hosts that were given to us. */
 export function removal(all: Host[], { timeouts }: Profile): PhasePlan[] {
   const targets = all.filter((host) => !isMade(host))
-  const run = { kind: 'run' as const, scripts: ['remove.sh', 'removed.sh'], timeoutS: timeouts.remove, last: true }
-  const isMaster = (host: Host) => host.role === 'master'
+  const run = leave(timeouts)
   return [
     { ...run, name: 'remove-others', hosts: targets.filter((host) => !isMaster(host)) },
     { ...run, name: 'remove-masters', hosts: targets.filter(isMaster) }
   ].filter(({ hosts }) => hosts.length > 0)
 }
 
+function isMaster({ role }: Host): boolean {
+  return role === 'master'
+}
+
 function byRoleBackwards(a: Host, b: Host): number {
-  return Number(a.role === 'master') - Number(b.role === 'master')
+  return Number(isMaster(a)) - Number(isMaster(b))
 }
 
 /** A new operation on hosts, its phases still to be planned by whoever drives it. */

@@ -30,9 +30,9 @@ const Described = Type.Object({
   uniqueHostnames: Type.Boolean(),
   /** Who is installed together; `leader` is the first master. */
   waves: Type.Array(Type.Array(oneOf(['leader', ...roles]))),
-  /** Where `drain` runs: on the host that goes, or on the leader, which is told the names of those that go. */
+  /** Where `drain` runs: on the host that goes, or on the leader, which is told the names of those that go and then forgets each (`forget`). */
   drainOn: oneOf(['host', 'leader']),
-  /** Whether `registries` restarts servers, so that masters take turns. */
+  /** Whether `registries` and `install` restart servers, so that masters at work take turns. */
   restartMasters: Type.Boolean(),
   /** Whether `forget`, run on a master that stays, takes masters that went out of the group that they decide in. */
   removesMasters: Type.Boolean(),
