@@ -103,6 +103,22 @@ await t.test('cancels what has begun, takes it back, and does it again when aske
   await until(isClean, { what: 'nothing to be left' })
 })
 
+await t.test('after an operation that failed the next one may begin at once', async (t) => {
+  const { id } = await made(api, draft(hosts, 'again', [1, 1], two))
+  // No configuration that the server would start with.
+  const place = '"$FLEETGATE_ROOT/etc/fleetgate/nats.conf"'
+  await second.run(`mv ${place} ${place}.kept && mkdir ${place}`)
+  t.equal((await api.post(`/v1/cluster/${id}/apply`)).status, 200)
+  t.match(await ended(api, id), { state: 'FAILED', problems: [{ ip: second.address, message: /^install-1/ }] })
+  await second.run(`rm -r ${place} && mv ${place}.kept ${place}`)
+  t.equal((await api.post(`/v1/cluster/${id}/apply`)).status, 200)
+  const again = await ended(api, id)
+  t.match(again, { state: 'SUCCESS', problems: [] }, JSON.stringify(again.problems))
+  t.equal((await api.delete(`/v1/cluster/${id}`)).status, 200)
+  t.match(await ended(api, id), { state: 'SUCCESS', problems: [] })
+  await until(isClean, { what: 'nothing to be left' })
+})
+
 await t.test('gets in by password, and through a bastion whose key is recorded too', async (t) => {
   const { password } = hosts
   const way = { sshPort: first.port, sshUser: 'operator', privateKey: hosts.privateKey }

@@ -28,7 +28,9 @@ held=
 read -r held 2>/dev/null <"$base/cluster"
 [ -z "$held" ] || [ "$held" = "$in_cluster" ] || wrong "the host belongs to another cluster ($held)"
 if [ -s "$base/lock" ]; then
-  read -r holder _ until <"$base/lock"
+  read -r holder _ until of <"$base/lock"
+  # As run.sh has it: operations of one cluster follow each other.
+  [ "$of" != "$in_cluster" ] || until=0
   [ "$holder" = "$in_operation" ] || { [ "$until" -le "$now" ] && ! isWorking "$holder"; } || wrong "another operation ($holder) changes this host"
 fi
 

@@ -30,21 +30,23 @@ fi
 
 [ -d "$ops" ] || mkdir -p "$ops" || { tidy; exit 1; }
 
-# The lock names who changes this host and until when, or for as long as work of that operation goes on.
+# The lock names who changes this host and until when, or for as long as work of that operation goes on. Operations of one cluster
+# follow each other, and who drives them has a number that grows: what an earlier one left, a failed one for instance, holds nobody up.
 lock() {
   now=$(date +%s)
   if [ -s "$base/lock" ]; then
-    read -r holder holderEpoch until <"$base/lock"
+    read -r holder holderEpoch until of <"$base/lock"
+    [ "$of" != "$in_cluster" ] || until=0
     if [ "$holder" != "$operation" ] && { [ "$until" -gt "$now" ] || isWorking "$holder"; }; then
       echo "problem another operation ($holder) changes this host" >&2
       return 75
     fi
-    if [ "$holder" = "$operation" ] && [ "$holderEpoch" -gt "$epoch" ]; then
+    if { [ "$holder" = "$operation" ] || [ "$of" = "$in_cluster" ]; } && [ "$holderEpoch" -gt "$epoch" ]; then
       echo "problem a newer holder of this operation (epoch $holderEpoch) changes this host" >&2
       return 76
     fi
   fi
-  echo "$operation $epoch $((now + 60))" >"$base/lock" || { echo "problem cannot write $base/lock" >&2; return 1; }
+  echo "$operation $epoch $((now + 60)) $in_cluster" >"$base/lock" || { echo "problem cannot write $base/lock" >&2; return 1; }
 }
 
 # Work of this operation from an earlier phase goes on only where nobody waits for it any more: cancelled, or too long.

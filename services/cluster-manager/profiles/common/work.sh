@@ -18,7 +18,7 @@ fi
 rm -rf "$@"
 # From here on time alone holds the lock until the next run of the operation.
 if [ -s "$base/lock" ]; then
-  read -r holder epoch _ <"$base/lock" && echo "$holder $epoch $(($(date +%s) + 60))" >"$base/lock"
+  read -r holder epoch _ of <"$base/lock" && echo "$holder $epoch $(($(date +%s) + 60)) $of" >"$base/lock"
 fi
 echo "$rc" >"$state/rc"
 # After a removal nothing is to stay, but the answer must: where people may write for a while.
