@@ -1,6 +1,8 @@
 import { generateKeyPairSync } from 'node:crypto'
 import { sshKeyPair, startParts, testGuardKeys } from '@fleetgate/testkit'
+import ssh2 from 'ssh2'
 import t from 'tap'
+import { createKeyReader } from '../src/ssh/keyReader.js'
 import { readPrivateKey } from '../src/ssh/privateKey.js'
 import { type ClusterView, clusterEnv, ended } from './clusterSupport.js'
 import { type Failure, type Reply, serveKeys, startClusterManagerFor } from './support.js'
@@ -206,12 +208,46 @@ await t.test('asks for the function codes', async (t) => {
 await t.test('reads private keys in every form that people have', (t) => {
   const openSsh = sshKeyPair({ passphrase: 'open' })
   const ec = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey
+  const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey
   t.equal(readPrivateKey(privateKey), key)
   t.equal(readPrivateKey(key), key)
-  t.match(readPrivateKey(openSsh.private, 'open'), /OPENSSH/)
+  for (const locked of [
+    openSsh.private,
+    ...[rsa, ec].map((one) =>
+      one.export({ type: 'pkcs8', format: 'pem', cipher: 'aes-256-cbc', passphrase: 'open' }).toString()
+    )
+  ]) {
+    const opened = ssh2.utils.parseKey(readPrivateKey(locked, 'open'))
+    if (opened instanceof Error) throw opened
+    t.ok(opened.isPrivateKey(), 'it opens without the passphrase')
+    if (locked === openSsh.private) t.match(openSsh.public, opened.getPublicSSH().toString('base64'), 'and is the same')
+  }
   t.throws(() => readPrivateKey(openSsh.private, 'wrong'), /passphrase/)
   t.throws(() => readPrivateKey(openSsh.private), /passphrase/)
   t.match(readPrivateKey(ec.export({ type: 'pkcs8', format: 'pem' }).toString()), /BEGIN EC PRIVATE KEY/)
   t.throws(() => readPrivateKey('hello'), /no private key/)
   t.end()
+})
+
+await t.test('a key that takes for ever to open holds nobody up', async (t) => {
+  const [head = '', ...lines] = sshKeyPair({ passphrase: 'open' }).private.trim().split('\n')
+  const whole = Buffer.from(lines.slice(0, -1).join(''), 'base64')
+  // The rounds stand behind the salt of 16 bytes.
+  const at = whole.indexOf('bcrypt') + 'bcrypt'.length + 4 + 4 + 16
+  whole.writeUInt32BE(2 ** 31, at)
+  const endless = [head, whole.toString('base64'), lines.at(-1)].join('\n')
+  const keys = createKeyReader(300)
+  t.teardown(() => keys.close())
+  await t.rejects(Promise.all([keys.read(endless, 'open'), keys.read(endless, 'open')]), /takes too long/)
+
+  const part = (tag: number, ...content: Buffer[]) => {
+    const whole = Buffer.concat(content)
+    return Buffer.concat([Buffer.of(tag, whole.length), whole])
+  }
+  const [pbes2, pbkdf2] = ['2a864886f70d01050d', '2a864886f70d01050c'].map((id) => part(6, Buffer.from(id, 'hex')))
+  const salt = part(4, Buffer.alloc(8))
+  const how = part(0x30, pbkdf2 as Buffer, part(0x30, salt, part(2, Buffer.from('7fffffff', 'hex'))))
+  const info = part(0x30, part(0x30, pbes2 as Buffer, part(0x30, how)), part(4, Buffer.alloc(64)))
+  const pem = `-----BEGIN ENCRYPTED PRIVATE KEY-----\n${info.toString('base64')}\n-----END ENCRYPTED PRIVATE KEY-----`
+  t.throws(() => readPrivateKey(pem, 'open'), /more rounds/)
 })

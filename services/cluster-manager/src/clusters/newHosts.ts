@@ -47,7 +47,7 @@ export function createNewHosts({ secrets, providers, drivers, keyBits, now }: Ne
         checkCounts(draft.counts, draft.nodes)
         checkSize(draft.category, countsOf(draft.nodes))
         checkAddresses(draft.nodes)
-        return { hosts: draftHosts(draft.nodes, draft.name, secrets, at) }
+        return { hosts: await draftHosts(draft.nodes, draft.name, secrets, at) }
       }
       const counts = machineCounts(draft.counts, draft.nodes)
       checkSize(draft.category, counts, 'Count')

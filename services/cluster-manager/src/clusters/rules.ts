@@ -1,7 +1,7 @@
 import { AppError } from '@fleetgate/kit'
 import type { HostSecrets } from '../hosts/hostRunner.js'
 import { type Category, type Profile, type Role, roles } from '../profiles/profile.js'
-import { readPrivateKey } from '../ssh/privateKey.js'
+import type { KeyReader } from '../ssh/keyReader.js'
 import { type Cluster, type Host, liveHosts, mastersOf } from './cluster.js'
 
 /** How to log in: as nodes of a request carry it. */
@@ -117,18 +117,22 @@ export function checkAddresses(nodes: NodeDrafts): void {
 }
 
 /** What opens the host, checked as far as that goes without it. */
-export function readLogin(node: NodeDraft, field: string): HostSecrets {
-  const own = readOne(node, field)
-  return node.bastion ? { ...own, bastion: readOne(node.bastion, `${field}.bastion`) } : own
+export async function readLogin(node: NodeDraft, field: string, keys: KeyReader): Promise<HostSecrets> {
+  const own = await readOne(node, field, keys)
+  return node.bastion ? { ...own, bastion: await readOne(node.bastion, `${field}.bastion`, keys) } : own
 }
 
-function readOne({ privateKey, passphrase, password }: LoginDraft, field: string): Omit<HostSecrets, 'bastion'> {
+async function readOne(
+  { privateKey, passphrase, password }: LoginDraft,
+  field: string,
+  keys: KeyReader
+): Promise<Omit<HostSecrets, 'bastion'>> {
   if (!privateKey && !password) {
     throw new AppError('invalid_input', `${field}.privateKey or password is required`, { field: `${field}.privateKey` })
   }
   if (!privateKey) return { password }
   try {
-    return { privateKey: readPrivateKey(privateKey, passphrase), passphrase, password }
+    return { privateKey: await keys.read(privateKey, passphrase), password }
   } catch (cause) {
     const reason = (cause as Error).message
     throw new AppError('invalid_input', `${field}.privateKey ${reason}`, { field: `${field}.privateKey` }, { cause })

@@ -9,6 +9,7 @@ import { packedFor, packings } from './packing.js'
 
 export interface HostSecrets {
   privateKey?: string | undefined
+  /** Only beside keys that were kept locked, before they were opened as they come. */
   passphrase?: string | undefined
   password?: string | undefined
   bastion?:

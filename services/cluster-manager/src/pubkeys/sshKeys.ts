@@ -2,6 +2,7 @@ import { createPublicKey, generateKeyPair, type JsonWebKey, type KeyObject } fro
 import { promisify } from 'node:util'
 import { AppError } from '@fleetgate/kit'
 import ssh2 from 'ssh2'
+import { withLength } from '../ssh/wire.js'
 
 /** One line as it may stand in authorized_keys: no options before the key, no certificate, no DSA. */
 const openSsh = /^(?:ssh-rsa|ssh-ed25519|ecdsa-sha2-nistp(?:256|384|521)) ([A-Za-z0-9+/]+={0,2})(?: +\P{Cc}*)?$/u
@@ -89,12 +90,6 @@ function exportJwk(key: KeyObject): JsonWebKey {
 
 function line(type: string, parts: Buffer[]): string {
   return `${type} ${Buffer.concat([Buffer.from(type), ...parts].map(withLength)).toString('base64')}`
-}
-
-function withLength(bytes: Buffer): Buffer {
-  const length = Buffer.alloc(4)
-  length.writeUInt32BE(bytes.length)
-  return Buffer.concat([length, bytes])
 }
 
 /** A set first bit would make the number negative. */
