@@ -1,13 +1,15 @@
 import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { writeFileSync } from 'node:fs'
+import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
+import { fileURLToPath } from 'node:url'
 import { gunzipSync } from 'node:zlib'
 import { temporaryFolder } from '@fleetgate/testkit'
 import t from 'tap'
 import { packedFor, type Travelling } from '../src/hosts/packing.js'
 import { findOnPath } from '../src/profiles/findOnPath.js'
+import { loadProfiles } from '../src/profiles/profile.js'
 
 const dir = temporaryFolder(t)
 
@@ -45,4 +47,19 @@ await t.test('it travels as it is where the host undoes nothing, or packing woul
   const kept = await packedFor(file('noise', noise), ['gzip', 'zstd'])
   t.equal(kept.unpack, 'cat')
   t.ok((await bytesOf(kept)).equals(noise))
+})
+
+await t.test('a program that was replaced is another file, without a restart', async (t) => {
+  const path = join(dir, 'nats-server')
+  const { get } = loadProfiles(fileURLToPath(new URL('../../profiles', import.meta.url)), { 'nats-server': () => path })
+  const sums: string[] = []
+  for (const version of ['one', 'two', 'two']) {
+    writeFileSync(path, version)
+    const [staged] = (await get('nats')?.staged()) ?? []
+    t.equal(staged?.bytes, 3)
+    sums.push(staged?.sha256 ?? '')
+  }
+  t.equal(new Set(sums).size, 2)
+  rmSync(path)
+  await t.rejects(Promise.resolve(get('nats')?.staged()), /nats-server .* is not on the control machine/)
 })

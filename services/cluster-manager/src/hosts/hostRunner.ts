@@ -63,6 +63,9 @@ export interface HostRunnerOptions {
 }
 
 const pauseMs = 300
+/** Of a host that does not stop talking the last ones count. */
+const mostLines = 1_000
+const longestReason = 2_000
 const stageMs = 600_000
 
 export function loginContext(hostId: string): string {
@@ -79,7 +82,8 @@ export function createHostRunner({ secrets, settings, onKeys }: HostRunnerOption
     const opening = connectHost(targetOf(host, secrets), settings.connectMs)
     connections.set(host.id, opening)
     const opened = await opening
-    if (host.hostKey === undefined) onKeys?.(host, opened)
+    const isNew = host.hostKey === undefined || (host.bastion && host.bastionKey === undefined)
+    if (isNew) onKeys?.(host, opened)
     return opened
   }
 
@@ -87,6 +91,7 @@ export function createHostRunner({ secrets, settings, onKeys }: HostRunnerOption
     const lines: string[] = []
     const onLine = (line: string) => {
       lines.push(line)
+      if (lines.length > 2 * mostLines) lines.splice(0, mostLines)
       run.onLine(line)
     }
     const open = await connection(host)
@@ -137,8 +142,8 @@ export function createHostRunner({ secrets, settings, onKeys }: HostRunnerOption
     const file = `"$HOME/.fleetgate/files/${sha256}"`
     const able = unpacks ?? (await askFor(host, file, bytes, signal))
     if (!able) return
-    const { input, unpack } = await packedFor(staged, able)
     const open = await connection(host)
+    const { input, unpack } = await packedFor(staged, able)
     const part = `${file.slice(0, -1)}.${randomBytes(4).toString('hex')}"`
     const line = `umask 077; mkdir -p "$HOME/.fleetgate/files" && ${unpack} >${part} && mv ${part} ${file} || { rm -f ${part}; exit 1; }`
     const { code, output } = await open.exec(line, { input, signal })
@@ -181,7 +186,7 @@ function commandOf({ id, operationId, epoch, last, scripts }: Run): string {
 
 function reasonOf(lines: readonly string[], code: number): string {
   const problems = lines.filter((line) => line.startsWith('problem ')).map((line) => line.slice(8))
-  if (problems.length > 0) return problems.join('; ')
+  if (problems.length > 0) return problems.join('; ').slice(0, longestReason)
   const said = lines.filter((line) => line.trim() !== '' && !/^(progress|fact|figure|component) /.test(line)).slice(-3)
   return said.length > 0 ? said.join('; ').slice(0, 500) : `the script ended with ${code}`
 }

@@ -1,3 +1,5 @@
+import { isIPv4 } from 'node:net'
+
 /** What preflight found out about a host: lines `fact key value` and `problem …`. */
 export interface HostFacts {
   hostname: string
@@ -14,9 +16,10 @@ export function factsOf(lines: readonly string[]): HostFacts {
   const all = (wanted: string) => words.flatMap(([, key, value]) => (key === wanted && value ? [value] : []))
   return {
     hostname: all('hostname').at(-1) ?? '',
-    privateIp: all('privateIp').at(-1) ?? '',
+    // Goes into what other hosts are told.
+    privateIp: all('privateIp').filter(isIPv4).at(-1) ?? '',
     staged: all('staged'),
     unpacks: all('unpacks'),
-    problems: lines.filter((line) => line.startsWith('problem ')).map((line) => line.slice(8))
+    problems: lines.filter((line) => line.startsWith('problem ')).map((line) => line.slice(8, 508))
   }
 }

@@ -134,7 +134,7 @@ export function createPhases(deps: PhasesDeps): Phases {
     known.set(host.id, facts)
     if (facts.privateIp) host.privateIp = facts.privateIp
     if (facts.hostname) progress.say(host.id, facts.hostname)
-    if (facts.problems.length > 0) throw new HostProblem('refused', facts.problems.join('; '))
+    if (facts.problems.length > 0) throw new HostProblem('refused', facts.problems.join('; ').slice(0, 2_000))
   }
 
   /** Where hosts are known by their names no two may have the same. */

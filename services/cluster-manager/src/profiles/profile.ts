@@ -66,7 +66,7 @@ export interface Profile extends Static<typeof Described> {
   name: string
   /** Every script of a run, those common to all profiles included. */
   scripts: Packed[]
-  /** The files to stage; throws a plain Error that names a setting where one cannot be had. Read and hashed once. */
+  /** The files to stage; throws a plain Error that names a setting where one cannot be had. Read and hashed again where one was replaced. */
   staged(): Promise<StagedFile[]>
 }
 
@@ -87,19 +87,28 @@ export function loadProfiles(dir: string, sources: Record<string, () => string |
 
 function load(dir: string, name: string, common: Packed[], sources: Record<string, () => string | undefined>): Profile {
   const described = check(JSON.parse(readFileSync(join(dir, 'profile.json'), 'utf8')))
-  let staged: Promise<StagedFile[]> | undefined
+  let known: { stamp: string; files: Promise<StagedFile[]> } | undefined
   return {
     ...described,
     name,
     scripts: [...common, ...scriptsOf(dir)],
     staged() {
-      staged ??= stage(described.files, sources)
-      staged.catch(() => {
-        staged = undefined
+      const stamp = described.files.map(({ source }) => stampOf(sources[source]?.())).join(' ')
+      if (known?.stamp === stamp) return known.files
+      const fresh = { stamp, files: stage(described.files, sources) }
+      known = fresh
+      fresh.files.catch(() => {
+        if (known === fresh) known = undefined
       })
-      return staged
+      return fresh.files
     }
   }
+}
+
+/** Tells a file from the one that stood in its place before. */
+function stampOf(path: string | undefined): string {
+  const { ino, size, mtimeMs } = (path && statSync(path, { throwIfNoEntry: false })) || { ino: 0, size: 0, mtimeMs: 0 }
+  return [path, ino, size, mtimeMs].join(':')
 }
 
 function scriptsOf(dir: string): Packed[] {

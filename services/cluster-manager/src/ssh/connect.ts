@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
-import type { Duplex, Readable } from 'node:stream'
+import { type Duplex, Readable } from 'node:stream'
 import { NodeSSH } from 'node-ssh'
-import { toProblem } from './problem.js'
+import { HostProblem, toProblem } from './problem.js'
 
 /** How to log in somewhere: by key or by password. */
 export interface Login {
@@ -44,6 +44,8 @@ export interface HostConnection {
 
 const keepaliveMs = 5_000
 const longestOutput = 1_000_000
+/** What a host says is kept in memory, and in part in documents. */
+const longestLine = 4_000
 
 /** Connects and logs in, checking the host's key. Rejects with a HostProblem. */
 export async function connectHost(target: Target, timeoutMs: number): Promise<HostConnection> {
@@ -115,37 +117,50 @@ function exec(
 ): Promise<ExecResult> {
   const client = ssh.connection
   return new Promise((resolve, reject) => {
-    const fail = (error: Error) => reject(toProblem(error, address))
+    const fail = (error: Error) => {
+      if (input instanceof Readable) input.destroy()
+      reject(toProblem(error, address))
+    }
+    // From here on: a file may turn out to be gone before the channel is there.
+    if (input instanceof Readable) {
+      input.on('error', (cause: NodeJS.ErrnoException) =>
+        fail(new HostProblem('refused', `what is to be sent cannot be read (${cause.code})`, { cause }))
+      )
+    }
     if (!client) return fail(new Error('not connected'))
+    if (signal.aborted) return fail(new Error('given up before it began'))
     // Listened to in the callback itself: of a short program the end comes in the same packet as the start.
     client.exec(line, (error, channel) => {
       if (error) return fail(error)
       let output = ''
       let rest = ''
       let code: number | undefined
-      const take = (chunk: Buffer) => {
-        const text = chunk.toString('utf8')
+      const take = (text: string) => {
         if (output.length < longestOutput) output += text
         const lines = (rest + text).split('\n')
-        rest = lines.pop() ?? ''
-        for (const one of lines) onLine?.(one)
+        rest = (lines.pop() ?? '').slice(0, longestLine)
+        for (const one of lines) onLine?.(one.slice(0, longestLine))
       }
       const onAbort = () => channel.destroy()
       signal.addEventListener('abort', onAbort, { once: true })
-      channel.on('data', take)
-      channel.stderr.on('data', take)
+      if (signal.aborted) onAbort()
+      channel.setEncoding('utf8').on('data', take)
+      channel.stderr.setEncoding('utf8').on('data', take)
       channel.on('exit', (status: number | null) => {
         code = status ?? 255
       })
       channel.on('error', fail)
       channel.on('close', () => {
         signal.removeEventListener('abort', onAbort)
+        if (input instanceof Readable) input.destroy()
         if (rest) onLine?.(rest)
         if (code === undefined) fail(new Error('the connection broke'))
         else resolve({ code, output })
       })
-      if (input === undefined || typeof input === 'string' || Buffer.isBuffer(input)) channel.end(input ?? '')
-      else input.pipe(channel)
+      if (!(input instanceof Readable)) return channel.end(input ?? '')
+      input.on('close', () => input.readableEnded || channel.destroy())
+      input.pipe(channel)
+      if (input.destroyed) channel.destroy()
     })
   })
 }
