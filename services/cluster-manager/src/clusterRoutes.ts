@@ -19,6 +19,8 @@ export interface AllClusterRoutesDeps {
   logs: Logs
   secrets: Secrets
   defaultProfile: string
+  /** Aborted where this process is told to end. */
+  ending: AbortSignal
 }
 
 /** Everything about clusters that this service answers. */
@@ -28,7 +30,8 @@ export function allClusterRoutes({
   registryStore,
   logs,
   secrets,
-  defaultProfile
+  defaultProfile,
+  ending
 }: AllClusterRoutesDeps): Route[] {
   const { clusters, operations, profiles, look } = parts
   const registriesOf = registryStore.findMany
@@ -39,7 +42,7 @@ export function allClusterRoutes({
     ...memberRoutes(clusters),
     ...hostRoutes(clusters, toReply),
     ...componentRoutes({ clusters, profiles, secrets, look }),
-    ...operationRoutes(operations),
+    ...operationRoutes(operations, ending),
     ...registryRoutes(registries),
     ...logRoutes(logs)
   ]

@@ -61,6 +61,7 @@ export async function startClusterManager({ config, log, add }: StartOptions): P
   parts.markSweep.start()
   add('marks', () => parts.markSweep.stop())
 
+  const ending = new AbortController()
   const app = createClusterManagerApp({
     log,
     guard,
@@ -75,12 +76,15 @@ export async function startClusterManager({ config, log, add }: StartOptions): P
       registryStore,
       logs,
       secrets,
-      defaultProfile: config.CLUSTER_PROFILE
+      defaultProfile: config.CLUSTER_PROFILE,
+      ending: ending.signal
     }),
     checks: { mongodb: () => store.ready(), nats: () => bus.isReady() },
     checkReplies: config.CHECK_REPLIES
   })
   const listening = await app.listen(config.PORT, config.HOST)
   add('http', () => listening.close(config.DRAIN_MS))
+  // Before it: answers that go on for as long as an operation would be waited for.
+  add('events', () => ending.abort())
   return { port: listening.port }
 }

@@ -76,6 +76,22 @@ await t.test('the work of a replica that is killed is done by the other', async 
   await gone(driver, made._id)
 })
 
+await t.test('a replica that is told to end ends what it tells of, and leaves its work to the other', async (t) => {
+  const made = await begun(one, 'ended', pairs[1])
+  const [driver, other] = await drivenBy(made.operationId)
+  const [, away] = pairs[1] as [SshHost, SshHost]
+  // What it drives goes on for longer than it may take to end.
+  await away.kill()
+  const told = sessionOf(driver).get(`/v1/operations/${made.operationId}/events`)
+  await driver.kill('SIGTERM')
+  t.match((await told).text, /^event: operation/)
+  t.match(driver.output(), /shut down/)
+  await away.start()
+  t.match(await ended(sessionOf(other), made._id), { state: 'SUCCESS', problems: [] })
+  await driver.restart()
+  await gone(other, made._id)
+})
+
 await t.test('a replica that stood still and wakes up has lost its operation, and changes nothing', async (t) => {
   const made = await begun(one, 'paused', pairs[0])
   const [driver, other] = await drivenBy(made.operationId)

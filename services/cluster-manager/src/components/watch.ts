@@ -6,21 +6,47 @@ import { type HostLook, type LookDeps, lookAt } from './look.js'
 /** How many clusters one replica asks in one round. */
 const clustersAtOnce = 10
 
+export interface WatchDeps extends LookDeps {
+  store: Pick<ClusterStore, 'takeUnwatched' | 'writeLook'>
+  everyMs: number
+}
+
 /** Asks the hosts of every running cluster from time to time, so that lists show their figures and who is OFFLINE. */
-export function createWatch(deps: LookDeps & { store: ClusterStore; everyMs: number }): Rounds {
+export function createWatch(deps: WatchDeps): Rounds {
   const { store, everyMs, now, log } = deps
+  const stopping = new AbortController()
+  // A host that does not answer is not waited for at the end: what others do as they stop matters more.
+  const stopped = new Promise<undefined>((resolve) =>
+    stopping.signal.addEventListener('abort', () => resolve(undefined), { once: true })
+  )
+
+  /** What is wrong with one cluster, a profile that is gone for one, keeps no other from being asked. */
+  async function ask(cluster: Cluster): Promise<void> {
+    try {
+      const looks = await Promise.race([lookAt(deps, cluster), stopped])
+      if (looks) await store.writeLook(cluster, toChanges(cluster, looks, now()))
+    } catch (error) {
+      log.warn({ err: error, clusterId: cluster.id }, 'hosts not asked, trying again')
+    }
+  }
 
   async function look(): Promise<void> {
     try {
       const clusters = await store.takeUnwatched(now(), everyMs, clustersAtOnce)
-      for (const cluster of clusters)
-        await store.writeLook(cluster, toChanges(cluster, await lookAt(deps, cluster), now()))
+      await Promise.all(clusters.map(ask))
     } catch (error) {
-      log.warn({ err: error }, 'hosts not asked, trying again')
+      log.warn({ err: error }, 'clusters not read, trying again')
     }
   }
 
-  return createRounds(look, Math.min(everyMs, 5_000))
+  const rounds = createRounds(look, Math.min(everyMs, 5_000))
+  return {
+    start: rounds.start,
+    stop() {
+      stopping.abort()
+      return rounds.stop()
+    }
+  }
 }
 
 /** Only what differs, by the place of the host in the document. */

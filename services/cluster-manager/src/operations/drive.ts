@@ -1,10 +1,9 @@
-import type { Log } from '@fleetgate/kit'
+import { AppError, type Log } from '@fleetgate/kit'
 import type { Cluster } from '../clusters/cluster.js'
 import { createHostRunner, type HostRunnerOptions } from '../hosts/hostRunner.js'
 import type { Shared } from '../hosts/input.js'
 import { destruction } from '../machines/machinePlans.js'
 import type { Machines, MachinesDeps } from '../machines/machines.js'
-import { HostProblem } from '../ssh/problem.js'
 import { endOf } from './ending.js'
 import { planOf, removal } from './operation.js'
 import { createPhases, type Phases } from './phase.js'
@@ -41,7 +40,8 @@ export async function drive(deps: DriveDeps, input: DriveInput): Promise<void> {
 
   try {
     const shared = await deps.shared(cluster).catch((error: Error) => {
-      if (!(error instanceof HostProblem) && error.name === 'AppError') throw error
+      // A database that is away comes back; a secret that does not open would be tried for ever.
+      if (error instanceof AppError && error.code !== 'internal') throw error
       operation.outcome ??= { state: 'FAILED', message: error.message }
       return undefined
     })

@@ -1,4 +1,5 @@
 import { Readable } from 'node:stream'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { type Caller, oneOf, type Route, raw, route, type Static, Type } from '@fleetgate/kit'
 import type { Cluster } from '../clusters/cluster.js'
 import { ById, toTime } from '../linkerFields.js'
@@ -40,8 +41,8 @@ const Reply = Type.Object({
 
 const base = '/v1/operations/:id'
 
-/** Ours: Linker showed nothing until the end. */
-export function operationRoutes(operations: Operations): Route[] {
+/** Ours: Linker showed nothing until the end. Where this process ends, so do its streams: who listens asks another replica. */
+export function operationRoutes(operations: Operations, ending: AbortSignal): Route[] {
   return [
     route({
       method: 'get',
@@ -67,7 +68,7 @@ export function operationRoutes(operations: Operations): Route[] {
             'cache-control': 'no-store',
             'x-accel-buffering': 'no'
           },
-          body: Readable.from(events(operations, caller, first))
+          body: Readable.from(events(operations, caller, first, ending))
         })
       }
     }),
@@ -103,7 +104,12 @@ const lookEveryMs = 300
 const silenceMs = 15_000
 
 /** Whichever replica drives it, the document says how far it is. Ends with the operation or with the reader. */
-async function* events(operations: Operations, caller: Caller, first: Static<typeof Reply>): AsyncGenerator<string> {
+async function* events(
+  operations: Operations,
+  caller: Caller,
+  first: Static<typeof Reply>,
+  ending: AbortSignal
+): AsyncGenerator<string> {
   let shown = ''
   let saidAt = Date.now()
   for (let now = first; ; now = toReply(await operations.get(first.id, caller))) {
@@ -113,7 +119,8 @@ async function* events(operations: Operations, caller: Caller, first: Static<typ
     if (text !== shown || Date.now() - saidAt > silenceMs) saidAt = Date.now()
     shown = text
     if (now.time_end !== undefined) return
-    await new Promise((resolve) => setTimeout(resolve, lookEveryMs))
+    await sleep(lookEveryMs, undefined, { signal: ending }).catch(() => undefined)
+    if (ending.aborted) return
   }
 }
 
