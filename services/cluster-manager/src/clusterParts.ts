@@ -1,6 +1,4 @@
 import { randomUUID } from 'node:crypto'
-import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import type { Log } from '@fleetgate/kit'
 import type { Secrets } from '@fleetgate/store'
 import { createBeginning } from './clusters/beginning.js'
@@ -19,8 +17,7 @@ import { openProvider } from './machines/openProvider.js'
 import { createEngine } from './operations/engine.js'
 import { createOperations } from './operations/operations.js'
 import { createSettle, entryOf } from './operations/settle.js'
-import { findOnPath } from './profiles/findOnPath.js'
-import { loadProfiles } from './profiles/profile.js'
+import type { Profiles } from './profiles/profile.js'
 import type { Drivers } from './providers/drivers.js'
 import type { ProviderStore } from './providers/providerStore.js'
 import type { PubkeyStore } from './pubkeys/pubkeyStore.js'
@@ -30,6 +27,7 @@ import type { RegistryStore } from './registries/registryStore.js'
 export interface ClusterPartsOptions {
   config: Config
   log: Log
+  profiles: Profiles
   secrets: Secrets
   store: ClusterStore
   pubkeys: PubkeyStore
@@ -39,19 +37,10 @@ export interface ClusterPartsOptions {
   logs: Logs
 }
 
-const profilesDir = fileURLToPath(new URL('../../profiles', import.meta.url))
-
 /** Clusters with the engine that drives their operations and the watch over their hosts. */
 export function createClusterParts(options: ClusterPartsOptions) {
-  const { config, log, secrets, store, pubkeys, registries, providers, drivers, logs } = options
+  const { config, log, profiles, secrets, store, pubkeys, registries, providers, drivers, logs } = options
   const now = Date.now
-  const k3s = (name: string) => () => (config.K3S_DIR ? join(config.K3S_DIR, name) : undefined)
-  const profiles = loadProfiles(profilesDir, {
-    'nats-server': () => config.NATS_SERVER_BINARY ?? findOnPath('nats-server', process.env.PATH),
-    'k3s/k3s': k3s('k3s'),
-    'k3s/install.sh': k3s('install.sh'),
-    'k3s/images': k3s('k3s-airgap-images-amd64.tar.zst')
-  })
 
   /** All that the hosts of a cluster are told; secrets are opened here and live no longer than one operation. */
   async function shared(cluster: Cluster): Promise<Shared> {

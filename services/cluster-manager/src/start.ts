@@ -8,6 +8,7 @@ import type { Config } from './config.js'
 import { createLogs } from './logs/log.js'
 import { createLogStore } from './logs/logStore.js'
 import { createMailing } from './mail/mailing.js'
+import { openProfiles } from './profiles/openProfiles.js'
 import { createProviderStore } from './providers/providerStore.js'
 import { createProviding } from './providers/providing.js'
 import { createPubkeys } from './pubkeys/pubkey.js'
@@ -22,8 +23,9 @@ export interface StartOptions {
   add: (name: string, close: () => Promise<unknown> | unknown) => void
 }
 
-/** Connects, wires and listens. */
+/** Checks what the settings name, connects, wires and listens. */
 export async function startClusterManager({ config, log, add }: StartOptions): Promise<{ port: number }> {
+  const profiles = openProfiles(config)
   const secrets = createSecrets({ keys: loadKeyRing({ file: config.SECRETS_KEY_FILE, value: config.SECRETS_KEY }) })
   const store = await openStore({ uri: config.MONGODB_URI, database: 'fleetgate_cluster_manager', log })
   add('store', () => store.close())
@@ -43,6 +45,7 @@ export async function startClusterManager({ config, log, add }: StartOptions): P
   const parts = createClusterParts({
     config,
     log,
+    profiles,
     secrets,
     store: clusterStore,
     pubkeys: pubkeyStore,

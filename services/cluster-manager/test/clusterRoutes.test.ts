@@ -58,6 +58,7 @@ await t.test('refuses, with the code of the original, what cannot be a cluster',
     ['small ha', { ...good, createCategory: 'ha' }, 400, 'E50010', /ha/],
     ['same address', { ...good, sharedNodes: [node(1)] }, 409, 'E50019', /twice/],
     ['no address', { ...good, sharedNodes: [node(2, { ip: 'host; rm -rf /' })] }, 400, 'E12002', /ip/],
+    ['an address in another form', { ...good, sharedNodes: [node(2, { ip: '127.0.0.02' })] }, 400, 'E12002', /ip/],
     ['user', { ...good, sharedNodes: [node(2, { sshUser: '$(id)' })] }, 400, 'E12002', /sshUser/],
     ['no login', { ...good, sharedNodes: [node(2, { privateKey: undefined })] }, 400, 'E12002', /privateKey/],
     [
@@ -250,4 +251,15 @@ await t.test('a key that takes for ever to open holds nobody up', async (t) => {
   const info = part(0x30, part(0x30, pbes2 as Buffer, part(0x30, how)), part(4, Buffer.alloc(64)))
   const pem = `-----BEGIN ENCRYPTED PRIVATE KEY-----\n${info.toString('base64')}\n-----END ENCRYPTED PRIVATE KEY-----`
   t.throws(() => readPrivateKey(pem, 'open'), /more rounds/)
+})
+
+await t.test('settings that every cluster would fail with are refused at the start', async (t) => {
+  const wrong = {
+    CLUSTER_PROFILE: 'swarm',
+    K3S_DIR: parts.dir,
+    NATS_SERVER_BINARY: '/no/such/nats-server',
+    MACHINE_ACCESS_FROM: '10.0.0.0/33'
+  }
+  for (const [name, value] of Object.entries(wrong))
+    await t.rejects(startClusterManagerFor(t, parts, { ...clusterEnv, [name]: value }), new RegExp(name))
 })

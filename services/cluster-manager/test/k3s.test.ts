@@ -76,8 +76,14 @@ await t.test('writes the configuration of leader, masters and workers, then call
     password: 'pass: #word',
     isSystemRegistry: true
   }
-  const { _id } = (await api.post<Reply<{ _id: string }>>('/v1/dockerregistries', registry)).body.data
-  const result = await made(api, { ...draft(hosts, 'kube', [5, 2]), profile: 'k3s', dockerRegistries: [{ _id }] })
+  const others = [
+    { ...registry, name: 'second', registry: 'second.example.com' },
+    { name: 'same', registry: registry.registry }
+  ]
+  const dockerRegistries: { _id: string }[] = []
+  for (const one of [registry, ...others])
+    dockerRegistries.push((await api.post<Reply<{ _id: string }>>('/v1/dockerregistries', one)).body.data)
+  const result = await made(api, { ...draft(hosts, 'kube', [5, 2]), profile: 'k3s', dockerRegistries })
   id = result.id
   t.match(result.operation, { state: 'SUCCESS', problems: [] }, JSON.stringify(result.operation))
   t.same(
@@ -101,7 +107,9 @@ await t.test('writes the configuration of leader, masters and workers, then call
   const registries = await read(6, '/etc/rancher/k3s/registries.yaml')
   t.match(registries, "username: 'o''hara'")
   t.match(registries, "password: 'pass: #word'")
-  t.match(registries, "'docker.io':")
+  const endpoints = ['registry.example.com:5000', 'second.example.com'].map((at) => `      - 'http://${at}'`)
+  t.match(registries, ["  'docker.io':", '    endpoint:', ...endpoints].join('\n'))
+  t.equal(registries.match(/^ {2}'registry\.example\.com:5000':$/gm)?.length, 2, 'a mirror and a log-in, each once')
   t.match(registries, 'insecure_skip_verify: true')
 })
 

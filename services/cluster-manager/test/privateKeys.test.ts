@@ -1,8 +1,12 @@
 import { createPrivateKey, createPublicKey } from 'node:crypto'
-import { openStore } from '@fleetgate/store'
+import { AppError, type Caller } from '@fleetgate/kit'
+import { createSecrets, loadKeyRing, openStore } from '@fleetgate/store'
 import { quietLog, type Session, sshKeyPair, startParts, testGuardKeys } from '@fleetgate/testkit'
 import ssh2 from 'ssh2'
 import t from 'tap'
+import { createLogs } from '../src/logs/log.js'
+import { createLogStore } from '../src/logs/logStore.js'
+import { createPubkeys } from '../src/pubkeys/pubkey.js'
 import { createPubkeyStore } from '../src/pubkeys/pubkeyStore.js'
 import { type Failure, type Key, type Reply, serveKeys, startClusterManagerFor } from './support.js'
 
@@ -110,4 +114,22 @@ await t.test('makes no keys in the name of others', async (t) => {
   t.equal((await user('thief').post('/v1/pubkey', body)).status, 403)
   t.equal((await user('thief').post('/v1/pubkey/userSelfCreate', body)).status, 403)
   t.same(await names(user('owner'), '?name=planted'), [])
+})
+
+await t.test('what was done is answered so, also where its end cannot be logged', async (t) => {
+  const logStore = createLogStore(store)
+  const put: typeof logStore.put = async (entry) => {
+    if (entry.status !== 'start') throw new AppError('unavailable', 'the database cannot be reached')
+    await logStore.put(entry)
+  }
+  const pubkeys = createPubkeys({
+    store: createPubkeyStore(store),
+    secrets: createSecrets({ keys: loadKeyRing({ file: parts.keyFile }) }),
+    logs: createLogs({ store: { ...logStore, put }, now: Date.now }),
+    keyBits: 2048,
+    now: Date.now
+  })
+  const caller = { tenantId: 't1', userId: 'logged', email: 'logged@example.com' } as Caller
+  await t.resolves(pubkeys.upload({ name: 'kept', value: ed25519.public }, caller))
+  t.same(await names(user('logged'), '?name=kept'), ['kept'])
 })

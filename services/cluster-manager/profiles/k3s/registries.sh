@@ -10,17 +10,14 @@ if [ "${count:-0}" = 0 ]; then
   changed=1
 else
   index=0
-  mirrors=$here/mirrors configs=$here/configs
-  : >"$mirrors" && : >"$configs"
+  mirrors=$here/mirrors configs=$here/configs stands=$here/stands
+  : >"$mirrors" && : >"$configs" && : >"$stands"
   while [ "$index" -lt "$count" ]; do
     at=$(value "registry_${index}_address")
     scheme=https
     [ "$(value "registry_${index}_insecure")" != 1 ] || scheme=http
-    names=$at
-    [ "$(value "registry_${index}_system")" != 1 ] || names="$at docker.io"
-    for name in $names; do
-      { echo "  $(yaml "$name"):"; echo '    endpoint:'; echo "      - $(yaml "$scheme://$at")"; } >>"$mirrors"
-    done
+    { echo "  $(yaml "$at"):"; echo '    endpoint:'; echo "      - $(yaml "$scheme://$at")"; } >>"$mirrors"
+    [ "$(value "registry_${index}_system")" != 1 ] || echo "      - $(yaml "$scheme://$at")" >>"$stands"
     echo "  $(yaml "$at"):" >>"$configs"
     user=$(value "registry_${index}_username")
     if [ -n "$user" ]; then
@@ -34,6 +31,8 @@ else
     fi
     index=$((index + 1))
   done
+  # A name stands there once, whatever the number of those that stand in for it.
+  [ ! -s "$stands" ] || { echo "  'docker.io':"; echo '    endpoint:'; cat "$stands"; } >>"$mirrors"
   { echo 'mirrors:'; cat "$mirrors"; echo 'configs:'; cat "$configs"; } >"$here/registries.yaml"
   put "$registries" 600 "$here/registries.yaml"
 fi

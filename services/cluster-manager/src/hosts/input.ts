@@ -30,7 +30,8 @@ const architectures: Record<string, string> = { x64: 'x86_64', arm64: 'aarch64' 
 
 /** The files of one run on one host: the scripts, and beside them the data they read. */
 export function inputOf(shared: Shared, host: Host, plan: PhasePlan, now: number): Packed[] {
-  const { cluster, profile, files, secrets, registries, keys } = shared
+  const { cluster, profile, files, secrets, keys } = shared
+  const registries = shared.registries.filter(isFirst)
   const masters = mastersOf(cluster)
   const leader = leaderOf(cluster)
   const values: Record<string, string | number> = {
@@ -85,6 +86,11 @@ export function inputOf(shared: Shared, host: Host, plan: PhasePlan, now: number
       content: ca ? `${ca.trim()}\n` : ''
     }))
   ]
+}
+
+/** What reads a list of registries takes each address once. */
+function isFirst({ address }: HostRegistry, index: number, all: HostRegistry[]): boolean {
+  return all.findIndex((one) => one.address === address) === index
 }
 
 /** Scripts have each key as a variable of the shell. */

@@ -43,7 +43,7 @@ export interface LogEntry {
 export type Logs = ReturnType<typeof createLogs>
 
 /** The operation log: who changed what, and how it ended. */
-export function createLogs({ store, now }: { store: LogStore; now: () => number }) {
+export function createLogs({ store, now }: { store: Pick<LogStore, 'put' | 'list'>; now: () => number }) {
   return {
     list: (filter: LogFilter, range: Range, caller: Caller): Promise<Found<LogEntry>> =>
       store.list(caller.tenantId, filter, range),
@@ -75,16 +75,16 @@ export function createLogs({ store, now }: { store: LogStore; now: () => number 
         createdAt: at,
         updatedAt: at
       }
+      // What was done, or refused, is the answer, also where its end cannot be written down: then `start` is all that is known.
+      const end = (set: Partial<LogEntry>) => store.put({ ...entry, ...set, updatedAt: now() }).catch(() => undefined)
       await store.put(entry)
       try {
         const result = await work()
-        await store.put({ ...entry, status: 'success', updatedAt: now() })
+        await end({ status: 'success' })
         return result
       } catch (error) {
         const reason = error instanceof AppError ? error.message : 'internal error'
-        await store
-          .put({ ...entry, status: 'fail', comments: `${comments}: ${reason}`, updatedAt: now() })
-          .catch(() => undefined)
+        await end({ status: 'fail', comments: `${comments}: ${reason}` })
         throw error
       }
     }

@@ -1,0 +1,35 @@
+import { existsSync } from 'node:fs'
+import { isIPv4 } from 'node:net'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import type { Config } from '../config.js'
+import { findOnPath } from './findOnPath.js'
+import { loadProfiles, type Profiles } from './profile.js'
+
+const profilesDir = fileURLToPath(new URL('../../../profiles', import.meta.url))
+
+type ProfileConfig = Pick<Config, 'CLUSTER_PROFILE' | 'K3S_DIR' | 'NATS_SERVER_BINARY' | 'MACHINE_ACCESS_FROM'>
+
+/** The profiles with the files that the settings name. Throws for settings that every cluster would fail with later. */
+export function openProfiles(config: ProfileConfig): Profiles {
+  const { CLUSTER_PROFILE, K3S_DIR, NATS_SERVER_BINARY, MACHINE_ACCESS_FROM } = config
+  const k3s = (name: string) => () => (K3S_DIR ? join(K3S_DIR, name) : undefined)
+  const profiles = loadProfiles(profilesDir, {
+    'nats-server': () => NATS_SERVER_BINARY ?? findOnPath('nats-server', process.env.PATH),
+    'k3s/k3s': k3s('k3s'),
+    'k3s/install.sh': k3s('install.sh'),
+    'k3s/images': k3s('k3s-airgap-images-amd64.tar.zst')
+  })
+  if (!profiles.get(CLUSTER_PROFILE))
+    throw new Error(`CLUSTER_PROFILE must be one of ${profiles.names.join(', ')}, not ${CLUSTER_PROFILE}`)
+  // Without it hosts would fetch the newest one from outside.
+  for (const name of K3S_DIR ? ['k3s', 'install.sh'] : []) {
+    if (!existsSync(join(K3S_DIR ?? '', name))) throw new Error(`K3S_DIR: there is no ${name} in ${K3S_DIR}`)
+  }
+  if (NATS_SERVER_BINARY && !existsSync(NATS_SERVER_BINARY))
+    throw new Error(`NATS_SERVER_BINARY: there is no ${NATS_SERVER_BINARY}`)
+  const [address = '', bits] = MACHINE_ACCESS_FROM.split('/')
+  if (!isIPv4(address) || Number(bits) > 32)
+    throw new Error('MACHINE_ACCESS_FROM must be an IPv4 range such as 10.0.0.0/8')
+  return profiles
+}
