@@ -45,6 +45,9 @@ const compact = (name: string, from: number) => ({
 
 await t.test('refuses, with the code of the original, what cannot be a cluster', async (t) => {
   const good = compact('bad', 1)
+  const long = (network: number) =>
+    Array.from({ length: 200 }, (_, end) => node(1, { ip: `127.1.${network}.${end}`, password: 'x'.repeat(16_384) }))
+  const huge = { ...good, sharedCount: 200, pureslaveCount: 200, sharedNodes: long(1), pureslaveNodes: long(2) }
   const cases: [string, object, number, string, RegExp][] = [
     ['no name', { ...good, name: undefined }, 400, 'E12002', /name/],
     ['long name', { ...good, name: 'x'.repeat(16) }, 400, 'E12002', /name/],
@@ -57,6 +60,7 @@ await t.test('refuses, with the code of the original, what cannot be a cluster',
     ['two masters', { ...good, masterCount: 2, masterNodes: [node(1), node(3)] }, 400, 'E50010', /masters/],
     ['small ha', { ...good, createCategory: 'ha' }, 400, 'E50010', /ha/],
     ['same address', { ...good, sharedNodes: [node(1)] }, 409, 'E50019', /twice/],
+    ['more than a document holds', huge, 400, 'E50010', /401 hosts .* more than one cluster can hold/],
     ['no address', { ...good, sharedNodes: [node(2, { ip: 'host; rm -rf /' })] }, 400, 'E12002', /ip/],
     ['an address in another form', { ...good, sharedNodes: [node(2, { ip: '127.0.0.02' })] }, 400, 'E12002', /ip/],
     ['user', { ...good, sharedNodes: [node(2, { sshUser: '$(id)' })] }, 400, 'E12002', /sshUser/],

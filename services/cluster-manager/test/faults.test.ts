@@ -57,9 +57,17 @@ await t.test('a full disk and a port in use are named, and nothing stays on the 
   await third.run(`setsid perl -MIO::Socket::INET -e '${listener}' >/dev/null 2>&1 </dev/null &`)
   // 1883, listening, as the kernel writes it.
   await until(() => third.run('grep -q ":075B [0-9A-F]*:0000 0A" /proc/net/tcp && echo yes'), { what: 'the port' })
+  // And for IPv6 and IPv4 together, as many servers do, where the host has an address space of its own.
+  const both =
+    'my $kept = IO::Socket::IP->new(LocalHost => "::", LocalPort => 6222, Listen => 1, V6Only => 0) or die; sleep 600'
+  if (hosts.isReal) {
+    await third.run(`setsid perl -MIO::Socket::IP -e '${both}' >/dev/null 2>&1 </dev/null &`)
+    await until(() => third.run('grep -q ":184E [0-9A-F]*:0000 0A" /proc/net/tcp6 && echo yes'), { what: 'the port' })
+  }
   const { id, operation } = await made(api, draft(hosts, 'full', [1, 1]))
   t.match(operation, { state: 'FAILED', problems: [{ ip: third.address, message: /preflight: .* MB free/ }] })
   t.match(operation.problems[0]?.message, /port 1883 is in use/)
+  if (hosts.isReal) t.match(operation.problems[0]?.message, /port 6222 is in use/)
   await third.kill()
   await third.start()
   await gone(id)

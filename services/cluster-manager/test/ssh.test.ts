@@ -1,4 +1,6 @@
+import { once } from 'node:events'
 import { createReadStream } from 'node:fs'
+import { type AddressInfo, createServer } from 'node:net'
 import { createSecrets, loadKeyRing } from '@fleetgate/store'
 import { type SshHost, startSshHosts } from '@fleetgate/testkit'
 import t from 'tap'
@@ -35,8 +37,28 @@ await t.test('a host that does not stop talking fills no memory', async (t) => {
   t.equal(lines.at(-1), 'naïve, 日本')
 })
 
+const secrets = createSecrets({ keys: loadKeyRing({ value: `one:${Buffer.alloc(32, 1).toString('base64')}` }) })
+
+await t.test('a host that does not answer is not waited for by what was given up', async (t) => {
+  const silent = createServer().listen(0, '127.0.0.1')
+  await once(silent, 'listening')
+  t.teardown(() => silent.close())
+  const { port } = silent.address() as AddressInfo
+  const sealedLogin = secrets.seal(JSON.stringify({ password: 'any' }), loginContext('a'))
+  const host = { id: 'a', ip: '127.0.0.1', port, user: 'root', sealedLogin } as Host
+  const runner = createHostRunner({ secrets, settings: { connectMs: 60_000, lostMs: 60_000 } })
+  t.teardown(() => runner.close())
+  const given = new AbortController()
+  const names = { id: 'direct', operationId: 'a', epoch: 1, last: false, scripts: [], files: [] }
+  const more = { timeoutMs: 60_000, patient: true, onLine: () => {}, signal: given.signal }
+  const running = runner.run(host, { ...names, ...more })
+  const [socket] = await once(silent, 'connection')
+  t.teardown(() => socket.destroy())
+  given.abort(new Error('given up'))
+  await t.rejects(running, /given up/)
+})
+
 await t.test('the key of a bastion is recorded where that of the host was given', async (t) => {
-  const secrets = createSecrets({ keys: loadKeyRing({ value: `one:${Buffer.alloc(32, 1).toString('base64')}` }) })
   const { privateKey } = hosts
   const host = {
     id: 'a',

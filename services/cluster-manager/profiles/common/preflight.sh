@@ -34,7 +34,8 @@ if [ -s "$base/lock" ]; then
   [ "$holder" = "$in_operation" ] || { [ "$until" -le "$now" ] && ! isWorking "$holder"; } || wrong "another operation ($holder) changes this host"
 fi
 
-# A port that our own installation listens on is no problem.
+# A port that our own installation listens on is no problem. A server that listens at every address often does so for IPv6 and IPv4
+# with one socket, which stands among those of IPv6 only.
 if [ "$held" != "$in_cluster" ]; then
   awk -v address="$address" -v ports="$in_ports" '
     BEGIN {
@@ -42,9 +43,9 @@ if [ "$held" != "$in_cluster" ]; then
       mine = sprintf("%02X%02X%02X%02X", part[4], part[3], part[2], part[1])
       count = split(ports, wanted, " ")
     }
-    $4 == "0A" { split($2, at, ":"); if (at[1] == mine || at[1] == "00000000") taken[at[2]] = 1 }
+    $4 == "0A" { split($2, at, ":"); if (at[1] ~ "^(0+FFFF0000)?" mine "$" || at[1] ~ /^0+$/) taken[at[2]] = 1 }
     END { for (i = 1; i <= count; i++) if (sprintf("%04X", wanted[i]) in taken) print "problem port " wanted[i] " is in use" }
-  ' /proc/net/tcp
+  ' /proc/net/tcp $([ ! -e /proc/net/tcp6 ] || echo /proc/net/tcp6)
 fi
 
 if [ -n "$in_nic" ] && [ "$in_checkNic" = 1 ]; then

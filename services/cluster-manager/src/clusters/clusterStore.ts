@@ -6,6 +6,8 @@ import { addressesOf, type Cluster, type ClusterStatus, type Host } from './clus
 import { type ClusterDoc, clusterSchema, toCluster } from './clusterSchema.js'
 
 const keptOperations = 20
+/** By far the most of a document, and no list needs it. */
+const unlisted = { past: 0, sealedSecrets: 0, 'hosts.sealedLogin': 0, 'cloud.sealedKey': 0 } as const
 
 export interface ClusterFilter {
   name?: string | undefined
@@ -70,7 +72,8 @@ export function createClusterStore(store: Store) {
       if (userId !== undefined) filter.userId = userId
       if (owner !== undefined) filter.owner = owner
       if (statuses !== undefined) filter.status = { $in: [...statuses] }
-      const found = await pageOf(model.find(filter).sort({ [sort.field]: sort.direction, _id: sort.direction }), range)
+      const order = { [sort.field]: sort.direction, _id: sort.direction }
+      const found = await pageOf(model.find(filter).sort(order).select(unlisted), range)
       return { items: found.items.flatMap((doc) => toCluster(doc as ClusterDoc) ?? []), total: found.total }
     },
 

@@ -11,7 +11,7 @@ import { carrying } from './carrying.js'
 import { type Cluster, type Host, liveHosts } from './cluster.js'
 import type { ClusterFilter } from './clusterStore.js'
 import type { CloudDraft, NewHosts } from './newHosts.js'
-import { checkRemoval, type NodeDrafts } from './rules.js'
+import { checkRemoval, checkRoom, type NodeDrafts } from './rules.js'
 
 export interface ClusterDraft {
   name: string
@@ -65,6 +65,7 @@ export function createClusters(options: ClustersOptions) {
     const at = now()
     const id = newHexId(at)
     const { hosts, cloud } = await newHosts.first(draft, { id, at }, caller)
+    checkRoom(hosts)
     const made = Object.fromEntries(profile.secrets.map((name) => [name, randomBytes(24).toString('base64url')]))
     return {
       id,
@@ -149,6 +150,7 @@ export function createClusters(options: ClustersOptions) {
         })
       }
       const change = { status: 'MODIFYING' as const, hosts: [...prune(cluster.hosts), ...hosts] }
+      checkRoom(change.hosts)
       return begin(cluster, { kind: 'add_hosts', hosts, change }, caller)
     },
 

@@ -58,6 +58,15 @@ export function machineCounts(
   return { master: counts.master ?? 0, shared: counts.shared ?? 0, pureslave: counts.pureslave ?? 0 }
 }
 
+/** A document holds 16 MB; beside the hosts it has what operations said of each. */
+const mostBytes = 8_000_000
+
+/** Throws where a cluster would have more hosts, or longer log-ins, than its document can hold. */
+export function checkRoom(hosts: readonly Host[]): void {
+  if (Buffer.byteLength(JSON.stringify(hosts)) > mostBytes)
+    throw badNumber('sharedNodes', `${hosts.length} hosts with their log-ins are more than one cluster can hold`)
+}
+
 /** The sizes that a category needs; and a master must be countable: three keep going without one of them. */
 export function checkSize(category: Category, counts: Record<Role, number>, noun: 'Nodes' | 'Count' = 'Nodes'): void {
   const { nodes: least, shared, masters } = smallest[category]

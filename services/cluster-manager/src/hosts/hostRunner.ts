@@ -75,7 +75,12 @@ export function loginContext(hostId: string): string {
 export function createHostRunner({ secrets, settings, onKeys }: HostRunnerOptions): HostRunner {
   const connections = new Map<string, Promise<HostConnection>>()
 
-  async function connection(host: Host): Promise<HostConnection> {
+  /** A host that does not answer is not waited for where nobody wants it any more; what comes of it is closed with the rest. */
+  function connection(host: Host, signal: AbortSignal): Promise<HostConnection> {
+    return unlessAborted(connect(host), signal)
+  }
+
+  async function connect(host: Host): Promise<HostConnection> {
     const known = await connections.get(host.id)?.catch(() => undefined)
     if (known?.isOpen()) return known
     known?.close()
@@ -94,7 +99,7 @@ export function createHostRunner({ secrets, settings, onKeys }: HostRunnerOption
       if (lines.length > 2 * mostLines) lines.splice(0, mostLines)
       run.onLine(line)
     }
-    const open = await connection(host)
+    const open = await connection(host, run.signal)
     const signal = AbortSignal.any([run.signal, AbortSignal.timeout(run.timeoutMs)])
     const { code } = await open.exec(commandOf(run), { input: tar(run.files), onLine, signal }).catch((error) => {
       if (signal.aborted && !run.signal.aborted) throw tooLong(run)
@@ -131,7 +136,7 @@ export function createHostRunner({ secrets, settings, onKeys }: HostRunnerOption
 
   /** Asks whether a file is there whole, and which packings the host undoes. */
   async function askFor(host: Host, file: string, bytes: number, signal: AbortSignal): Promise<string[] | undefined> {
-    const open = await connection(host)
+    const open = await connection(host, signal)
     const line = `wc -c <${file} 2>/dev/null || echo 0; for p in ${packings.join(' ')}; do command -v $p >/dev/null && echo $p; done`
     const [size, ...unpacks] = (await open.exec(line, { signal })).output.split('\n')
     return Number(size) === bytes ? undefined : unpacks
@@ -142,7 +147,7 @@ export function createHostRunner({ secrets, settings, onKeys }: HostRunnerOption
     const file = `"$HOME/.fleetgate/files/${sha256}"`
     const able = unpacks ?? (await askFor(host, file, bytes, signal))
     if (!able) return
-    const open = await connection(host)
+    const open = await connection(host, signal)
     const { input, unpack } = await packedFor(staged, able)
     const part = `${file.slice(0, -1)}.${randomBytes(4).toString('hex')}"`
     const line = `umask 077; mkdir -p "$HOME/.fleetgate/files" && ${unpack} >${part} && mv ${part} ${file} || { rm -f ${part}; exit 1; }`
@@ -164,7 +169,7 @@ export function createHostRunner({ secrets, settings, onKeys }: HostRunnerOption
     },
 
     async reach(host) {
-      await connection(host)
+      await connect(host)
     },
 
     close() {
@@ -172,6 +177,15 @@ export function createHostRunner({ secrets, settings, onKeys }: HostRunnerOption
       connections.clear()
     }
   }
+}
+
+function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const stop = () => reject(signal.reason)
+    if (signal.aborted) stop()
+    signal.addEventListener('abort', stop, { once: true })
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', stop))
+  })
 }
 
 /** Unpacks standard input and runs it. Only our own ids, numbers and names of scripts are on the line. */
