@@ -1,8 +1,10 @@
+import { generateKeyPairSync } from 'node:crypto'
 import { createAllowed, createHttp } from '@fleetgate/kit/outbound'
 import { sshKeyPair } from '@fleetgate/testkit'
 import t from 'tap'
 import { withBackOff } from '../src/providers/backoff.js'
 import { type CloudProblem, type Driver, type MachineGroup, providerTypes } from '../src/providers/driver.js'
+import { createGoogleClient } from '../src/providers/google/googleClient.js'
 import { driverOf, isEmpty, startCloud } from './clouds/index.js'
 
 t.setTimeout(120_000)
@@ -204,3 +206,20 @@ for (const type of providerTypes) {
     })
   })
 }
+
+await t.test('a change that Google does not end is told of, so that it is asked for anew', async (t) => {
+  const key = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey
+  let minutes = 0
+  const client = createGoogleClient({
+    account: { email: 'fleet@project-1.iam.gserviceaccount.com', key, keyId: '' },
+    project: 'project-1',
+    urls: { compute: 'http://compute', token: 'http://token' },
+    http: async ({ url }) => {
+      const body = url === 'http://token' ? { access_token: 'any' } : { name: 'operation-1', status: 'RUNNING' }
+      return { status: 200, headers: {}, body: JSON.stringify(body) }
+    },
+    now: () => 60_000 * minutes++
+  })
+  const found = await problem(client.change('global/firewalls', call, { method: 'POST', body: {} }))
+  t.match(found, { kind: 'unavailable', message: /does not come to an end/ })
+})

@@ -1,4 +1,4 @@
-import { type Cluster, type Host, leaderOf } from '../clusters/cluster.js'
+import { type Cluster, type Host, leaderOf, mastersOf } from '../clusters/cluster.js'
 import { destruction, isMade, making } from '../machines/machinePlans.js'
 import type { Profile } from '../profiles/profile.js'
 
@@ -148,13 +148,15 @@ function wavesOf(cluster: Cluster, profile: Profile, targets: Host[]): Host[][] 
 
 function drainPlans(cluster: Cluster, profile: Profile, targets: Host[]): PhasePlan[] {
   const { timeouts, drainOn } = profile
-  const staying = cluster.hosts.filter((host) => isMaster(host) && host.status === 'RUNNING')
+  // Done again after a while, some of these may be away: then what must hold on each of them does not.
+  const staying = mastersOf(cluster).filter((host) => !targets.includes(host))
+  const asked = staying.find(({ status }) => status === 'RUNNING') ?? staying[0]
+  const leader = asked ? [asked] : []
   const masters = targets.filter(isMaster)
   const others = targets.filter((host) => !isMaster(host))
   const run = { kind: 'run' as const, gone: others }
   const drain = { ...run, name: 'drain', scripts: ['drain.sh'], timeoutS: timeouts.drain }
   const forget = { ...run, name: 'forget', scripts: ['forget.sh'], timeoutS: timeouts.remove, last: true }
-  const leader = staying.slice(0, 1)
   const first =
     drainOn === 'host'
       ? [{ ...drain, hosts: others }]
@@ -164,16 +166,20 @@ function drainPlans(cluster: Cluster, profile: Profile, targets: Host[]): PhaseP
         ]
   return [
     ...(others.length > 0 ? first : []),
-    ...masters.flatMap((_, index) => farewell(masters.slice(0, index + 1), staying, profile))
+    ...masters.flatMap((_, index) => farewell(masters.slice(0, index + 1), { leader, staying }, profile))
   ]
 }
 
 /** The last of these masters goes: it ends, those that stay no longer count it, and have what it had before the next one goes. */
-function farewell(gone: Host[], staying: Host[], { timeouts, drainOn }: Profile): PhasePlan[] {
+function farewell(
+  gone: Host[],
+  { leader, staying }: { leader: Host[]; staying: Host[] },
+  { timeouts, drainOn }: Profile
+): PhasePlan[] {
   const run = { kind: 'run' as const, gone }
   const must = { last: true, must: 'the masters that stay are not whole without those that go' }
   const at = `master-${gone.length}`
-  const [leader, going] = [staying.slice(0, 1), gone.slice(-1)]
+  const going = gone.slice(-1)
   const isByLeader = drainOn === 'leader'
   const drainAt = isByLeader ? leader : going
   return [

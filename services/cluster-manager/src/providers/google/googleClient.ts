@@ -44,6 +44,8 @@ const marginMs = 60_000
 const firstPollMs = 100
 const longestPollMs = 2_000
 const maxPages = 200
+/** Whoever asks again finds what has come of it meanwhile. */
+const longestChangeMs = 300_000
 
 export interface GoogleClientOptions {
   account: ServiceAccount
@@ -140,7 +142,9 @@ export function createGoogleClient({ account, project, urls, http, now }: Google
         .split('/')
         .slice(0, path.startsWith('global/') ? 1 : 2)
         .join('/')
+      const until = now() + longestChangeMs
       for (let pause = firstPollMs; operation.status !== 'DONE'; pause = Math.min(2 * pause, longestPollMs)) {
+        if (now() > until) throw new CloudProblem('unavailable', 'Google Cloud does not come to an end with a change')
         await sleep(pause, call.signal)
         const answer = await ask(`${place}/operations/${encodeURIComponent(operation.name)}`, call)
         operation = answer.body as unknown as Operation
