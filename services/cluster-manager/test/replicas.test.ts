@@ -128,6 +128,9 @@ await t.test('a mark that a crash left goes; that of a key which a cluster carri
   const left = (await api.post<Reply<Key>>('/v1/pubkey', { name: 'left', pubkeyValue: value })).body.data
   const store = await openStore({ uri: parts.mongoUri, database: 'fleetgate_cluster_manager', log: quietLog })
   t.teardown(() => store.close())
+  const ended = await store.connection.collection('clusters').find({ status: 'TERMINATED' }).toArray()
+  const logins = ended.flatMap(({ hosts }) => (hosts as { sealedLogin: string }[]).map((host) => host.sealedLogin))
+  t.same([...new Set(logins)], [''], 'of hosts that are gone no log-in is kept')
   // What a process does that ends before it writes its cluster.
   const { missing } = await createPubkeyStore(store).use('t1', [left._id], 'f'.repeat(24))
   t.same(missing, [])

@@ -46,7 +46,7 @@ export interface Host {
   user: string
   nic: string
   bastion?: { ip: string; port: number; user: string } | undefined
-  /** Key, opened, password, and those of the bastion: sealed. */
+  /** Key, opened, password, and those of the bastion: sealed. Empty once the host is gone. */
   sealedLogin: string
   /** Pinned at the first connection. */
   hostKey?: string | undefined

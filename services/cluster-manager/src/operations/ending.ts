@@ -18,6 +18,8 @@ export function endOf(cluster: Cluster, at: number): void {
     host.status = status
     host.updatedAt = at
     host.message = status === 'FAILED' || status === 'TERMINATED' ? progress.message : undefined
+    // Nobody logs in there again.
+    if (status === 'TERMINATED') host.sealedLogin = ''
   }
   cluster.status = clusterStatus(cluster, state)
 }
