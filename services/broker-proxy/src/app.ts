@@ -115,7 +115,7 @@ export function createBrokerProxy(parts: BrokerProxyParts): BrokerProxy {
   })
   const checks = { nats: bus.isReady, store: store.ready }
   const broker = createBrokerApi({ config, version, plugins: plugins.plugins, driver, clients, accounts, checks, now })
-  const publish = createPublish(driver)
+  const publish = createPublish({ driver, onPublished: plugins.webHook.published })
   const stops: (() => unknown)[] = []
 
   function evict(clientId: string, tenantId: string): void {
@@ -179,13 +179,14 @@ export function createBrokerProxy(parts: BrokerProxyParts): BrokerProxy {
         account: (username) => accountOf(accounts.find(username)),
         lastUser: (clientId) => presenceStore.lastUser(clientId),
         takeOver: presence.takeOver,
+        watch: plugins.webHook,
         onConnected(session) {
           presence.connected(session)
-          if (!driver.isRemote) plugins.webHook.connected(session)
+          plugins.webHook.connected(session)
         },
         onDisconnected(session, reason) {
           presence.disconnected(session, reason)
-          if (!driver.isRemote) plugins.webHook.disconnected(session, reason)
+          plugins.webHook.disconnected(session, reason)
         }
       })
       stops.push(() => driver.close())

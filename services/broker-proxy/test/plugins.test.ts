@@ -215,7 +215,9 @@ await t.test('tell a URL what happens, and never hold up the broker', async (t) 
     ['web.hook.rule.message.publish.1', '{"action":"on_message_publish","topic":"a/#/b"}'],
     ['web.hook.rule.message.publish.1', 'no json'],
     ['web.hook.headers.x-key', 'a\r\nb'],
-    ['web.hook.rule.message.acked.1', '{}']
+    ['web.hook.rule.message.acked.1', '{}'],
+    ['web.hook.rule.session.subscribed.1', '{"action":"on_session_subscribed","topic":"a/#/b"}'],
+    ['web.hook.rule.message.dropped.1', '{}']
   ] as const) {
     t.match(await api().put(config('emqx_web_hook'), { key, value }), { body: { message: new RegExp(key) } }, value)
   }
@@ -264,6 +266,73 @@ await t.test('tell a URL what happens, and never hold up the broker', async (t) 
     await next.publishAsync('told/b', 'x', { qos: 1 })
     await until(() => heard.length >= 4, { what: 'the event after that' })
     t.notOk(heard.some(({ body }) => body.topic === 'told/a' && body.from_client_id === 'hook-2'))
+  })
+
+  await t.test('of sessions, subscriptions and messages on their way to clients too', async (t) => {
+    const topics = ['client.subscribe', 'client.unsubscribe', 'session.subscribed', 'session.unsubscribed']
+    const wanted = [
+      ...['session.created', 'session.terminated'].map((event) => rule(event)),
+      ...[...topics, 'message.acked'].map((event) => rule(event, { topic: 'told/#' })),
+      rule('message.delivered')
+    ]
+    t.equal(await codeOf(api().put(config('emqx_web_hook'), wanted)), 0)
+    const told = (action: string, clientId: string) =>
+      heard
+        .filter(({ body }) => body.action === action && [body.client_id, body.from_client_id].includes(clientId))
+        .map(({ body: { action: _action, client_id: _id, username: _name, ts: _ts, ...facts } }) => facts)
+    const come = (count: number, action: string, clientId: string) =>
+      until(() => told(action, clientId).length >= count, { what: `${count} ${action} of ${clientId}` })
+
+    const kept = await logIn(t, proxy, 'admin001', 'hook-k', { clean: false })
+    const clean = await logIn(t, proxy, 'admin001', 'hook-c')
+    await kept.subscribeAsync({ 'told/q': { qos: 1 }, untold: { qos: 1 } })
+    await clean.subscribeAsync({ 'told/#': { qos: 2 }, [downTopic('hook-c', 'file-info')]: { qos: 1 } })
+    await come(1, 'session_subscribed', 'hook-k')
+    t.same(told('session_created', 'hook-k'), [{}])
+    for (const action of ['client_subscribe', 'session_subscribed']) {
+      await come(1, action, 'hook-c')
+      t.same(told(action, 'hook-k'), [{ topic: 'told/q', opts: { qos: 1 } }])
+      t.same(told(action, 'hook-c'), [{ topic: 'told/#', opts: { qos: 2 } }])
+    }
+
+    const sender = await logIn(t, proxy, 'admin001', 'hook-s')
+    const query = JSON.stringify({ requestId: 'r1', sha256: 'a'.repeat(64) })
+    await clean.publishAsync('fleet/hook-c/up/file-query', query, { qos: 1 })
+    await sender.publishAsync('told/q', 'once', { qos: 1 })
+    await sender.publishAsync('told/z', 'exact', { qos: 2 })
+    await sender.publishAsync('told/z', 'maybe', { qos: 0 })
+    const from = { from_client_id: 'hook-s', from_username: 'admin001', retain: false }
+    const [once, exact] = [
+      { ...from, topic: 'told/q', qos: 1, payload: 'once' },
+      { ...from, topic: 'told/z', qos: 2, payload: 'exact' }
+    ]
+    await come(3, 'message_delivered', 'hook-c')
+    t.same(new Set(told('message_delivered', 'hook-c')), new Set([once, exact, { ...exact, qos: 0, payload: 'maybe' }]))
+    await come(2, 'message_acked', 'hook-c')
+    t.same(new Set(told('message_acked', 'hook-c')), new Set([once, exact]))
+    await come(1, 'message_acked', 'hook-k')
+    t.same(told('message_delivered', 'hook-k'), [once])
+    t.same(told('message_acked', 'hook-k'), [once])
+
+    await api().post('/api/v2/mqtt/publish', { topic: 'told/q', payload: 'api', qos: 0, client_id: 'back-office' })
+    await come(1, 'message_publish', 'back-office')
+    t.match(told('message_publish', 'back-office'), [{ from_username: '', payload: 'api' }])
+
+    await clean.unsubscribeAsync(['told/#', 'told/never'])
+    await clean.endAsync()
+    await kept.endAsync()
+    await come(2, 'client_unsubscribe', 'hook-c')
+    await come(1, 'session_terminated', 'hook-c')
+    t.same(told('session_unsubscribed', 'hook-c'), [{ topic: 'told/#' }])
+    await (await logIn(t, proxy, 'admin001', 'hook-k', { clean: false })).endAsync()
+    await logIn(t, proxy, 'admin001', 'hook-k')
+    await come(2, 'session_created', 'hook-k')
+    t.same(told('session_terminated', 'hook-k'), [{ reason: 'destroy' }], 'that of an absent client goes on')
+    t.equal(told('session_subscribed', 'hook-k').length, 1, 'and its subscriptions with it')
+    t.notOk(
+      heard.some(({ body }) => String(body.topic).startsWith('fleet/')),
+      'what we say to machines is not meant by #'
+    )
   })
 })
 

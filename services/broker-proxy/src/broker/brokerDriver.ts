@@ -17,6 +17,9 @@ export interface Session {
   packetsOut: number
 }
 
+/** Who has sent a message. */
+export type Sender = Pick<Session, 'tenantId' | 'clientId' | 'username'>
+
 export interface LogInAttempt {
   clientId: string
   username: string | undefined
@@ -75,6 +78,25 @@ export interface BrokerRules {
   takeOver(): Promise<Session[]>
   onConnected(session: Session): void
   onDisconnected(session: Session, reason: string): void
+  readonly watch: BrokerWatch
+}
+
+/** What else happens, for whoever wants to hear of it. Only a broker in this process tells. */
+export interface BrokerWatch {
+  sessionCreated(session: Session): void
+  sessionTerminated(session: Session, reason: string): void
+  /** What a client asks for and may have, or what is asked on its behalf. */
+  subscribing(session: Session, filter: string, qos: number): void
+  subscribed(session: Session, filter: string, qos: number): void
+  unsubscribing(session: Session, filter: string): void
+  unsubscribed(session: Session, filter: string): void
+  /** Whether messages to clients of this tenant are to be told at all: asked for each, so it has to be quick. */
+  follows(tenantId: string): boolean
+  wantsAcked(session: Session, topic: string): boolean
+  /** A message was handed to the connection of a client; without a sender nobody knows any more who it was. */
+  delivered(session: Session, message: InboundMessage, from?: Sender): void
+  /** The client has taken it over: PUBACK, or PUBREC. */
+  acked(session: Session, message: InboundMessage, from?: Sender): void
 }
 
 export interface Account {
@@ -110,7 +132,7 @@ export interface BrokerDriver {
    */
   cast(tenantId: string, message: Message): Promise<void>
   /** To every subscriber of the tenant, retained if asked; resolves when the broker has taken it. */
-  publish(tenantId: string, message: InboundMessage): Promise<void>
+  publish(tenantId: string, message: InboundMessage, from?: Sender): Promise<void>
   disconnect(session: Session, reason: string): void
   /** The permissions of this connection's user may have changed: what the broker remembers of them is void. */
   recheck(session: Session): void

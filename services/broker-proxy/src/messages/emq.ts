@@ -7,7 +7,7 @@ const Body = Type.Object({
   payload: Type.String({ default: '' }),
   qos: oneOf([0, 1, 2], { default: 0 }),
   retain: Type.Boolean({ default: false }),
-  /** The sender to be named; nobody on the wire of MQTT 3.1.1 sees one, so it only has to be well-formed. */
+  /** The sender to be named; web hooks alone are told it, as MQTT 3.1.1 names no senders. */
   client_id: Type.String({ default: 'http', maxLength: 256 })
 })
 
@@ -20,7 +20,7 @@ export function emqMessageRoutes(publish: Publish): Route[] {
       summary: 'Publish a message',
       needs: 'broker.edit',
       body: Body,
-      handle: ({ body, caller }) => publish(caller.tenantId, body)
+      handle: ({ body, caller }) => publish(caller.tenantId, body, body.client_id)
     })
   ]
 }

@@ -1,5 +1,5 @@
 import { type Bus, type Log, newId } from '@fleetgate/contracts'
-import type { BrokerDriver, InboundMessage, Session } from '../broker/brokerDriver.js'
+import type { BrokerDriver, InboundMessage, Sender, Session } from '../broker/brokerDriver.js'
 import { isSaneTopic } from '../broker/topics.js'
 import type { DelayedMessage, DelayedStore } from './delayedStore.js'
 
@@ -7,6 +7,8 @@ export interface DelayedParts {
   store: DelayedStore
   bus: Pick<Bus, 'uplink'>
   driver: Pick<BrokerDriver, 'publish'>
+  /** It is passed on to subscribers. */
+  onPublished(sender: Sender, message: InboundMessage): void
   /** Messages of one tenant that may wait. */
   maxWaiting: number
   now: () => number
@@ -47,7 +49,7 @@ export function parseDelayed(name: string): DelayedWish | undefined {
  * Messages for later. They lie in the database, so whichever process is there when one is due sends it. A process that dies
  * in between leaves it to another, half a minute later: like all QoS 1 it may come twice, and is never lost.
  */
-export function createDelayed({ store, bus, driver, maxWaiting, now, log }: DelayedParts): Delayed {
+export function createDelayed({ store, bus, driver, onPublished, maxWaiting, now, log }: DelayedParts): Delayed {
   const counts = new Map<string, { waiting: number; at: number }>()
   let timer: NodeJS.Timeout | undefined
   let working: Promise<void> = Promise.resolve()
@@ -76,7 +78,9 @@ export function createDelayed({ store, bus, driver, maxWaiting, now, log }: Dela
     const { id, tenantId, clientId, username, topic, payload, qos, retain } = message
     const stored = { tenantId, clientId, username, channel: 'topic' as const, topic, receivedAt: now(), payload }
     await bus.uplink(stored, { deadlineMs: sendWithinMs })
-    await driver.publish(tenantId, { topic, payload, qos, retain })
+    const sender = { tenantId, clientId, username }
+    await driver.publish(tenantId, { topic, payload, qos, retain }, sender)
+    onPublished(sender, { topic, payload, qos, retain })
     await store.remove(id)
     const count = counts.get(tenantId)
     if (count) count.waiting -= 1

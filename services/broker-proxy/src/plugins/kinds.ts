@@ -1,5 +1,5 @@
+import { hookEvents, parseHook } from './hookSettings.js'
 import { parseRewriteRules } from './rewrite.js'
-import { parseHook } from './webHook.js'
 
 /** A setting of a plugin; `<n>` and `<name>` in its key stand for what the operator chooses. */
 export interface SettingKind {
@@ -27,7 +27,7 @@ export interface PluginKind {
 }
 
 const rewriteDesc = 'Topic filter, regular expression (RE2) and destination with $1 to $9, with spaces between them'
-const ruleDesc = 'Whether it is sent: {"action": "on_…"}; for messages with a "topic" filter'
+const ruleDesc = 'Whether it is sent: {"action": "on_…"}; where there is a topic, only those of a filter "topic"'
 
 /** Parts of ours that do what a plugin of EMQ did, under its name. A tenant switches its own side of them only. */
 export const pluginKinds = [
@@ -76,7 +76,7 @@ export const pluginKinds = [
       { key: 'web.hook.api.url', value: '', desc: 'Where to; http or https', required: true },
       { key: 'web.hook.headers.<name>', value: '', desc: 'A header of each request', required: false, isSecret: true },
       { key: 'web.hook.encode_payload', value: 'plain', desc: 'plain (UTF-8) or base64', required: false },
-      ...['client.connected', 'client.disconnected', 'message.publish'].map((event) => ({
+      ...Object.keys(hookEvents).map((event) => ({
         key: `web.hook.rule.${event}.<n>`,
         value: '',
         desc: ruleDesc,

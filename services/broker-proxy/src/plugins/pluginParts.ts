@@ -33,13 +33,21 @@ export type PluginParts = ReturnType<typeof createPluginParts>
 /** Plugins and what they do, wired. */
 export function createPluginParts({ store, secrets, bus, driver, config, onLost, now, log }: PluginPartsOptions) {
   const pluginStore = createPluginStore(store, secrets)
-  const switchboard = createSwitchboard({ store: pluginStore, onSwitched, log })
+  const switchboard = createSwitchboard({ store: pluginStore, onSwitched, onChanged, log })
   const { isOn, settings } = switchboard
   const allowed = createAllowed(config.WEB_HOOK_ALLOWED_HOSTS)
   const { http, close: closeHttp } = createHttp({ allowed, setting: 'WEB_HOOK_ALLOWED_HOSTS' })
-  const webHook = createWebHook({ switchboard, http, log, now, onLost })
+  const webHook = createWebHook({ switchboard: () => switchboard, http, log, now, onLost })
   const maxWaiting = config.MQTT_MAX_DELAYED
-  const delayed = createDelayed({ store: createDelayedStore(store), bus, driver, maxWaiting, now, log })
+  const delayed = createDelayed({
+    store: createDelayedStore(store),
+    bus,
+    driver,
+    onPublished: webHook.published,
+    maxWaiting,
+    now,
+    log
+  })
   /** Whose retained messages are switched off: the broker is told when it is open. */
   const notRetaining = new Set<string>()
   const rules = new WeakMap<ReadonlyMap<string, string>, RewriteRule[]>()
@@ -60,6 +68,11 @@ export function createPluginParts({ store, secrets, bus, driver, config, onLost,
       if (name === 'emqx_auth_username') driver.disconnect(session, 'log-in is asked for again')
       if (name === 'emqx_acl_internal') recheck(session)
     }
+  }
+
+  function onChanged(tenantId: string, name: PluginName): void {
+    // Switched on under another broker, it is not there with a remote one.
+    if (name === 'emqx_web_hook' && !driver.isRemote) webHook.changed(tenantId)
   }
 
   function setRetaining(tenantId: string, active: boolean): void {

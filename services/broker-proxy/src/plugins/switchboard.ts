@@ -18,13 +18,15 @@ export interface SwitchboardParts {
   store: Pick<PluginStore, 'find' | 'all'>
   /** A plugin was switched since it was looked at last; also at the start, where it is not as by default. */
   onSwitched(tenantId: string, name: PluginName, isOn: boolean): void
+  /** It was switched or set. */
+  onChanged(tenantId: string, name: PluginName): void
   log: Log
 }
 
 const reloadMs = 30_000
 const none: ReadonlyMap<string, string> = new Map()
 
-export function createSwitchboard({ store, onSwitched, log }: SwitchboardParts): Switchboard {
+export function createSwitchboard({ store, onSwitched, onChanged, log }: SwitchboardParts): Switchboard {
   const known = new Map<string, PluginState>()
   let timer: NodeJS.Timeout | undefined
 
@@ -41,6 +43,7 @@ export function createSwitchboard({ store, onSwitched, log }: SwitchboardParts):
     const isSame = before && JSON.stringify([...before.settings]) === JSON.stringify([...state.settings])
     known.set(key, isSame ? { ...state, settings: before.settings } : state)
     if (wasOn !== state.active) onSwitched(state.tenantId, name, state.active)
+    if (wasOn !== state.active || !isSame) onChanged(state.tenantId, name)
   }
 
   async function reload(): Promise<void> {

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net'
 import type { Readable } from 'node:stream'
 import type { Aedes, Client } from 'aedes'
+import type { IdOwner } from './unqueued.js'
 
 /**
  * The parts of aedes 1.2.0 that its types leave out and that we lean on; the version is pinned and the driver's tests
@@ -21,7 +22,7 @@ export interface PacketParser {
   prependListener(event: 'packet', listener: (packet: ParsedPacket) => void): this
 }
 
-export interface AedesClient extends Client {
+export interface AedesClient extends Client, IdOwner {
   conn: Socket
   _parser: PacketParser
   subscriptions: Record<string, { qos: number }>
@@ -46,6 +47,7 @@ export interface QueuedPacket extends StoredPacket {
 }
 
 export interface StoredPacket {
+  brokerId?: string | undefined
   topic: string
   payload: Buffer
   qos: 0 | 1 | 2
@@ -70,7 +72,7 @@ export interface Persistence {
   countOffline(): Promise<{ clientsCount: number; subsCount: number }>
   outgoingEnqueue(target: { clientId: string }, packet: StoredPacket): Promise<void>
   outgoingEnqueueCombi(targets: { clientId: string }[], packet: StoredPacket): Promise<void>
-  outgoingUpdate(client: ById, packet: QueuedPacket): Promise<void>
+  outgoingUpdate(client: ById & Partial<IdOwner>, packet: QueuedPacket): Promise<void>
   outgoingClearMessageId(client: ById, packet: QueuedPacket): Promise<StoredPacket | undefined>
   outgoingStream(client: ById): Readable
   incomingStorePacket(client: ById, packet: StoredPacket): Promise<void>

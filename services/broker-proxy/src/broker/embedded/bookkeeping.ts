@@ -1,5 +1,5 @@
 import type { Aedes } from 'aedes'
-import type { BrokerRules, Session } from '../brokerDriver.js'
+import type { BrokerRules, BrokerWatch, Session } from '../brokerDriver.js'
 import type { Persistence } from './aedesParts.js'
 import type { Connection, Connections } from './connections.js'
 import { unmounted } from './hooks.js'
@@ -14,11 +14,14 @@ export function withBook(
   rules: BrokerRules,
   { book, groups, kept }: { book: SessionBook; groups: () => SharedGroups; kept: () => KeptSessions }
 ): BrokerRules {
+  const { watch } = rules
   return {
     ...rules,
     onConnected(session) {
       kept().connected(session)
-      book.connected(session)
+      const { isNew, ended } = book.connected(session)
+      if (ended) watch.sessionTerminated(ended, 'destroy')
+      if (isNew) watch.sessionCreated(session)
       rules.onConnected(session)
     },
     onDisconnected(session, reason) {
@@ -26,6 +29,7 @@ export function withBook(
       groups().leaveAll(session)
       book.disconnected(session, reason)
       rules.onDisconnected(session, reason)
+      if (session.clean) watch.sessionTerminated(session, reason)
     }
   }
 }
@@ -44,17 +48,32 @@ export interface BookParts {
   connections: Connections
   book: SessionBook
   groups: SharedGroups
+  watch: BrokerWatch
   persistence: Pick<Persistence, 'removeSubscriptions'>
   onFailed(error: unknown): void
 }
 
 /** Writes down what is subscribed to, as the broker tells it. */
-export function keepBook({ broker, connections, book, groups, persistence, onFailed }: BookParts): void {
-  function subscribed(session: Session, mounted: string, qos: number): void {
+export function keepBook({ broker, connections, book, groups, watch, persistence, onFailed }: BookParts): void {
+  function subscribed(session: Session, mounted: string, qos: number): string | undefined {
     const filter = unmounted(session, mounted)
-    if (filter === undefined) return
+    if (filter === undefined) return undefined
     groups.join(session, filter, qos)
     book.subscribed(session, filter, qos)
+    return filter
+  }
+
+  function tellSubscribed(session: Session, filter: string, qos: number): void {
+    watch.subscribing(session, filter, qos)
+    watch.subscribed(session, filter, qos)
+  }
+
+  function unsubscribed(session: Session, filter: string): void {
+    const had = book.find(session.clientId)?.subscriptions.has(filter) ?? false
+    groups.leave(session, filter)
+    book.unsubscribed(session, filter)
+    watch.unsubscribing(session, filter)
+    if (had) watch.unsubscribed(session, filter)
   }
 
   /** A kept session's subscriptions come back without an event; those that are no longer allowed do not come back. */
@@ -76,7 +95,8 @@ export function keepBook({ broker, connections, book, groups, persistence, onFai
     const connection = connections.of(client)
     if (!connection || connection.ended) return
     for (const { topic, qos } of subscriptions) {
-      if ((qos as number) !== refused) subscribed(connection.session, topic, qos)
+      const filter = (qos as number) === refused ? undefined : subscribed(connection.session, topic, qos)
+      if (filter !== undefined) tellSubscribed(connection.session, filter, qos)
     }
   })
   broker.on('unsubscribe', (filters, client) => {
@@ -86,9 +106,7 @@ export function keepBook({ broker, connections, book, groups, persistence, onFai
     connection.granted = connection.granted.filter((mounted) => !filters.includes(mounted))
     for (const mounted of filters) {
       const filter = unmounted(session, mounted)
-      if (filter === undefined) continue
-      groups.leave(session, filter)
-      book.unsubscribed(session, filter)
+      if (filter !== undefined) unsubscribed(session, filter)
     }
   })
 }

@@ -10,7 +10,8 @@ import { restoreBook, withBook } from './bookkeeping.js'
 import { createCaster } from './caster.js'
 import { type Connection, type Connections, createConnections, isReady, releaseHeld } from './connections.js'
 import { directId, shapeDeliveries } from './deliveries.js'
-import { type ConnectFacts, createHooks, mountPoint } from './hooks.js'
+import { createFollowed, type Followed } from './followed.js'
+import { type ConnectFacts, createHooks, mountPoint, unmounted } from './hooks.js'
 import { publishLeftWills } from './leftWills.js'
 import { type ListenerOptions, type Listeners, openListeners, type Protocol } from './listeners.js'
 import { type BrokerInside, countQueued, openInside } from './openInside.js'
@@ -66,6 +67,7 @@ export function createEmbeddedBroker(options: EmbeddedBrokerOptions): EmbeddedBr
   let connections: Connections | undefined
   let inner: BrokerInside | undefined
   let kept: KeptSessions | undefined
+  let followed: Followed | undefined
   let broker: Aedes | undefined
   let listeners: Listeners | undefined
   let sent = 0
@@ -162,6 +164,8 @@ export function createEmbeddedBroker(options: EmbeddedBrokerOptions): EmbeddedBr
     },
 
     async open(given: BrokerRules) {
+      const following = createFollowed(given.watch, unmounted)
+      followed = following
       const rules = withBook(given, { book, groups: () => opened().groups, kept: keptOf })
       const retained = createRetained()
       const waiting = new WeakSet<Buffer>()
@@ -171,14 +175,18 @@ export function createEmbeddedBroker(options: EmbeddedBrokerOptions): EmbeddedBr
         now: Date.now,
         log,
         retained,
-        ...countQueued(book, waiting)
+        ...countQueued(book, waiting, given.watch)
       })
       restoreBook(book, kept)
       const persistence = createPersistence({
         kept: keptOf,
         createRetainedStream: retained.stream,
         sessionOf: (client) => connections?.of(client)?.session,
-        current: openConnection
+        current: openConnection,
+        onAcked(client, { body: { topic, payload }, qos }) {
+          const session = connections?.of(client)?.session
+          if (session) following.acked(session, { topic, payload, qos: qos as 1 | 2 })
+        }
       })
       const trafficOf = (tenantId: string) => book.of(tenantId).traffic
       const { hasReceived } = persistence
@@ -190,7 +198,8 @@ export function createEmbeddedBroker(options: EmbeddedBrokerOptions): EmbeddedBr
         onLoggedIn: book.cameBy,
         subscriptionsPerClient: limits.subscriptionsPerClient,
         kept: keptOf,
-        hasReceived
+        hasReceived,
+        followed: following
       })
       const timeouts = { drainTimeout: limits.drainMs, connectTimeout: limits.connectMs }
       broker = await Aedes.createBroker({ ...hooks, ...timeouts, persistence })
@@ -236,7 +245,10 @@ export function createEmbeddedBroker(options: EmbeddedBrokerOptions): EmbeddedBr
 
     cast: createCaster({ connections: known, publish }),
 
-    publish: (tenantId, message) => publishMounted({ ...message, topic: mountPoint({ tenantId }) + message.topic }),
+    publish(tenantId, message, from) {
+      if (from) followed?.came(from, message.payload)
+      return publishMounted({ ...message, topic: mountPoint({ tenantId }) + message.topic })
+    },
 
     disconnect(session, reason) {
       const connection = connections?.current(session.clientId)

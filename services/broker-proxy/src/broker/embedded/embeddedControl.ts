@@ -10,7 +10,7 @@ import type { SharedGroups } from './sharedGroups.js'
 
 export interface ControlParts {
   book: SessionBook
-  rules: Pick<BrokerRules, 'maySubscribe'>
+  rules: Pick<BrokerRules, 'maySubscribe' | 'watch'>
   persistence: Pick<Persistence, 'addSubscriptions' | 'removeSubscriptions'>
   groups: Pick<SharedGroups, 'leave'>
   retained: Pick<RetainedMessages, 'setOn'>
@@ -33,6 +33,7 @@ export function createEmbeddedControl(parts: ControlParts): BrokerControl {
     if (connection) return called((done) => connection.client.subscribe(subscription, done))
     await persistence.addSubscriptions({ id: record.clientId }, [subscription])
     book.subscribed(record.session, filter, qos)
+    rules.watch.subscribed(record.session, filter, qos)
   }
 
   async function unsubscribe(record: SessionRecord, filter: string): Promise<void> {
@@ -41,6 +42,7 @@ export function createEmbeddedControl(parts: ControlParts): BrokerControl {
     if (!record.session.clean) await persistence.removeSubscriptions({ id: record.clientId }, [mounted])
     const connection = parts.connectionOf(record)
     if (connection) await called((done) => connection.client.unsubscribe(packetFor(mounted), done))
+    if (record.subscriptions.has(filter)) rules.watch.unsubscribed(record.session, filter)
     parts.groups.leave(record.session, filter)
     book.unsubscribed(record.session, filter)
   }

@@ -2,12 +2,15 @@ import type { Socket } from 'node:net'
 import type { AedesOptions, AuthenticateError } from 'aedes'
 import { type BrokerRules, LogInRefused, type Refusal, type Session } from '../brokerDriver.js'
 import type { Traffic } from '../brokerFacts.js'
-import type { AedesClient, DeliverPacket } from './aedesParts.js'
+import type { AedesClient, DeliverPacket, StoredPacket } from './aedesParts.js'
 import type { Connection, Connections } from './connections.js'
 import { grantedQoS } from './deliveries.js'
+import type { Followed } from './followed.js'
 import type { Pace } from './pace.js'
 import { empty, type PacketGuard } from './packetGuard.js'
 import type { KeptSessions } from './sessions/keptSessions.js'
+import { queueId } from './sessions/pump.js'
+import { takeId } from './unqueued.js'
 import type { WireMeter } from './wireMeter.js'
 
 /** CONNACK return codes of MQTT 3.1.1. */
@@ -39,8 +42,9 @@ export function createHooks(parts: {
   subscriptionsPerClient: number
   kept: () => KeptSessions
   hasReceived(clientId: string, id: number): boolean
+  followed: Followed
 }): Pick<AedesOptions, 'preConnect' | 'authenticate' | 'authorizePublish' | 'authorizeSubscribe' | 'authorizeForward'> {
-  const { rules, connections, facts, trafficOf, onLoggedIn } = parts
+  const { rules, connections, facts, trafficOf, onLoggedIn, followed, kept } = parts
   const takeIn = createTakeIn(parts)
 
   return {
@@ -95,9 +99,22 @@ export function createHooks(parts: {
       if (granted >= 0 && granted < packet.qos) packet.qos = granted as 0 | 1 | 2
       packet.topic = topic
       connection.session.packetsOut += 1
+      const onAcked = followed.leaves(connection.session, packet as StoredPacket)
+      if (packet.qos > 0) packet.messageId = idOf(connection, packet as StoredPacket, { onAcked, kept })
       return packet
     }
   }
+}
+
+/** Undefined for what gets its id where it is written down as sent, and where nobody minds which one. */
+function idOf(
+  { client, session }: Connection,
+  { brokerId, messageId }: StoredPacket,
+  { onAcked, kept }: { onAcked: (() => void) | undefined; kept: () => KeptSessions }
+): number | undefined {
+  if (brokerId === queueId) return messageId
+  const queued = session.clean ? undefined : kept().find(session.clientId)?.byId
+  return queued || onAcked ? takeId(client, queued, onAcked) : undefined
 }
 
 function hasRoom({ granted }: Connection, filter: string, most: number): boolean {
@@ -119,13 +136,14 @@ interface TakeInParts {
   rules: Pick<BrokerRules, 'onMessage' | 'rewrite'>
   kept: () => KeptSessions
   hasReceived(clientId: string, id: number): boolean
+  followed: Pick<Followed, 'came'>
 }
 
 /**
  * Resolves when a message may be acknowledged: when the rules have dealt with it and every kept session's copy is on
  * the disk. aedes would queue it behind the PUBACK. A QoS 2 message that comes again is only acknowledged again.
  */
-function createTakeIn({ rules, kept, hasReceived }: TakeInParts) {
+function createTakeIn({ rules, kept, hasReceived, followed }: TakeInParts) {
   const underWay = new WeakMap<Connection, Map<number, Promise<void>>>()
 
   async function take({ session, client, pace }: Connection, packet: Incoming): Promise<void> {
@@ -138,6 +156,7 @@ function createTakeIn({ rules, kept, hasReceived }: TakeInParts) {
     const from = qos === 2 && messageId !== undefined ? { clientId: session.clientId, id: messageId } : undefined
     if (verdict === 'forward') {
       packet.topic = mountPoint(session) + topic
+      followed.came(session, payload)
       const stored = kept().accept({ topic: packet.topic, payload, qos, retain }, from)
       // Nothing is promised for QoS 0.
       if (qos === 0) stored.catch(() => undefined)

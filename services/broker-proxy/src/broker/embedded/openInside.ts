@@ -1,6 +1,6 @@
 import type { Log } from '@fleetgate/contracts'
 import type { Aedes } from 'aedes'
-import type { BrokerRules, Message } from '../brokerDriver.js'
+import type { BrokerRules, BrokerWatch, Message } from '../brokerDriver.js'
 import type { BrokerExtras } from '../brokerFacts.js'
 import { insideOf, type Persistence } from './aedesParts.js'
 import { keepBook } from './bookkeeping.js'
@@ -46,7 +46,7 @@ export function openInside(parts: InsideParts): BrokerInside {
     }
   })
   const onFailed = (err: unknown) => parts.log.error({ err }, 'subscription of a kept session not ended')
-  keepBook({ broker, connections, book, groups, persistence, onFailed })
+  keepBook({ broker, connections, book, groups, watch: rules.watch, persistence, onFailed })
 
   function connectionOf({ clientId, session }: SessionRecord): Connection | undefined {
     const connection = connections.current(clientId)
@@ -77,7 +77,11 @@ function countUnheard({ broker, book, waiting }: InsideParts): void {
 }
 
 /** Counts what waits for absent clients, and what finds no room there. */
-export function countQueued(book: SessionBook, waiting: WeakSet<Buffer>) {
+export function countQueued(
+  book: SessionBook,
+  waiting: WeakSet<Buffer>,
+  watch: Pick<BrokerWatch, 'sessionTerminated'>
+) {
   return {
     onQueued(clientId: string, payload: Buffer): void {
       waiting.add(payload)
@@ -90,6 +94,10 @@ export function countQueued(book: SessionBook, waiting: WeakSet<Buffer>) {
       record.dropped += 1
       book.of(record.tenantId).traffic.dropped += 1
     },
-    onForgotten: book.forget
+    onForgotten(clientId: string): void {
+      const record = book.find(clientId)
+      book.forget(clientId)
+      if (record && !book.find(clientId)) watch.sessionTerminated(record.session, 'expired')
+    }
   }
 }

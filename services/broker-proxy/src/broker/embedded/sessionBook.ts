@@ -41,7 +41,8 @@ export interface SessionBook {
   all(): Iterable<SessionRecord>
   /** Which listener a connection comes from; before `connected`. */
   cameBy(session: Session, protocol: string): void
-  connected(session: Session): void
+  /** Whether a session begins, and the kept one that has ended with it. */
+  connected(session: Session): { isNew: boolean; ended: Session | undefined }
   disconnected(session: Session, reason: string): void
   /** A session of an earlier process that waits for its client. */
   restored(session: Session, createdAt: number, filters: Iterable<[filter: string, qos: number]>): void
@@ -95,12 +96,15 @@ export function createSessionBook(): SessionBook {
     connected(session) {
       const { clientId, tenantId } = session
       const kept = records.get(clientId)
-      if (kept && (session.clean || kept.tenantId !== tenantId)) drop(kept)
+      const ended = kept && (session.clean || kept.tenantId !== tenantId) ? kept.session : undefined
+      if (kept && ended) drop(kept)
       const record = records.get(clientId) ?? newRecord(session)
+      const isNew = !records.has(clientId)
       record.session = session
       record.connected = true
       records.set(clientId, record)
       of(tenantId).enter(record, protocolOf(session))
+      return { isNew, ended }
     },
 
     disconnected(session, reason) {

@@ -68,8 +68,11 @@ class Meter implements WireMeter {
     traffic.bytesIn += headerBytes(length) + length
     bump(traffic.packetsIn, typeOf[cmd] ?? 0)
     if (cmd === 'publish') bump(traffic.messagesIn, qos)
-    else if (cmd === 'puback' || cmd === 'pubrec' || cmd === 'pubcomp') this.settle(cmd)
-    else if (cmd === 'pubrel' && client.clean && !client._inboundInflight.has(messageId ?? 0)) {
+    else if (cmd === 'puback' || cmd === 'pubrec' || cmd === 'pubcomp') {
+      this.settle(cmd)
+      client.unqueued?.settled(cmd, messageId ?? 0)
+    }
+    if (cmd === 'pubrel' && client.clean && !client._inboundInflight.has(messageId ?? 0)) {
       bump(traffic.missed, types.pubrel)
     }
   }

@@ -1,7 +1,8 @@
 import { Readable } from 'node:stream'
 import type { Session } from '../../brokerDriver.js'
 import type { Persistence, QueuedPacket } from '../aedesParts.js'
-import type { Kept, KeptSessions } from './keptSessions.js'
+import { freeId, type IdOwner } from '../unqueued.js'
+import type { Entry, KeptSessions } from './keptSessions.js'
 import { queueId } from './pump.js'
 
 export interface PersistenceParts {
@@ -11,6 +12,8 @@ export interface PersistenceParts {
   sessionOf(client: object): Session | undefined
   /** The connection that now has this id, unless it is closing. */
   current(clientId: string): Session | undefined
+  /** Its client has taken a message over. */
+  onAcked(client: object, entry: Entry): void
 }
 
 type ById = { id: string }
@@ -30,7 +33,7 @@ export function createPersistence(
     return kept().find(clientId)?.received.has(id) || received.get(clientId)?.has(id) || false
   }
 
-  async function send(client: ById, packet: QueuedPacket): Promise<void> {
+  async function send(client: ById & Partial<IdOwner>, packet: QueuedPacket): Promise<void> {
     const own = kept().find(client.id)
     if (!own) return
     const entry = packet.brokerId === queueId ? own.queue.get(packet.brokerCounter) : undefined
@@ -38,7 +41,9 @@ export function createPersistence(
       packet.messageId = entry.id
       return
     }
-    packet.messageId = freeId(own, packet.messageId ?? 1)
+    // What lies in no queue has got its id already: see hooks.ts.
+    if (packet.brokerId !== queueId) return
+    packet.messageId = freeId(packet.messageId ?? 1, own.byId, client.unqueued)
     if (!entry) return
     const what = { seq: entry.body.seq, id: packet.messageId }
     // Exactly once needs the same id after a crash; at least once may do with another.
@@ -80,6 +85,7 @@ export function createPersistence(
       const own = kept().find(client.id)
       const entry = own?.byId.get(packet.messageId ?? 0)
       if (!own || !entry || entry.state === 'released') return
+      parts.onAcked(client, entry)
       await kept().step('released', own, { seq: entry.body.seq, id: entry.id })
     },
 
@@ -90,6 +96,8 @@ export function createPersistence(
           ? own?.queue.get(packet.brokerCounter)
           : own?.byId.get(packet.messageId ?? 0)
       if (!own || !entry) return undefined
+      // Also told of what could not be sent, and of PUBCOMP.
+      if ((packet.cmd as string) === 'puback') parts.onAcked(client, entry)
       kept().noteStep('done', own, { seq: entry.body.seq, id: entry.id })
       return { ...entry.body, retain: false }
     },
@@ -139,11 +147,4 @@ export function createPersistence(
     getClientList: () => Readable.from([]),
     async destroy() {}
   }
-}
-
-/** A packet id that nothing in the queue has: aedes counts on without looking. */
-function freeId({ byId }: Kept, wanted: number): number {
-  let id = wanted
-  while (byId.has(id)) id = (id % 65_535) + 1
-  return id
 }
