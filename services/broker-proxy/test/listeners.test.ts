@@ -311,3 +311,55 @@ t.test('a receiver that takes nothing holds nobody up, and loses its QoS 0 messa
   await until(() => got() === n, { what: 'all messages at the lively one' })
   t.pass()
 })
+
+t.test('a $share group whose members take nothing holds nobody up either', async (t) => {
+  const [frozen, lively] = [await join('stuck-1'), await join('stuck-2')]
+  await subscribe(frozen, ['$share/g/stuck'])
+  await subscribe(lively, ['lively'])
+  frozen.socket.pause()
+  const sender = await join('stuck-3')
+  const closed = await metric('mqtt_slow_closed_total')
+  for (let n = 1; (await metric('mqtt_slow_closed_total')) === closed; n++) {
+    for (let burst = 0; burst < 20; burst++) {
+      sender.send(message('stuck', 'x'.repeat(50_000), { qos: 1, messageId: n }))
+      await sender.next('puback')
+    }
+  }
+  sender.send(message('lively', 'x', { qos: 1, messageId: 1 }))
+  await lively.next('publish')
+  t.pass('what waits for a member is bounded, and nobody waits for it')
+})
+
+t.test('what comes past the queue of a kept session has packet ids that nothing there has', async (t) => {
+  const sender = await join('ids-2')
+  sender.send(message('ids/retained', 'kept', { qos: 1, messageId: 1, retain: true }))
+  await sender.next('puback', 1)
+  // aedes begins to count anywhere: here both connections begin at the same id.
+  const { random } = Math
+  t.teardown(() => {
+    Math.random = random
+  })
+  Math.random = () => 0.5
+  const silent = { answer: () => undefined, connect: { clean: false } }
+  const first = await join('ids-1', silent)
+  await subscribe(first, ['ids/queued'])
+  sender.send(message('ids/queued', 'one', { qos: 1, messageId: 2 }))
+  await first.next('publish')
+  await first.close()
+  const again = await join('ids-1', silent)
+  Math.random = random
+  const queued = await again.next('publish')
+  await subscribe(again, ['ids/retained'], 1, 2)
+  const retained = await again.next('publish')
+  sender.send(message('ids/queued', 'two', { qos: 1, messageId: 3 }))
+  const ids = [queued, retained, await again.next('publish')].map(({ messageId }) => messageId)
+  t.equal(new Set(ids).size, 3, `each its own: ${ids}`)
+  again.send({ cmd: 'puback', messageId: retained.messageId })
+  again.send({ cmd: 'pingreq' })
+  await again.next('pingresp')
+  await again.close()
+  const back = await join('ids-1', { connect: { clean: false } })
+  await until(() => back.packets.filter(({ cmd }) => cmd === 'publish').length === 2, {
+    what: 'what is not acknowledged'
+  })
+})

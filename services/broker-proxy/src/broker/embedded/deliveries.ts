@@ -27,8 +27,9 @@ export function shapeDeliveries(client: AedesClient, slowness: Slowness): Delive
     (packet, done) => {
       // Retained messages for a new subscription, and what is sent to this connection alone, have no other copy.
       if (!packet.brokerId || packet.brokerId === directId) return deliver(packet, done)
-      if (packet.qos > 0 && !client.clean && !isQoS0) return void setImmediate(done)
-      if (hasMany(client)) {
+      const isOfGroup = packet.brokerId === groupId
+      if (packet.qos > 0 && !client.clean && !isQoS0 && !isOfGroup) return void setImmediate(done)
+      if (!isOfGroup && hasMany(client)) {
         if (packet.qos > 0 && isQoS0 && grantedQoS(client, packet.topic) > 0) return void setImmediate(done)
         if (isRepeated(packet)) return void setImmediate(done)
       }
@@ -44,6 +45,8 @@ export function shapeDeliveries(client: AedesClient, slowness: Slowness): Delive
 
 /** The broker id of what is sent to one connection alone. */
 export const directId = 'direct'
+/** That of a message of a `$share` group, of which this connection gets the only copy. */
+export const groupId = 'group'
 
 function hasMany({ subscriptions }: AedesClient): boolean {
   let count = 0

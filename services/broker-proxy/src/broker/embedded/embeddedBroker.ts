@@ -9,7 +9,7 @@ import { type AedesClient, insideOf, type QueuedPacket } from './aedesParts.js'
 import { restoreBook, withBook } from './bookkeeping.js'
 import { createCaster } from './caster.js'
 import { type Connection, type Connections, createConnections, isReady, releaseHeld } from './connections.js'
-import { directId, shapeDeliveries } from './deliveries.js'
+import { directId, groupId, shapeDeliveries } from './deliveries.js'
 import { createFollowed, type Followed } from './followed.js'
 import { type ConnectFacts, createHooks, mountPoint, unmounted } from './hooks.js'
 import { publishLeftWills } from './leftWills.js'
@@ -112,7 +112,7 @@ export function createEmbeddedBroker(options: EmbeddedBrokerOptions): EmbeddedBr
     })
   }
 
-  function publish(connection: Connection, message: Message): Promise<boolean> {
+  function publish(connection: Connection, message: Message, brokerId = directId): Promise<boolean> {
     // Past the kept session's queue: who sends to one connection asks again when there is another.
     const packet: QueuedPacket = {
       cmd: 'publish',
@@ -120,7 +120,7 @@ export function createEmbeddedBroker(options: EmbeddedBrokerOptions): EmbeddedBr
       topic: mountPoint(connection.session) + message.topic,
       dup: false,
       retain: false,
-      brokerId: directId,
+      brokerId,
       brokerCounter: ++sent
     }
     const { client } = connection
@@ -211,7 +211,7 @@ export function createEmbeddedBroker(options: EmbeddedBrokerOptions): EmbeddedBr
         rules,
         connections,
         book,
-        publish,
+        publishOfGroup: (connection, message) => publish(connection, message, groupId),
         listeners: () => listenerFacts(listeners, options),
         kept,
         retained,

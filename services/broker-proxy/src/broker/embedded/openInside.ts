@@ -23,7 +23,7 @@ export interface InsideParts {
   rules: BrokerRules
   connections: Connections
   book: SessionBook
-  publish(connection: Connection, message: Message): Promise<boolean>
+  publishOfGroup(connection: Connection, message: Message): Promise<boolean>
   listeners: FactParts['listeners']
   kept: KeptSessions
   retained: RetainedMessages
@@ -34,7 +34,7 @@ export interface InsideParts {
 }
 
 export function openInside(parts: InsideParts): BrokerInside {
-  const { broker, rules, connections, book, publish, listeners, kept, retained, persistence } = parts
+  const { broker, rules, connections, book, publishOfGroup, listeners, kept, retained, persistence } = parts
   countUnheard(parts)
   const groups = createSharedGroups({
     broker,
@@ -42,7 +42,7 @@ export function openInside(parts: InsideParts): BrokerInside {
     isFree: ({ clientId }) => connections.current(clientId)?.client.conn.writableNeedDrain === false,
     async deliver(session, message) {
       const connection = connections.current(session.clientId)
-      if (connection?.session === session) await publish(connection, message)
+      if (connection?.session === session) await publishOfGroup(connection, message)
     }
   })
   const onFailed = (err: unknown) => parts.log.error({ err }, 'subscription of a kept session not ended')
