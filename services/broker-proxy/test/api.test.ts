@@ -55,6 +55,17 @@ t.test('MQTT users (DMS)', async (t) => {
     t.match(await api.delete(`${users}/test_01`), { status: 400, body: { error_code: 'DMS.00500972' } })
   })
 
+  t.test('are changed by several at once without losing what one of them has set', async (t) => {
+    await addUser(proxy, keys, { name: 'shared_1' })
+    for (const round of [1, 2, 3, 4, 5]) {
+      const topic_perms = [{ name: `round/${round}`, perm: 'PUB' }]
+      const secret_key = `Abcd1234!${round}`
+      await Promise.all([{ topic_perms }, { secret_key }].map((change) => api.put(`${users}/shared_1`, change)))
+      t.match((await api.get(`${users}/shared_1`)).body, { topic_perms, secret_key })
+    }
+    t.equal((await api.delete(`${users}/shared_1`)).status, 200)
+  })
+
   t.test('have names that are unique on the broker', async (t) => {
     await addUser(proxy, keys, { name: 'unique_1' })
     const again = await callApi(proxy, keys, { tenantId: 't2' }).post('/v2/t2/instances/default/users', {

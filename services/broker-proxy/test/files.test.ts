@@ -5,7 +5,7 @@ import { blockSize, downFilter, type FileInfo, parseBlockTopic, uploadTopics, up
 import { startParts, type Teardown, testGuardKeys, until } from '@fleetgate/testkit'
 import type { MqttClient } from 'mqtt'
 import t from 'tap'
-import { addUser, logIn, openBus, startProxy } from './support.js'
+import { addUser, callApi, logIn, openBus, startProxy } from './support.js'
 
 const keys = testGuardKeys()
 const parts = await startParts(t)
@@ -165,6 +165,25 @@ t.test('everything may be said twice', async (t) => {
   await from.client.publishAsync(uploadTopics.fin('file-4', bytes.length, sha(bytes)), '', q1)
   t.match(await ask(from, sha(bytes)), { stored: true })
   t.notOk(from.infos.some(({ error }) => error))
+})
+
+t.test('a fileId that is used again names a new file', async (t) => {
+  const from = await machine(t, 'up-9')
+  const publish = (topic: string, payload: string | Buffer) => from.client.publishAsync(topic, payload, q1)
+  for (const text of ['monday', 'sunday']) {
+    await publish(uploadTopics.init('daily'), JSON.stringify({ name: 'daily', size: 6 }))
+    await publish('$file/daily/0', Buffer.from(text))
+    await publish('$file/daily/fin/6', '')
+    t.match(await ask(from, sha(Buffer.from(text))), { stored: true }, text)
+  }
+  const bytes = randomBytes(100)
+  await upload(from, 'file-9', bytes)
+  const api = callApi(proxy, keys)
+  t.equal((await api.delete(`/v1/files/${sha(bytes)}`)).status, 200)
+  await publish('$file/file-9/fin/100', '')
+  await until(() => from.infos.some(({ error }) => error?.includes('missing')), { what: 'the refusal of a fin alone' })
+  await upload(from, 'file-9', bytes)
+  t.match(await ask(from, sha(bytes)), { stored: true }, 'deleted meanwhile, and sent again')
 })
 
 t.test('an empty file is a file', async (t) => {

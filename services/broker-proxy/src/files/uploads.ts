@@ -78,13 +78,19 @@ export function createUploads(parts: UploadParts): Uploads {
     return file?.size === size ? file : undefined
   }
 
+  /** Of a finished one only what says that it is the same content, and while the tenant has that: all else is a new file. */
+  async function stands({ tenantId, finished, checksum, size }: Upload): Promise<boolean> {
+    return finished === undefined || (finished === checksum && (await stored(tenantId, finished, size)) !== undefined)
+  }
+
   return {
     async init(key, { name, size, checksum, encoding }) {
       await keeper.refuseTooMuch(key.tenantId, size)
       const before = await find(key)
       // Said again after a reconnect: what has arrived stays.
-      if (before && before.size === size && before.checksum === checksum && before.encoding === encoding) return
-      if (!before && (await uploads.countOpen(key)) >= maxOpenPerClient) throw refusal('too many unfinished uploads')
+      if (before && isSame(before, { size, checksum, encoding }) && (await stands(before))) return
+      if ((!before || before.finished) && (await uploads.countOpen(key)) >= maxOpenPerClient)
+        throw refusal('too many unfinished uploads')
       const upload: Upload = { id: newId(), ...key, name, size, checksum, encoding, expireAt: new Date(now() + keptMs) }
       await uploads.put(upload)
       remembered.set(nameOf(key), upload)
@@ -107,9 +113,8 @@ export function createUploads(parts: UploadParts): Uploads {
     async finish(key, size, sha256) {
       const upload = await find(key)
       const wanted = sha256 ?? upload?.checksum
-      if (upload?.finished && (wanted === undefined || upload.finished === wanted))
-        return { sha256: upload.finished, size }
-      const present = await stored(key.tenantId, wanted, size)
+      const present = await stored(key.tenantId, wanted ?? upload?.finished, size)
+      if (present && upload?.finished === present.sha256) return { sha256: present.sha256, size }
       if (present) return upload ? close(upload, present.sha256) : { sha256: present.sha256, size }
       if (!upload) throw refusal('unknown upload: send init first')
       if (upload.size !== size) throw refusal(`init spoke of ${upload.size} bytes, fin of ${size}`)
@@ -129,6 +134,10 @@ export function createUploads(parts: UploadParts): Uploads {
       return upload && !upload.finished ? segments.offsets(upload.id) : undefined
     }
   }
+}
+
+function isSame(one: Upload, other: Pick<Upload, 'size' | 'checksum' | 'encoding'>): boolean {
+  return one.size === other.size && one.checksum === other.checksum && one.encoding === other.encoding
 }
 
 /** As large as a plain segment may be. */

@@ -14,7 +14,8 @@ export interface UserStore {
   list(tenantId: string, page: { offset: number; limit: number }): Promise<{ items: StoredUser[]; total: number }>
   /** Without those of machines. */
   count(tenantId: string): Promise<number>
-  update(tenantId: string, accessKey: string, fields: Changeable): Promise<boolean>
+  /** Answers the user as it is then; undefined where there is none. */
+  update(tenantId: string, accessKey: string, fields: Partial<Changeable>): Promise<StoredUser | undefined>
   /** Gives a machine's user to another grant; false where it has changed since it was read. */
   takeOver(read: StoredUser, fields: Pick<StoredUser, 'machine' | 'sealedSecret'>): Promise<boolean>
   remove(tenantId: string, accessKey: string): Promise<boolean>
@@ -63,8 +64,9 @@ export function createUserStore(store: Store): UserStore {
     },
     count: (tenantId) => model.countDocuments({ tenantId, 'machine.clientId': null }),
     async update(tenantId, accessKey, changed) {
-      const { matchedCount } = await model.updateOne({ tenantId, accessKey }, { $set: changed })
-      return matchedCount === 1
+      const change = { $set: changed }
+      const after = model.findOneAndUpdate({ tenantId, accessKey }, change, { returnDocument: 'after' })
+      return (await after.select(fields).lean<StoredUser>()) ?? undefined
     },
     async takeOver({ tenantId, accessKey, sealedSecret }, fields) {
       const { matchedCount } = await model.updateOne({ tenantId, accessKey, sealedSecret }, { $set: fields })

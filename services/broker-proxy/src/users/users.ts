@@ -102,14 +102,17 @@ export function createUsers({ store, secrets, announce, maxUsers, now, log }: Us
 
     async change(tenantId, accessKey, change) {
       const before = await get(tenantId, accessKey)
-      const wanted = Object.fromEntries(Object.entries(change).filter(([, value]) => value !== undefined))
-      const after: MqttUser = { ...before, ...wanted, secretKey: change.secretKey || before.secretKey }
-      checkUser(accessKey, after)
-      const { tenantId: _tenant, accessKey: _key, machine: _machine, secretKey, ...rest } = after
-      const sealedSecret = seal(after, secretKey)
-      if (!(await store.update(tenantId, accessKey, { ...rest, sealedSecret }))) throw notFound(accessKey)
-      await told(after, 'MQTT user changed')
-      return after
+      const wanted: Partial<UserDraft> = Object.fromEntries(
+        Object.entries(change).filter(([, value]) => value !== undefined)
+      )
+      checkUser(accessKey, { ...before, ...wanted, secretKey: wanted.secretKey || before.secretKey })
+      const { secretKey, ...rest } = wanted
+      const sealed = secretKey ? { sealedSecret: seal(before, secretKey) } : {}
+      // Only what was asked for: somebody else may have changed the rest since it was read.
+      const stored = await store.update(tenantId, accessKey, { ...rest, ...sealed })
+      if (!stored) throw notFound(accessKey)
+      await told(stored, 'MQTT user changed')
+      return toUser(stored)
     },
 
     async provideMachine(tenantId, machine, replace) {
