@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto'
 import { AppError, blockSize } from '@fleetgate/contracts'
+import { until } from '@fleetgate/testkit'
 import t from 'tap'
 import type { Session } from '../src/broker/brokerDriver.js'
+import { createSessionBook } from '../src/broker/embedded/sessionBook.js'
 import { createLane } from '../src/broker/lane.js'
 import { createOrderedList } from '../src/broker/orderedList.js'
 import { covers, isFilter, isSaneTopic, matches, parseShared } from '../src/broker/topics.js'
@@ -10,6 +12,7 @@ import { createRoster } from '../src/clients/roster.js'
 import { createFileSum } from '../src/files/assemble.js'
 import { parseUploadTopic } from '../src/files/uploadTopic.js'
 import { uptime } from '../src/nodes/emq.js'
+import { createReadings } from '../src/readings.js'
 import { isAddressList, isListed } from '../src/users/addressList.js'
 import { createLoginThrottle } from '../src/users/loginThrottle.js'
 import { maySubscribeTo, mayUse, type Permissions } from '../src/users/permissions.js'
@@ -229,4 +232,58 @@ t.test('filters and shared filters are taken apart as MQTT says', async (t) => {
   for (const filter of ['$share/g', '$share/g/', '$share//a', '$share/+/a', 'x/$share/g/a']) {
     t.equal(parseShared(filter), undefined, filter)
   }
+})
+
+t.test('of several readings of one thing the latest stands', async (t) => {
+  const readings = createReadings()
+  let [stored, known] = ['first', '']
+  const put = (found: string) => {
+    known = found
+  }
+  const held: (() => void)[] = []
+  const read = async () => {
+    const found = stored
+    await new Promise<void>((resolve) => held.push(resolve))
+    return found
+  }
+  const next = async () => {
+    await until(() => held.length > 0, { what: 'a reading' })
+    held.pop()?.()
+  }
+  const whole = readings.all(async (isNewer) => {
+    const found = stored
+    await until(() => known === 'third', { what: 'the readings of one' })
+    if (!isNewer('one')) put(found)
+  })
+  const early = readings.one('one', read, put)
+  stored = 'second'
+  const failing = readings.one('one', () => Promise.reject(new Error('away')), put)
+  stored = 'third'
+  const late = readings.one('one', read, put)
+  await next()
+  await early
+  await t.rejects(failing, { message: 'away' })
+  await next()
+  await Promise.all([late, whole])
+  t.equal(known, 'third')
+})
+
+t.test('the sessions of an MQTT user are found without looking at those of others', async (t) => {
+  const book = createSessionBook()
+  const session = (clientId: string, username: string, clean: boolean): Session => ({
+    ...{ tenantId: 't1', clientId, username, clean, connectedAt: 1, ip: '10.0.0.1', port: 1, keepalive: 60 },
+    ...{ protoVer: 4, packetsIn: 0, packetsOut: 0 }
+  })
+  const ids = (username: string) => book.ofUser(username).map(({ clientId }) => clientId)
+  const [kept, clean] = [session('kept', 'one', false), session('clean', 'one', true)]
+  book.restored(session('restored', 'one', false), 1, [])
+  t.same(book.connected(kept), { isNew: true, ended: undefined })
+  book.connected(clean)
+  t.same([ids('one'), ids('two')], [['restored', 'kept', 'clean'], []])
+  book.disconnected(kept, 'closed')
+  book.disconnected(clean, 'closed')
+  t.same(book.connected(session('kept', 'two', false)), { isNew: false, ended: undefined })
+  t.same([ids('one'), ids('two')], [['restored'], ['kept']])
+  book.forget('restored')
+  t.same(ids('one'), [])
 })

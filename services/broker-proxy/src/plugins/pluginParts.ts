@@ -63,11 +63,10 @@ export function createPluginParts({ store, secrets, bus, driver, config, onLost,
   function onSwitched(tenantId: string, name: PluginName, active: boolean): void {
     if (name === 'emqx_retainer') setRetaining(tenantId, active)
     if (!active) return
-    for (const session of [...driver.sessions()].filter((one) => one.tenantId === tenantId)) {
-      // Whoever came in without a password shows it now.
-      if (name === 'emqx_auth_username') driver.disconnect(session, 'log-in is asked for again')
-      if (name === 'emqx_acl_internal') recheck(session)
-    }
+    const sessions = [...driver.sessions()].filter((one) => one.tenantId === tenantId)
+    // Whoever came in without a password shows it now.
+    if (name === 'emqx_auth_username') for (const one of sessions) driver.disconnect(one, 'log-in is asked for again')
+    if (name === 'emqx_acl_internal') recheck(sessions)
   }
 
   function onChanged(tenantId: string, name: PluginName): void {
@@ -81,11 +80,13 @@ export function createPluginParts({ store, secrets, bus, driver, config, onLost,
     driver.control?.setRetaining?.(tenantId, active)
   }
 
-  function recheck(session: Session): void {
-    driver.recheck(session)
-    driver.control
-      ?.dropForbidden(session.username)
-      .catch((err) => log.error({ err, username: session.username }, 'subscriptions without a right not ended'))
+  function recheck(sessions: Session[]): void {
+    for (const session of sessions) driver.recheck(session)
+    for (const username of new Set(sessions.map((one) => one.username))) {
+      driver.control
+        ?.dropForbidden(username)
+        .catch((err) => log.error({ err, username }, 'subscriptions without a right not ended'))
+    }
   }
 
   function rulesOf(tenantId: string): RewriteRule[] {

@@ -1,4 +1,5 @@
 import type { Log } from '@fleetgate/contracts'
+import { createReadings } from '../readings.js'
 import { kindOf, type PluginName, pluginKinds } from './kinds.js'
 import type { PluginState, PluginStore } from './pluginStore.js'
 
@@ -28,6 +29,7 @@ const none: ReadonlyMap<string, string> = new Map()
 
 export function createSwitchboard({ store, onSwitched, onChanged, log }: SwitchboardParts): Switchboard {
   const known = new Map<string, PluginState>()
+  const readings = createReadings()
   let timer: NodeJS.Timeout | undefined
 
   const isOn = (tenantId: string, name: PluginName) =>
@@ -46,21 +48,23 @@ export function createSwitchboard({ store, onSwitched, onChanged, log }: Switchb
     if (wasOn !== state.active || !isSame) onChanged(state.tenantId, name)
   }
 
-  async function reload(): Promise<void> {
-    for await (const state of store.all()) put(state)
+  async function readAll(isNewer: (key: string) => boolean): Promise<void> {
+    for await (const state of store.all()) if (!isNewer(keyOf(state.tenantId, state.name))) put(state)
   }
 
   return {
     isOn,
     settings: (tenantId, name) => known.get(keyOf(tenantId, name))?.settings ?? none,
-    async refresh(tenantId, name) {
-      const state = await store.find(tenantId, name)
-      if (state) put(state)
-    },
+    refresh: (tenantId, name) =>
+      readings.one(
+        keyOf(tenantId, name),
+        () => store.find(tenantId, name),
+        (state) => state && put(state)
+      ),
     async start() {
-      await reload()
+      await readings.all(readAll)
       timer = setInterval(() => {
-        reload().catch((err) => log.warn({ err }, 'plugins not read, trying again later'))
+        readings.all(readAll).catch((err) => log.warn({ err }, 'plugins not read, trying again later'))
       }, reloadMs)
       timer.unref()
     },

@@ -1,4 +1,5 @@
 import type { Log } from '@fleetgate/contracts'
+import { createReadings } from '../readings.js'
 import type { MqttUser, Users } from './users.js'
 
 /** Every MQTT user, in memory: log-ins and permissions are asked for too often to read them each time. */
@@ -22,9 +23,7 @@ const reloadMs = 30_000
 
 export function createAccounts({ users, onChange, log }: AccountsParts): Accounts {
   const known = new Map<string, MqttUser>()
-  /** Counts what was read while a reload was under way: the reload must not bring older facts back. */
-  const readAt = new Map<string, number>()
-  let clock = 0
+  const readings = createReadings()
   let timer: NodeJS.Timeout | undefined
 
   function put(accessKey: string, after: MqttUser | undefined): void {
@@ -35,9 +34,7 @@ export function createAccounts({ users, onChange, log }: AccountsParts): Account
     onChange(before, after)
   }
 
-  async function reload(): Promise<void> {
-    const began = ++clock
-    const isNewer = (accessKey: string) => (readAt.get(accessKey) ?? 0) > began
+  async function readAll(isNewer: (accessKey: string) => boolean): Promise<void> {
     const seen = new Set<string>()
     for await (const user of users.all()) {
       seen.add(user.accessKey)
@@ -46,20 +43,20 @@ export function createAccounts({ users, onChange, log }: AccountsParts): Account
     for (const accessKey of [...known.keys()]) {
       if (!seen.has(accessKey) && !isNewer(accessKey)) put(accessKey, undefined)
     }
-    readAt.clear()
   }
 
   return {
     find: (accessKey) => known.get(accessKey),
-    async refresh(accessKey) {
-      const user = await users.find(accessKey)
-      readAt.set(accessKey, ++clock)
-      put(accessKey, user)
-    },
+    refresh: (accessKey) =>
+      readings.one(
+        accessKey,
+        () => users.find(accessKey),
+        (user) => put(accessKey, user)
+      ),
     async start() {
-      await reload()
+      await readings.all(readAll)
       timer = setInterval(() => {
-        reload().catch((err) => log.warn({ err }, 'MQTT users not read, trying again later'))
+        readings.all(readAll).catch((err) => log.warn({ err }, 'MQTT users not read, trying again later'))
       }, reloadMs)
       timer.unref()
     },

@@ -61,8 +61,7 @@ export function createEmbeddedControl(parts: ControlParts): BrokerControl {
     setRetaining: parts.retained.setOn,
 
     async dropForbidden(username) {
-      for (const record of [...book.all()]) {
-        if (record.session.username !== username) continue
+      for (const record of book.ofUser(username)) {
         const forbidden = [...record.subscriptions.keys()].filter((one) => !rules.maySubscribe(record.session, one))
         for (const filter of forbidden) await unsubscribe(record, filter)
       }

@@ -38,7 +38,8 @@ export interface SessionBook {
   of(tenantId: string): TenantBook
   known(tenantId: string): TenantBook | undefined
   find(clientId: string): SessionRecord | undefined
-  all(): Iterable<SessionRecord>
+  /** Of connections of an MQTT user, or whose last one was. */
+  ofUser(username: string): SessionRecord[]
   /** Which listener a connection comes from; before `connected`. */
   cameBy(session: Session, protocol: string): void
   /** Whether a session begins, and the kept one that has ended with it. */
@@ -60,6 +61,7 @@ export function subscriptionKey(clientId: string, filter: string): string {
 
 export function createSessionBook(): SessionBook {
   const records = new Map<string, SessionRecord>()
+  const byUser = new Map<string, Set<SessionRecord>>()
   const tenants = new Map<string, OpenBook>()
   const protocols = new WeakMap<Session, string>()
   const protocolOf = (session: Session) => protocols.get(session) ?? 'mqtt:tcp'
@@ -72,10 +74,26 @@ export function createSessionBook(): SessionBook {
     return made
   }
 
+  function join(record: SessionRecord, session: Session): void {
+    part(record)
+    record.session = session
+    const { username } = session
+    byUser.set(username, (byUser.get(username) ?? new Set()).add(record))
+    records.set(record.clientId, record)
+  }
+
+  function part(record: SessionRecord): void {
+    const { username } = record.session
+    const others = byUser.get(username)
+    others?.delete(record)
+    if (others?.size === 0) byUser.delete(username)
+  }
+
   function drop(record: SessionRecord): void {
     const book = of(record.tenantId)
     for (const filter of [...record.subscriptions.keys()]) book.unsubscribe(record, filter)
     book.leave(record)
+    part(record)
     records.delete(record.clientId)
   }
 
@@ -89,7 +107,7 @@ export function createSessionBook(): SessionBook {
     of,
     known: (tenantId) => tenants.get(tenantId),
     find: (clientId) => records.get(clientId),
-    all: () => records.values(),
+    ofUser: (username) => [...(byUser.get(username) ?? [])],
 
     cameBy: (session, protocol) => void protocols.set(session, protocol),
 
@@ -100,9 +118,8 @@ export function createSessionBook(): SessionBook {
       if (kept && ended) drop(kept)
       const record = records.get(clientId) ?? newRecord(session)
       const isNew = !records.has(clientId)
-      record.session = session
+      join(record, session)
       record.connected = true
-      records.set(clientId, record)
       of(tenantId).enter(record, protocolOf(session))
       return { isNew, ended }
     },
@@ -117,7 +134,7 @@ export function createSessionBook(): SessionBook {
 
     restored(session, createdAt, filters) {
       const record = { ...newRecord(session), connected: false, createdAt }
-      records.set(session.clientId, record)
+      join(record, session)
       const book = of(session.tenantId)
       book.keep(record)
       for (const [filter, qos] of filters) book.subscribe(record, filter, qos)
