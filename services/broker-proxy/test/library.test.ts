@@ -168,6 +168,12 @@ t.test('machines and people share the files', async (t) => {
   t.match(await from.ask(sha(bytes)), { stored: true, size: bytes.length })
   await call('DELETE', `/v1/files/${sha(bytes)}`)
   t.match(await from.ask(sha(bytes)), { stored: false }, 'at once, whatever was remembered')
+  await put('for the fleet', bytes)
+  t.match(await from.ask(sha(bytes)), { stored: true })
+  const store = await openStore({ uri: parts.mongoUri, database: 'fleetgate_broker_proxy', log: quietLog })
+  t.teardown(() => store.close())
+  t.ok(await createFileStore(store).remove('t1', sha(bytes)), 'as another replica deletes it')
+  await until(async () => !(await from.ask(sha(bytes))).stored, { what: 'the end of what was remembered here' })
 
   const result = randomBytes(200)
   const upload = async (bytes: Buffer, fileId: string) => {

@@ -1,10 +1,14 @@
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { downTopic } from '@fleetgate/contracts'
-import { startParts, testGuardKeys, until } from '@fleetgate/testkit'
+import { openStore } from '@fleetgate/store'
+import { quietLog, startParts, testGuardKeys, until } from '@fleetgate/testkit'
 import t from 'tap'
-import { parseDelayed } from '../src/plugins/delayed.js'
+import type { Session } from '../src/broker/brokerDriver.js'
+import { createDelayed, parseDelayed } from '../src/plugins/delayed.js'
+import { createDelayedStore } from '../src/plugins/delayedStore.js'
 import { parseRewriteRules, rewrite } from '../src/plugins/rewrite.js'
 import { addUser, callApi, logIn, record, startProxy } from './support.js'
 
@@ -181,6 +185,38 @@ await t.test('send messages later, also after a restart, as long as there is roo
   await third.subscribeAsync('later/#', { qos: 1 })
   await until(() => retained.length === 1, { what: 'the retained one' })
   t.match(retained, [{ topic: 'later/kept', retain: true }])
+})
+
+await t.test('send what one client has delayed in its order, however long one of them takes', async (t) => {
+  const store = await openStore({ uri: parts.mongoUri, database: 'delayed_order', log: quietLog })
+  t.teardown(() => store.close())
+  const sent: string[] = []
+  let at = 1_000_000
+  const delayed = createDelayed({
+    store: createDelayedStore(store),
+    bus: { uplink: async () => undefined },
+    driver: {
+      async publish(_tenantId, { payload }) {
+        if (sent.length === 0) await delay(50)
+        sent.push(String(payload))
+      }
+    },
+    onPublished: () => undefined,
+    maxWaiting: 100,
+    now: () => at,
+    log: quietLog
+  })
+  const from = { tenantId: 't1', clientId: 'c', username: 'u' } as Session
+  const texts = Array.from({ length: 30 }, (_, index) => String(index))
+  const wish = { seconds: 1, topic: 'a' }
+  const keep = (text: string) =>
+    delayed.keep(from, wish, { topic: '', payload: Buffer.from(text), qos: 1, retain: false })
+  await Promise.all(texts.map(keep))
+  at += 1000
+  delayed.start()
+  await until(() => sent.length >= texts.length, { what: 'all of them' })
+  await delayed.stop()
+  t.same(sent, texts)
 })
 
 await t.test('tell a URL what happens, and never hold up the broker', async (t) => {

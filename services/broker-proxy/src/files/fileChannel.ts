@@ -44,6 +44,8 @@ const noSha256 = '0'.repeat(64)
 const notStored = 'the file is not in the store'
 const refusals = new Set(['invalid_input', 'malformed_body', 'quota_exceeded'])
 const keptFacts = 64 * 1024 * 1024
+/** Another replica may delete it. */
+const keptFactsMs = 1_000
 
 /**
  * The file protocol at the client's edge. A rejection closes the connection without an acknowledgement (our own parts are
@@ -55,6 +57,7 @@ export function createFileChannel(
   const { uploads, downloads, casts, log } = parts
   const facts = new LRUCache<string, StoredFile>({
     maxSize: keptFacts,
+    ttl: keptFactsMs,
     sizeCalculation: ({ blocks }) => blocks.length + 500
   })
 

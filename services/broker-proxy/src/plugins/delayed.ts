@@ -50,28 +50,36 @@ export function parseDelayed(name: string): DelayedWish | undefined {
  * in between leaves it to another, half a minute later: like all QoS 1 it may come twice, and is never lost.
  */
 export function createDelayed({ store, bus, driver, onPublished, maxWaiting, now, log }: DelayedParts): Delayed {
-  const counts = new Map<string, { waiting: number; at: number }>()
+  /** One object for all who ask at about the same time: each takes its place there. */
+  const counts = new Map<string, { count: Promise<{ waiting: number }>; at: number }>()
   let timer: NodeJS.Timeout | undefined
   let working: Promise<void> = Promise.resolve()
   let isStopped = false
+  let kept = 0
 
-  async function waiting(tenantId: string): Promise<{ waiting: number; at: number }> {
+  function waiting(tenantId: string): Promise<{ waiting: number }> {
     const known = counts.get(tenantId)
-    if (known && now() - known.at < countEveryMs) return known
-    const fresh = { waiting: await store.count(tenantId), at: now() }
+    if (known && now() - known.at < countEveryMs) return known.count
+    const fresh = { count: store.count(tenantId).then((waiting) => ({ waiting })), at: now() }
     counts.set(tenantId, fresh)
-    return fresh
+    fresh.count.catch(() => counts.delete(tenantId))
+    return fresh.count
   }
 
   async function sendDue(): Promise<void> {
     for (;;) {
       const due = await store.claimDue(now(), leaseMs, atOnce)
       // What fails waits for its lease to end, by itself.
-      const sent = await Promise.allSettled(due.map(send))
+      const sent = await Promise.allSettled(bySender(due).map(sendAll))
       const failed = sent.find((one) => one.status === 'rejected')
       if (failed) throw failed.reason
       if (due.length < atOnce || isStopped) return
     }
+  }
+
+  async function sendAll(messages: DelayedMessage[]): Promise<void> {
+    const giveUpAt = now() + leaseMs / 2
+    for (const message of messages) if (now() < giveUpAt) await send(message)
   }
 
   async function send(message: DelayedMessage): Promise<void> {
@@ -82,7 +90,7 @@ export function createDelayed({ store, bus, driver, onPublished, maxWaiting, now
     await driver.publish(tenantId, { topic, payload, qos, retain }, sender)
     onPublished(sender, { topic, payload, qos, retain })
     await store.remove(id)
-    const count = counts.get(tenantId)
+    const count = await counts.get(tenantId)?.count.catch(() => undefined)
     if (count) count.waiting -= 1
   }
 
@@ -96,11 +104,11 @@ export function createDelayed({ store, bus, driver, onPublished, maxWaiting, now
 
   return {
     async keep({ tenantId, clientId, username }, { seconds, topic }, { payload, qos, retain }) {
+      const place = { dueAt: now() + seconds * 1000, seq: ++kept }
       const count = await waiting(tenantId)
       if (count.waiting >= maxWaiting) return false
       count.waiting += 1
-      const dueAt = now() + seconds * 1000
-      await store.insert({ id: newId(), tenantId, clientId, username, topic, payload, qos, retain, dueAt })
+      await store.insert({ id: newId(), tenantId, clientId, username, topic, payload, qos, retain, ...place })
       return true
     },
     start: look,
@@ -110,4 +118,14 @@ export function createDelayed({ store, bus, driver, onPublished, maxWaiting, now
       await working
     }
   }
+}
+
+/** Those of one sender keep their order. */
+function bySender(messages: DelayedMessage[]): DelayedMessage[][] {
+  const senders = new Map<string, DelayedMessage[]>()
+  for (const message of messages) {
+    const { clientId } = message
+    senders.set(clientId, [...(senders.get(clientId) ?? []), message])
+  }
+  return [...senders.values()]
 }

@@ -12,6 +12,8 @@ export interface DelayedMessage {
   retain: boolean
   /** Epoch ms; while a process sends it, when another one may. */
   dueAt: number
+  /** Counts those that a process has taken in: many come in one millisecond. */
+  seq: number
 }
 
 interface DelayedDoc extends Omit<DelayedMessage, 'id'> {
@@ -36,9 +38,10 @@ export function createDelayedStore(store: Store): DelayedStore {
     payload: Buffer,
     qos: Number,
     retain: Boolean,
-    dueAt: { type: Number, required: true }
+    dueAt: { type: Number, required: true },
+    seq: Number
   })
-    .index({ dueAt: 1 })
+    .index({ dueAt: 1, seq: 1 })
     .index({ tenantId: 1 })
   const model = store.model<DelayedDoc>('delayed', schema)
 
@@ -50,7 +53,7 @@ export function createDelayedStore(store: Store): DelayedStore {
     async claimDue(now, leaseMs, limit) {
       const due = await model
         .find({ dueAt: { $lte: now } })
-        .sort({ dueAt: 1 })
+        .sort({ dueAt: 1, seq: 1 })
         .limit(limit)
         .lean<DelayedDoc[]>()
       const claims = due.map(async (doc) => {
