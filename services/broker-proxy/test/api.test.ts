@@ -120,6 +120,8 @@ t.test('MQTT users (DMS)', async (t) => {
       ['default_topic_perm', { ...good, default_topic_perm: 'ALL' }],
       ['topic_perms.0.perm', { ...good, topic_perms: [{ name: 'a', perm: 'ALL' }] }],
       ['topic_perms.0.name', { ...good, topic_perms: [{ name: '', perm: 'PUB' }] }],
+      ['topic_perms', { ...good, topic_perms: [{ name: 'a/#/b', perm: 'PUB' }] }],
+      ['topic_perms', { ...good, topic_perms: [{ name: 'a/b+', perm: 'DENY' }] }],
       ['group_perms', { ...good, group_perms: 'x' }]
     ]
     for (const [field, body] of bad) {

@@ -133,6 +133,24 @@ t.test('queues are bounded by messages and by bytes', async (t) => {
   )
 })
 
+t.test('retained messages of a tenant are bounded by their bytes', async (t) => {
+  const retained = createRetained()
+  const large = Buffer.alloc(1024 * 1024)
+  const keep = (topic: string, payload: Buffer) => {
+    const isTaken = retained.takes(topic, payload)
+    const facts = { kind: 'message' as const, seq: 1, qos: 1 as const, retain: true, from: 0, fromId: 0, targets: [] }
+    if (isTaken) retained.store({ ...facts, topic, payload })
+    return isTaken
+  }
+  const taken = Array.from({ length: 100 }, (_, index) => keep(`t1/${index}`, large)).filter(Boolean).length
+  t.equal(taken, 63)
+  t.ok(keep('t1/0', large), 'the next value in the place of one')
+  t.ok(keep('t2/0', large), 'another tenant has room of its own')
+  t.ok(keep('t1/1', Buffer.alloc(0)))
+  t.ok(keep('t1/more', large), 'one more for one less')
+  t.notOk(keep('t1/again', large))
+})
+
 t.test('filters find their holders, with the highest QoS', async (t) => {
   const tree = createFilterTree<string>()
   for (const [filter, holder, qos] of [

@@ -1,4 +1,5 @@
 import { AppError } from '@fleetgate/contracts'
+import { isFilter } from '../broker/topics.js'
 import { isAddressList } from './addressList.js'
 import type { UserDraft } from './users.js'
 
@@ -17,6 +18,9 @@ export function checkUser(accessKey: string, draft: UserDraft): void {
     throw invalid('white_remote_address', 'must be IPv4 addresses separated by commas, * for an octet')
   }
   if (draft.topicPerms.length > maxGrants) throw invalid('topic_perms', `must have at most ${maxGrants} entries`)
+  // `a/#/b` would be read as `a/#`: more than whoever wrote it meant.
+  const wrong = draft.topicPerms.find(({ name }) => !isFilter(name))
+  if (wrong) throw invalid('topic_perms', `has "${wrong.name.slice(0, 100)}", which is no topic and no filter`)
   if (draft.groupPerms.length > maxGrants) throw invalid('group_perms', `must have at most ${maxGrants} entries`)
 }
 

@@ -4,6 +4,8 @@ import { matches } from '../topics.js'
 import type { MessageRecord } from './sessions/messageRecord.js'
 
 const maxPerTenant = 10_000
+/** Of topics and payloads of a tenant: they are in memory, at each start too. */
+const maxBytesPerTenant = 64 * 1024 * 1024
 
 export interface RetainedMessages {
   /** How many a tenant has, and the most it has had. */
@@ -24,6 +26,7 @@ export interface RetainedMessages {
  */
 export function createRetained(): RetainedMessages {
   const tenants = new Map<string, Map<string, MessageRecord>>()
+  const bytes = new Map<string, number>()
   const gauges = new Map<string, ReturnType<typeof createGauge>>()
   const off = new Set<string>()
 
@@ -55,12 +58,16 @@ export function createRetained(): RetainedMessages {
       // Also where nothing is to be seen yet: what this takes away may still be on its way to the disk.
       if (payload.length === 0) return true
       const ofTenant = tenants.get(tenant)
-      return ofTenant?.has(topic) || (ofTenant?.size ?? 0) < maxPerTenant
+      const before = sizeOf(ofTenant?.get(topic))
+      if ((bytes.get(tenant) ?? 0) - before + sizeOf({ topic, payload }) > maxBytesPerTenant) return false
+      return before > 0 || (ofTenant?.size ?? 0) < maxPerTenant
     },
     store(message) {
       const tenant = tenantOf(message.topic)
       const ofTenant = tenants.get(tenant) ?? new Map<string, MessageRecord>()
       tenants.set(tenant, ofTenant)
+      const kept = message.payload.length === 0 ? 0 : sizeOf(message)
+      bytes.set(tenant, (bytes.get(tenant) ?? 0) - sizeOf(ofTenant.get(message.topic)) + kept)
       if (message.payload.length === 0) ofTenant.delete(message.topic)
       else ofTenant.set(message.topic, { ...message, targets: [] })
       gauge(tenant).set(ofTenant.size)
@@ -75,6 +82,10 @@ export function createRetained(): RetainedMessages {
       )
     }
   }
+}
+
+function sizeOf(message: Pick<MessageRecord, 'topic' | 'payload'> | undefined): number {
+  return message ? message.topic.length + message.payload.length : 0
 }
 
 function tenantOf(mounted: string): string {
