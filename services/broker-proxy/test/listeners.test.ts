@@ -270,6 +270,23 @@ t.test('a client has at most so many subscriptions', async (t) => {
   )
 })
 
+t.test('what a client asks for on its way out is listed as it holds', async (t) => {
+  const listed = async () => {
+    const { body } = await api.get('/api/v2/subscriptions/hasty-1')
+    return body.result.objects.map(({ topic }: { topic: string }) => topic).join()
+  }
+  const gone = { cmd: 'disconnect' } as const
+  const first = await join('hasty-1', { connect: { clean: false } })
+  first.send({ cmd: 'subscribe', messageId: 1, subscriptions: ['x', 'y'].map((topic) => ({ topic, qos: 1 })) })
+  first.send(gone)
+  await until(async () => (await listed()) === 'x,y', { what: 'the subscriptions' })
+  const second = await join('hasty-1', { connect: { clean: false } })
+  second.send({ cmd: 'unsubscribe', messageId: 1, unsubscriptions: ['x'] })
+  second.send(gone)
+  await until(async () => (await listed()) === 'y', { what: 'the one that is left' })
+  t.pass()
+})
+
 t.test('a full queue drops what comes and says so', async (t) => {
   const absent = await join('full-1', { connect: { clean: false } })
   await subscribe(absent, ['full'])

@@ -251,6 +251,8 @@ await t.test('tell a URL what happens, and never hold up the broker', async (t) 
     ['web.hook.rule.message.publish.1', '{"action":"on_message_publish","topic":"a/#/b"}'],
     ['web.hook.rule.message.publish.1', 'no json'],
     ['web.hook.headers.x-key', 'a\r\nb'],
+    ['web.hook.headers.x-key', '€'],
+    ['web.hook.headers.content-length', '5'],
     ['web.hook.rule.message.acked.1', '{}'],
     ['web.hook.rule.session.subscribed.1', '{"action":"on_session_subscribed","topic":"a/#/b"}'],
     ['web.hook.rule.message.dropped.1', '{}']

@@ -39,6 +39,7 @@ interface Line {
  */
 export function createHookLines({ http, log, onLost }: HookLineParts): HookLines {
   const lines = new Map<string, Line>()
+  let isStopped = false
 
   function lineOf(tenantId: string): Line {
     const found = lines.get(tenantId) ?? { waiting: [], size: 0, running: 0, ending: new AbortController() }
@@ -89,6 +90,7 @@ export function createHookLines({ http, log, onLost }: HookLineParts): HookLines
 
   return {
     tell(tenantId, hook, event) {
+      if (isStopped) return
       const line = lineOf(tenantId)
       if (line.waiting.length >= maxWaiting || line.size >= maxWaitingSize) return onLost()
       const body = JSON.stringify(event())
@@ -101,6 +103,7 @@ export function createHookLines({ http, log, onLost }: HookLineParts): HookLines
       if (line) end(tenantId, line)
     },
     stop() {
+      isStopped = true
       for (const [tenantId, line] of lines) end(tenantId, line)
     }
   }

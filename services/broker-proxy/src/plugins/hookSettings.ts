@@ -37,16 +37,19 @@ export function parseHook(settings: ReadonlyMap<string, string>): Hook {
   const hook: Hook = { url, headers: {}, isBase64: encoding === 'base64', rules: {} }
   for (const [key, value] of settings) {
     const [, header] = /^web\.hook\.headers\.(.+)$/.exec(key) ?? []
-    if (header !== undefined) hook.headers[header] = checkedHeader(key, value)
+    if (header !== undefined) hook.headers[header] = checkedHeader(key, header, value)
     const [, event] = /^web\.hook\.rule\.(.+)\.[0-9]+$/.exec(key) ?? []
     if (event !== undefined) addRule(hook, { key, event: event as HookEvent, value })
   }
   return hook
 }
 
-function checkedHeader(key: string, value: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: those are what a header must not have
-  if (/[\u0000-\u001f\u007f]/.test(value)) throw new Error(`${key} has control characters`)
+/** What HTTP itself says with its headers: with one of these no request would leave. */
+const ofHttp = ['connection', 'content-length', 'expect', 'keep-alive', 'te', 'trailer', 'transfer-encoding', 'upgrade']
+
+function checkedHeader(key: string, name: string, value: string): string {
+  if (ofHttp.includes(name)) throw new Error(`${key} is no header of yours to set`)
+  if (!/^[\u0020-\u007e\u00a0-\u00ff]*$/.test(value)) throw new Error(`${key} has characters that no header may have`)
   return value
 }
 

@@ -28,10 +28,24 @@ export function withBook(
       kept().disconnected(session)
       groups().leaveAll(session)
       book.disconnected(session, reason)
+      agree(book, kept(), session.clientId)
       rules.onDisconnected(session, reason)
       if (session.clean) watch.sessionTerminated(session, reason)
     }
   }
+}
+
+/**
+ * aedes says nothing of a filter whose client has gone before it was written down: of an absent client the book has what its
+ * kept session has.
+ */
+export function agree(book: SessionBook, kept: Pick<KeptSessions, 'find'>, clientId: string): void {
+  const [record, own] = [book.find(clientId), kept.find(clientId)]
+  if (!record || record.connected || !own) return
+  const { session, subscriptions } = record
+  const filters = new Map([...own.filters].map(([mounted, qos]) => [unmounted(session, mounted) ?? mounted, qos]))
+  for (const filter of [...subscriptions.keys()]) if (!filters.has(filter)) book.unsubscribed(session, filter)
+  for (const [filter, qos] of filters) book.subscribed(session, filter, qos)
 }
 
 /** Enters the sessions of an earlier process. */

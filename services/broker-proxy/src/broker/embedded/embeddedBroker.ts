@@ -6,7 +6,7 @@ import type { BrokerDriver, BrokerRules, InboundMessage, Message, Session } from
 import type { MaybeExtras } from '../brokerFacts.js'
 import { type AdmissionLimits, createAdmission } from './admission.js'
 import { type AedesClient, insideOf, type QueuedPacket } from './aedesParts.js'
-import { restoreBook, withBook } from './bookkeeping.js'
+import { agree, restoreBook, withBook } from './bookkeeping.js'
 import { createCaster } from './caster.js'
 import { type Connection, type Connections, createConnections, isReady, releaseHeld } from './connections.js'
 import { directId, groupId, shapeDeliveries } from './deliveries.js'
@@ -183,6 +183,7 @@ export function createEmbeddedBroker(options: EmbeddedBrokerOptions): EmbeddedBr
         createRetainedStream: retained.stream,
         sessionOf: (client) => connections?.of(client)?.session,
         current: openConnection,
+        onFilters: (clientId) => agree(book, keptOf(), clientId),
         onAcked(client, { body: { topic, payload }, qos }) {
           const session = connections?.of(client)?.session
           if (session) following.acked(session, { topic, payload, qos: qos as 1 | 2 })

@@ -38,11 +38,13 @@ export function createEmbeddedControl(parts: ControlParts): BrokerControl {
 
   async function unsubscribe(record: SessionRecord, filter: string): Promise<void> {
     const mounted = mountPoint(record) + filter
+    const isEnding = record.subscriptions.has(filter)
     // What aedes ends without a packet it leaves in the kept session.
     if (!record.session.clean) await persistence.removeSubscriptions({ id: record.clientId }, [mounted])
     const connection = parts.connectionOf(record)
     if (connection) await called((done) => connection.client.unsubscribe(packetFor(mounted), done))
-    if (record.subscriptions.has(filter)) rules.watch.unsubscribed(record.session, filter)
+    // Of a connected client it is told as what the client does itself.
+    else if (isEnding) rules.watch.unsubscribed(record.session, filter)
     parts.groups.leave(record.session, filter)
     book.unsubscribed(record.session, filter)
   }

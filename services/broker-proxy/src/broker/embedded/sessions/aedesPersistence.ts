@@ -12,6 +12,8 @@ export interface PersistenceParts {
   sessionOf(client: object): Session | undefined
   /** The connection that now has this id, unless it is closing. */
   current(clientId: string): Session | undefined
+  /** The filters of a kept session have changed. */
+  onFilters(clientId: string): void
   /** Its client has taken a message over. */
   onAcked(client: object, entry: Entry): void
 }
@@ -67,8 +69,12 @@ export function createPersistence(
         client.id,
         filters.map(({ topic, qos }) => [topic, qos])
       )
+      parts.onFilters(client.id)
     },
-    removeSubscriptions: (client, filters) => kept().unsubscribe(client.id, filters),
+    async removeSubscriptions(client, filters) {
+      await kept().unsubscribe(client.id, filters)
+      parts.onFilters(client.id)
+    },
     async subscriptionsByClient(client) {
       return [...(kept().find(client.id)?.filters ?? [])].map(([topic, qos]) => ({ topic, qos }))
     },
