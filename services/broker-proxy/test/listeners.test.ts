@@ -268,6 +268,12 @@ t.test('a client has at most so many subscriptions', async (t) => {
     body.result.objects.map(({ topic }: { topic: string }) => topic),
     ['b', 'c', 'd', 'e', 'f']
   )
+  const sender = await join('subs-2')
+  for (const [index, topic] of ['g', 'b'].entries()) {
+    sender.send(message(topic, 'x', { qos: 1, messageId: index + 1 }))
+    await sender.next('puback', index + 1)
+  }
+  t.match(await client.next('publish'), { topic: 'b' }, 'what was refused is not kept either')
 })
 
 t.test('what a client asks for on its way out is listed as it holds', async (t) => {

@@ -53,6 +53,22 @@ export function createPersistence(
     else kept().noteStep('sent', own, what)
   }
 
+  /**
+   * aedes asks once for each filter of a SUBSCRIBE, each time with all of them and the first time before the others are
+   * authorised: all are written once, a moment later, without those that are refused by then.
+   */
+  const adding = new WeakMap<object, Promise<void>>()
+
+  async function add(clientId: string, subscriptions: Parameters<Persistence['addSubscriptions']>[1]): Promise<void> {
+    await Promise.resolve()
+    const filters = subscriptions.filter(({ refused }) => !refused)
+    await kept().subscribe(
+      clientId,
+      filters.map(({ topic, qos }) => [topic, qos])
+    )
+    parts.onFilters(clientId)
+  }
+
   return {
     hasReceived,
     async setup() {},
@@ -63,13 +79,10 @@ export function createPersistence(
     createRetainedStream: (filter) => parts.createRetainedStream([filter]),
     createRetainedStreamCombi: parts.createRetainedStream,
 
-    async addSubscriptions(client, subscriptions) {
-      const filters = subscriptions.filter(({ refused }) => !refused)
-      await kept().subscribe(
-        client.id,
-        filters.map(({ topic, qos }) => [topic, qos])
-      )
-      parts.onFilters(client.id)
+    addSubscriptions(client, subscriptions) {
+      const writing = adding.get(subscriptions) ?? add(client.id, subscriptions)
+      adding.set(subscriptions, writing)
+      return writing
     },
     async removeSubscriptions(client, filters) {
       await kept().unsubscribe(client.id, filters)
