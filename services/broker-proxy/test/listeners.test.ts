@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { selfSignedFiles, startParts, testGuardKeys, until } from '@fleetgate/testkit'
 import { connectAsync, type IClientOptions } from 'mqtt'
+import type { Packet } from 'mqtt-packet'
 import t from 'tap'
 import { WebSocket } from 'ws'
 import { acknowledge, message, type RawClient, rawClient, rawSocket } from './rawClient.js'
@@ -205,6 +206,14 @@ t.test('hostile packets end their own connection and nobody else’s', async (t)
     ['a reserved packet type', Buffer.from([0xf0, 0])],
     ['a PUBLISH of more than 100 levels', publish(Buffer.from('a/'.repeat(110).slice(0, 120)))]
   ]
+  for (const [index, cmd] of (['subscribe', 'unsubscribe'] as const).entries()) {
+    const many = Array.from({ length: 10_001 }, (_, at) => String(at))
+    const greedy = await join(`greedy-${index}`)
+    const filters =
+      cmd === 'subscribe' ? { subscriptions: many.map((topic) => ({ topic, qos: 0 })) } : { unsubscriptions: many }
+    greedy.send({ cmd, messageId: 1, ...filters } as Packet)
+    await until(() => greedy.isClosed, { what: `the end of a ${cmd} with very many filters` })
+  }
   for (const [what, bytes] of before) {
     const socket = rawSocket(tcp)
     socket.socket.write(bytes)
@@ -268,6 +277,8 @@ t.test('a client has at most so many subscriptions', async (t) => {
     body.result.objects.map(({ topic }: { topic: string }) => topic),
     ['b', 'c', 'd', 'e', 'f']
   )
+  const more = await api.post('/api/v2/mqtt/subscribe', { client_id: 'subs-1', topic: 'g' })
+  t.match(more.body, { code: 102, message: /as many subscriptions as it may/ }, 'on its behalf neither')
   const sender = await join('subs-2')
   for (const [index, topic] of ['g', 'b'].entries()) {
     sender.send(message(topic, 'x', { qos: 1, messageId: index + 1 }))

@@ -117,7 +117,8 @@ export function keepBook({ broker, connections, book, groups, watch, persistence
     const connection = connections.of(client)
     if (!connection || client.closed) return
     const { session } = connection
-    connection.granted = connection.granted.filter((mounted) => !filters.includes(mounted))
+    const ended = new Set(filters)
+    connection.granted = connection.granted.filter((mounted) => !ended.has(mounted))
     for (const mounted of filters) {
       const filter = unmounted(session, mounted)
       if (filter !== undefined) unsubscribed(session, filter)

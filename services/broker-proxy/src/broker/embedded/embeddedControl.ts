@@ -30,7 +30,12 @@ export function createEmbeddedControl(parts: ControlParts): BrokerControl {
   async function subscribe(record: SessionRecord, filter: string, qos: 0 | 1 | 2): Promise<void> {
     const subscription = { topic: mountPoint(record) + filter, qos }
     const connection = parts.connectionOf(record)
-    if (connection) return called((done) => connection.client.subscribe(subscription, done))
+    if (connection) {
+      await called(connection, (done) => connection.client.subscribe(subscription, done))
+      // aedes answers so too where the client has as many as it may.
+      if (connection.client.subscriptions[subscription.topic]) return
+      throw new AppError('forbidden', `${record.clientId} has as many subscriptions as it may`)
+    }
     await persistence.addSubscriptions({ id: record.clientId }, [subscription])
     book.subscribed(record.session, filter, qos)
     rules.watch.subscribed(record.session, filter, qos)
@@ -42,7 +47,7 @@ export function createEmbeddedControl(parts: ControlParts): BrokerControl {
     // What aedes ends without a packet it leaves in the kept session.
     if (!record.session.clean) await persistence.removeSubscriptions({ id: record.clientId }, [mounted])
     const connection = parts.connectionOf(record)
-    if (connection) await called((done) => connection.client.unsubscribe(packetFor(mounted), done))
+    if (connection) await called(connection, (done) => connection.client.unsubscribe(packetFor(mounted), done))
     // Of a connected client it is told as what the client does itself.
     else if (isEnding) rules.watch.unsubscribed(record.session, filter)
     parts.groups.leave(record.session, filter)
@@ -76,6 +81,18 @@ function packetFor(filter: string): Parameters<AedesClient['unsubscribe']>[0] {
   return { cmd: 'unsubscribe', unsubscriptions: [filter] }
 }
 
-function called(run: (done: (error?: Error | null) => void) => void): Promise<void> {
-  return new Promise((resolve, reject) => run((error) => (error ? reject(error) : resolve())))
+/** Of a client that goes meanwhile aedes calls nobody back. */
+function called(
+  { client: { conn }, session }: Connection,
+  run: (done: (error?: Error | null) => void) => void
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const gone = () => reject(new AppError('not_found', `Clientid: ${session.clientId} has just gone`))
+    conn.once('close', gone)
+    run((error) => {
+      conn.off('close', gone)
+      if (error) reject(error)
+      else resolve()
+    })
+  })
 }

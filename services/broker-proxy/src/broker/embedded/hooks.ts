@@ -82,8 +82,9 @@ export function createHooks(parts: {
       const filter = unmounted(connection.session, subscription.topic)
       const isAllowed =
         filter !== undefined &&
-        rules.maySubscribe(connection.session, filter) &&
-        hasRoom(connection, subscription.topic, parts.subscriptionsPerClient)
+        hasRoom(connection, subscription.topic, parts.subscriptionsPerClient) &&
+        rules.maySubscribe(connection.session, filter)
+      if (isAllowed && !connection.granted.includes(subscription.topic)) connection.granted.push(subscription.topic)
       // aedes stores all filters of a SUBSCRIBE together, with those that it was just told to refuse.
       if (!isAllowed) Object.assign(subscription, { refused: true })
       callback(null, isAllowed ? subscription : null)
@@ -118,10 +119,7 @@ function idOf(
 }
 
 function hasRoom({ granted }: Connection, filter: string, most: number): boolean {
-  if (granted.includes(filter)) return true
-  if (granted.length >= most) return false
-  granted.push(filter)
-  return true
+  return granted.length < most || granted.includes(filter)
 }
 
 interface Incoming {

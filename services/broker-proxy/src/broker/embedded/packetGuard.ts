@@ -1,6 +1,8 @@
 import type { AedesClient, ParsedPacket, StoredPacket } from './aedesParts.js'
 
 const maxBytesBeforeLogIn = 16_384
+/** Each is looked at by all rules and permissions before anybody else's turn comes; one packet has room for 300,000. */
+const maxFilters = 10_000
 
 export interface PacketGuard {
   /** From now on filters are rewritten and stand below the tenant's mount point, and packets are counted. */
@@ -53,8 +55,12 @@ class Guard implements PacketGuard {
 
   private take(packet: ParsedPacket): void {
     this.counter.packetsIn += 1
-    if (!packet.subscriptions && !packet.unsubscriptions) return
-    if (this.place) mountFilters(packet, this.place)
+    const filters = packet.subscriptions ?? packet.unsubscriptions
+    if (!filters) return
+    if (filters.length > maxFilters) {
+      filters.length = 0
+      this.client.emit('error', new Error('too many filters'))
+    } else if (this.place) mountFilters(packet, this.place)
     else this.early = [...(this.early ?? []), packet]
   }
 }
