@@ -10,6 +10,8 @@ import { covers, isFilter, isSaneTopic, matches, parseShared } from '../src/brok
 import { createOwners } from '../src/clients/owners.js'
 import { createRoster } from '../src/clients/roster.js'
 import { createFileSum } from '../src/files/assemble.js'
+import { createDownloads } from '../src/files/downloads.js'
+import type { StoredFile } from '../src/files/fileStore.js'
 import { parseUploadTopic } from '../src/files/uploadTopic.js'
 import { uptime } from '../src/nodes/emq.js'
 import { createReadings } from '../src/readings.js'
@@ -286,4 +288,21 @@ t.test('the sessions of an MQTT user are found without looking at those of other
   t.same([ids('one'), ids('two')], [['restored'], ['kept']])
   book.forget('restored')
   t.same(ids('one'), [])
+})
+
+t.test('machines that take no blocks do not keep them from others', async (t) => {
+  const sent: string[] = []
+  const downloads = createDownloads({
+    blocks: { load: async () => ({ payload: Buffer.alloc(1), blockSha256: '', isGzip: false }) },
+    driver: {
+      send: ({ clientId }) => (clientId.startsWith('frozen') ? new Promise(() => undefined) : Promise.resolve(true))
+    },
+    onServed: () => void sent.push('block'),
+    onFailed: (_session, _file, error) => t.fail(String(error))
+  })
+  const file = { sha256: 'f', blocks: Buffer.alloc(64) } as unknown as StoredFile
+  const ask = (clientId: string) => downloads.send({ clientId } as Session, file, { blocks: [0, 1], gzip: false })
+  for (let n = 0; n < 300; n++) ask(`frozen-${n}`)
+  ask('lively')
+  await until(() => sent.length === 2, { what: 'the blocks of the lively one' })
 })

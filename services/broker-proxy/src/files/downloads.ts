@@ -20,6 +20,8 @@ const maxQueuedPerClient = 256
 const atOncePerClient = 2
 /** Blocks on their way to sockets, of all clients together: 128 MB at most. */
 const atOnce = 512
+/** How long one of them counts: a crowd whose sockets take nothing must not keep all places. */
+const patienceMs = 1_000
 
 interface Wanted {
   file: StoredFile
@@ -42,14 +44,24 @@ export function createDownloads({ driver, blocks, onServed, onFailed }: Download
     else await new Promise<void>((resolve) => waiting.push(resolve))
   }
 
-  function leave(): void {
-    const next = waiting.shift()
-    if (next) next()
-    else sending -= 1
+  /** Gives the place away when it is called, or after a while. */
+  function leaveLater(): () => void {
+    let isGone = false
+    const leave = () => {
+      clearTimeout(timer)
+      if (isGone) return
+      isGone = true
+      const next = waiting.shift()
+      if (next) next()
+      else sending -= 1
+    }
+    const timer = setTimeout(leave, patienceMs)
+    return leave
   }
 
   async function sendOne(session: Session, { file, index, gzip }: Wanted): Promise<boolean> {
     await turn()
+    const leave = leaveLater()
     try {
       const { payload, blockSha256, isGzip } = await blocks.load(file, index, gzip)
       const topic = blockTopic(session.clientId, { sha256: file.sha256, index, blockSha256, isGzip })

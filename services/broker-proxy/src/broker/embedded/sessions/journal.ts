@@ -88,6 +88,7 @@ export async function openJournal(parts: JournalParts): Promise<Journal> {
   async function startAnew(): Promise<boolean> {
     try {
       const next = await create(number + 1)
+      await syncFolder(dir)
       const old = file
       file = next
       number += 1
