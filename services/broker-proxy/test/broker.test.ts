@@ -62,8 +62,8 @@ t.test('log-in', async (t) => {
     await t.rejects(logIn(t, proxy, 'admin002', 'owned-1'), { code: 2 })
   })
 
-  t.test('refuses ids that cannot stand in a topic', async (t) => {
-    for (const clientId of ['', 'a/b', 'a+', '#', 'x'.repeat(257)]) {
+  t.test('refuses ids that cannot stand in a topic or in a URL', async (t) => {
+    for (const clientId of ['', 'a/b', 'a+', '#', '.', '..', 'x'.repeat(257)]) {
       await t.rejects(logIn(t, proxy, 'machine1', clientId), { code: 2 }, clientId.slice(0, 5))
     }
   })

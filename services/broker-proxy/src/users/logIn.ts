@@ -79,8 +79,9 @@ export function createLogIn(parts: LogInParts): (attempt: LogInAttempt) => Promi
   }
 }
 
-/** A level of fleet/{clientId}/… : no separator, no wildcard. */
+/** A level of fleet/{clientId}/… : no separator, no wildcard; and a step of a URL, which `.` and `..` cannot be in any spelling. */
 function isUsableId(clientId: string): boolean {
+  if (clientId === '.' || clientId === '..') return false
   return clientId.length > 0 && clientId.length <= maxClientIdLength && !/[/+#\0]/.test(clientId)
 }
 
