@@ -48,7 +48,7 @@ export function parseHook(settings: ReadonlyMap<string, string>): Hook {
 const ofHttp = ['connection', 'content-length', 'expect', 'keep-alive', 'te', 'trailer', 'transfer-encoding', 'upgrade']
 
 function checkedHeader(key: string, name: string, value: string): string {
-  if (ofHttp.includes(name)) throw new Error(`${key} is no header of yours to set`)
+  if (ofHttp.includes(name)) throw new Error(`${key} is a header that HTTP itself sets`)
   if (!/^[\u0020-\u007e\u00a0-\u00ff]*$/.test(value)) throw new Error(`${key} has characters that no header may have`)
   return value
 }
