@@ -172,6 +172,16 @@ await t.test('tags are put on entities and taken off', async (t) => {
   t.equal((await admin.put(`/entity/tags/${red}`, { name: 'crimson', color: '#a00' })).status, 200)
   t.same(await tags(a), ['crimson', 'blue'])
   t.equal((await stranger.put(`/entity/tags/${red}`, { name: 'x' })).status, 404)
+
+  await t.test('whose a tag is, nobody says in its body', async (t) => {
+    const claim = { id: '1', tenantId: 't2', userId: '9', createdAt: 1 }
+    const mine = await ask<Label>(admin, '/entity/tags', { name: 'mine', ...claim })
+    t.equal((await admin.put(`/entity/tags/${mine.id}`, { name: 'still mine', ...claim })).status, 200)
+    t.match(await tagsOf(admin, { keyword: 'still mine' }), [{ id: mine.id, created_at: Number }])
+    t.same(await tagsOf(stranger), [], 'none is with another tenant')
+    await ask(admin, '/entity/tags/delete', { ids: [mine.id] })
+  })
+
   await ask(stranger, '/entity/tags/delete', { ids: [red] })
   await ask(admin, '/entity/tags/delete', { ids: [blue, '404'] })
   t.same(await tags(a), ['crimson'])

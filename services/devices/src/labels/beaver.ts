@@ -1,7 +1,8 @@
-import { BeaverPage, beaverPaging, beaverRange, oneOf, type Route, route, Type, toBeaverPage } from '@fleetgate/kit'
+import { BeaverPage, beaverPaging, beaverRange, oneOf, type Route, route, type Static, Type, toBeaverPage } from '@fleetgate/kit'
 import { ById, NumericId, orNull } from '../beaverIds.js'
 import type { DeviceGroups } from './deviceGroups.js'
 import { type EntityTags, tagOperations } from './entityTags.js'
+import type { LabelText } from './labelStore.js'
 import type { LabelView } from './labels.js'
 
 const Ids = (maxItems: number) => Type.Array(NumericId, { maxItems })
@@ -141,7 +142,7 @@ export function entityTagRoutes(tags: EntityTags): Route[] {
       needs: writes,
       body: TagDraft,
       reply: Made,
-      handle: async ({ body, caller }) => ({ id: await tags.add({ ...plain(body.name), ...body }, caller) })
+      handle: async ({ body, caller }) => ({ id: await tags.add(toText(body), caller) })
     }),
     route({
       method: 'put',
@@ -150,7 +151,7 @@ export function entityTagRoutes(tags: EntityTags): Route[] {
       needs: writes,
       params: ById,
       body: TagDraft,
-      handle: ({ params, body, caller }) => tags.update(params.id, { ...plain(body.name), ...body }, caller)
+      handle: ({ params, body, caller }) => tags.update(params.id, toText(body), caller)
     }),
     route({
       method: 'post',
@@ -181,7 +182,11 @@ export function entityTagRoutes(tags: EntityTags): Route[] {
 }
 
 function plain(name: string) {
-  return { name, description: '', color: '' }
+  return toText({ name })
+}
+
+function toText({ name, description = '', color = '' }: Static<typeof TagDraft>): LabelText {
+  return { name, description, color }
 }
 
 function toTag({ id, name, description, color, count, createdAt, updatedAt }: LabelView) {
