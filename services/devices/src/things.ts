@@ -30,6 +30,7 @@ import { deviceGroupRoutes, entityTagRoutes } from './labels/beaver.js'
 import { createDeviceGroups } from './labels/deviceGroups.js'
 import { createEntityTags } from './labels/entityTags.js'
 import { createLabelStore } from './labels/labelStore.js'
+import { createLabelSweep } from './labels/labels.js'
 import { createTellValues } from './live/tellValues.js'
 import { createOnTopic } from './telemetry/onTopic.js'
 import { templateRoutes } from './templates/beaver.js'
@@ -72,6 +73,8 @@ export async function createThings({ historyDays, workflows, ...parts }: ThingsO
   const tools = createTools({ devices, entities, templates, recorder, workflows, bus, log, now })
   const registry = await loadIntegrations(tools)
   const provision = createProvision({ registry, entities })
+  const sweepGroups = createLabelSweep({ store: groups, takeOff: devices.leaveGroups, now })
+  const sweepTags = createLabelSweep({ store: tags, takeOff: entities.dropTags, now })
   const expire = createRetention({ history, days: historyDays, now })
 
   const report = (tenantId: string, measured: Measured[]) =>
@@ -100,6 +103,8 @@ export async function createThings({ historyDays, workflows, ...parts }: ThingsO
     /** Finishes what crashes left undone, and removes what is too old. */
     async sweep(): Promise<void> {
       await settling.sweep()
+      await sweepGroups()
+      await sweepTags()
       await clean()
       await expire()
     },

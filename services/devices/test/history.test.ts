@@ -1,5 +1,6 @@
-import { type Session, startParts, testGuardKeys, until } from '@fleetgate/testkit'
+import { quietLog, type Session, startParts, testGuardKeys, until } from '@fleetgate/testkit'
 import t from 'tap'
+import { createCleaning } from '../src/entities/clean.js'
 import { type Failure, serveKeys, startDevicesFor } from './support.js'
 import { addEntity, dataOf, type Page } from './things.js'
 
@@ -269,4 +270,18 @@ await t.test('forgets what is older than its days', async (t) => {
   const found = async () => dataOf<Page<Found>>(await session.post('/entity/history/search', { entity_id: id })).content
   await until(async () => (await found()).length === 1, { what: 'the old one to go' })
   t.match(await found(), [{ value: 2 }])
+})
+
+await t.test('cleaning up after many at once goes over what is left twice at most', async (t) => {
+  const asked: string[] = []
+  const clean = createCleaning({
+    entities: { listRemoved: async () => [{ id: '1', tenantId: 'x' }], purge: async () => undefined },
+    history: { removeOf: async (_tenantId, id) => void asked.push(id) },
+    log: quietLog,
+    now: Date.now
+  })
+  await Promise.all(Array.from({ length: 50 }, () => clean()))
+  t.same(asked, ['1', '1'], 'the second for those who came while the first was at work')
+  await clean()
+  t.equal(asked.length, 3)
 })

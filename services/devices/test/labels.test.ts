@@ -1,6 +1,9 @@
 import { connectBus, listGrants, listPublicKeys } from '@fleetgate/kit'
-import { quietLog, type Session, startParts, testGuardKeys } from '@fleetgate/testkit'
+import { openStore } from '@fleetgate/store'
+import { quietLog, type Session, startParts, testGuardKeys, until } from '@fleetgate/testkit'
 import t from 'tap'
+import { createLabelStore } from '../src/labels/labelStore.js'
+import { createLabelSweep } from '../src/labels/labels.js'
 import { infoOf } from '../src/templates/brokerInfo.js'
 import { type Failure, startDevicesFor } from './support.js'
 import { addEntity, searchDevices, searchEntities } from './things.js'
@@ -17,7 +20,7 @@ await auth.serve(listGrants, async ({ userId }) => ({
   resources: granted.get(userId) ?? [],
   roleIds: ['r']
 }))
-const api = await startDevicesFor(t, parts)
+const api = await startDevicesFor(t, parts, { SWEEP_MS: '200' })
 const admin = api.as(keys.token({ userId: '7' }))
 const stranger = api.as(keys.token({ tenantId: 't2' }))
 const codes = ['device.view', 'device.edit', 'entity_custom.view', 'entity_data.view', 'entity_data.edit']
@@ -185,6 +188,34 @@ await t.test('tags are put on entities and taken off', async (t) => {
   await ask(stranger, '/entity/tags/delete', { ids: [red] })
   await ask(admin, '/entity/tags/delete', { ids: [blue, '404'] })
   t.same(await tags(a), ['crimson'])
+})
+
+await t.test('what is put on a thing while it goes is taken off again', async (t) => {
+  const store = await openStore({ uri: parts.mongoUri, database: 'fleetgate_devices', log: quietLog })
+  t.teardown(() => store.close())
+  const [devices, entities] = ['devices', 'entities'].map((name) => store.connection.collection<{ _id: string }>(name))
+  const [{ id: group }] = (await groupsOf()) as [Label]
+  const { id: tag } = await ask<Label>(admin, '/entity/tags', { name: 'fleeting' })
+  const entity = await addEntity(admin)
+  await ask(admin, `/entity/tags/delete`, { ids: [tag] })
+  t.equal((await admin.delete(`/device-group/${group}`)).status, 200)
+  // As whoever found them there a moment ago writes now.
+  await devices?.updateOne({ _id: one }, { $set: { groupId: group } })
+  await entities?.updateOne({ _id: entity }, { $set: { tagIds: [tag] } })
+  const left = async () =>
+    ((await devices?.countDocuments({ groupId: group })) ?? 1) +
+    ((await entities?.countDocuments({ tagIds: tag })) ?? 1)
+  await until(async () => (await left()) === 0, { what: 'both to be taken off' })
+  t.equal((await ask<Label>(admin, '/entity/tags', { name: 'fleeting' })).name, undefined, 'the name is free')
+
+  const labels = createLabelStore(store, 'entityTags')
+  t.match(
+    (await labels.listRemoved()).find(({ id }) => id === tag),
+    { tenantId: 't1' }
+  )
+  const later = () => Date.now() + 61_000
+  await createLabelSweep({ store: labels, takeOff: async () => undefined, now: later })()
+  t.same(await labels.listRemoved(), [], 'a minute later nothing is left')
 })
 
 await t.test('entities are found by conditions on many columns', async (t) => {

@@ -28,5 +28,25 @@ export function createCleaning({ entities, history, log, now }: CleaningOptions)
     }
   }
 
-  return () => clean().catch((err) => log.warn({ err }, 'history of removed entities not removed, trying again later'))
+  let running: Promise<void> | undefined
+  let isAsked = false
+
+  async function follow(): Promise<void> {
+    try {
+      while (isAsked) {
+        isAsked = false
+        await clean()
+      }
+    } catch (err) {
+      log.warn({ err }, 'history of removed entities not removed, trying again later')
+    }
+    running = undefined
+  }
+
+  // Each goes over all that was removed lately: many who ask at once are answered by one.
+  return () => {
+    isAsked = true
+    running ??= follow()
+    return running
+  }
 }

@@ -1,4 +1,14 @@
-import { BeaverPage, beaverPaging, beaverRange, oneOf, type Route, route, type Static, Type, toBeaverPage } from '@fleetgate/kit'
+import {
+  BeaverPage,
+  beaverPaging,
+  beaverRange,
+  oneOf,
+  type Route,
+  route,
+  type Static,
+  Type,
+  toBeaverPage
+} from '@fleetgate/kit'
 import { ById, NumericId, orNull } from '../beaverIds.js'
 import type { DeviceGroups } from './deviceGroups.js'
 import { type EntityTags, tagOperations } from './entityTags.js'

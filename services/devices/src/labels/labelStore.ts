@@ -1,4 +1,12 @@
-import { containsPattern, type Page, type PageOf, pageOf, type Store, toConflict } from '@fleetgate/store'
+import {
+  type AnyBulkWriteOperation,
+  containsPattern,
+  type Page,
+  type PageOf,
+  pageOf,
+  type Store,
+  toConflict
+} from '@fleetgate/store'
 import { Schema } from 'mongoose'
 
 /** A name under which people put things together: a group of devices, a tag of entities. */
@@ -16,8 +24,18 @@ export interface Label {
 
 export type LabelText = Pick<Label, 'name' | 'description' | 'color'>
 
+/** One that is gone, of which things may still carry the id. */
+export interface RemovedLabel {
+  id: string
+  tenantId: string
+  removedAt: number
+}
+
 interface LabelDoc extends Omit<Label, 'id'> {
   _id: string
+  /** Once removed `tenantId` is empty, so that no query of a tenant finds what waits to be taken off everything. */
+  formerTenantId?: string
+  removedAt?: number
 }
 
 export type LabelStore = ReturnType<typeof createLabelStore>
@@ -32,7 +50,9 @@ export function createLabelStore(store: Store, collection: 'deviceGroups' | 'ent
     color: { type: String, default: '' },
     userId: { type: String, required: true },
     createdAt: { type: Number, required: true },
-    updatedAt: { type: Number, required: true }
+    updatedAt: { type: Number, required: true },
+    formerTenantId: String,
+    removedAt: Number
   })
     .index({ tenantId: 1, name: 1 }, { unique: true })
     .index({ tenantId: 1, createdAt: -1, _id: -1 })
@@ -62,8 +82,24 @@ export function createLabelStore(store: Store, collection: 'deviceGroups' | 'ent
       const result = await model.updateOne({ _id: id, tenantId }, { $set: { ...change, updatedAt: now } }).catch(taken)
       return result.matchedCount === 1
     },
-    async remove(tenantId: string, ids: string[]): Promise<void> {
-      await model.deleteMany({ tenantId, _id: { $in: ids } })
+    /** They are gone at once, and their names free; what is left of them goes with `listRemoved`. */
+    async remove(tenantId: string, ids: string[], now: number): Promise<void> {
+      const writes = ids.map((id): AnyBulkWriteOperation<LabelDoc> => {
+        const gone = { tenantId: '', formerTenantId: tenantId, name: id, removedAt: now }
+        return { updateOne: { filter: { _id: id, tenantId }, update: { $set: gone } } }
+      })
+      if (writes.length > 0) await model.bulkWrite(writes, { ordered: false })
+    },
+    async listRemoved(): Promise<RemovedLabel[]> {
+      const docs = await model.find({ tenantId: '' }, { formerTenantId: 1, removedAt: 1 }).lean()
+      return docs.map(({ _id, formerTenantId = '', removedAt = 0 }) => ({
+        id: _id,
+        tenantId: formerTenantId,
+        removedAt
+      }))
+    },
+    async purge(ids: string[]): Promise<void> {
+      await model.deleteMany({ _id: { $in: ids }, tenantId: '' })
     }
   }
 }
@@ -72,6 +108,6 @@ function taken(error: unknown): never {
   return toConflict(error, 'the name is taken', { field: 'name' })
 }
 
-function toLabel({ _id, ...label }: LabelDoc): Label {
+function toLabel({ _id, formerTenantId, removedAt, ...label }: LabelDoc): Label {
   return { id: _id, ...label }
 }

@@ -10,10 +10,12 @@ export interface LabelsOptions {
   max: number
   /** How many things that the caller may see carry each. */
   counts: (ids: string[], caller: Caller) => Promise<Map<string, number>>
-  /** Takes them off everything, before they go. */
-  takeOff: (tenantId: string, ids: string[]) => Promise<void>
+  takeOff: TakeOff
   now: () => number
 }
+
+/** Takes them off everything; may be repeated. */
+export type TakeOff = (tenantId: string, ids: string[]) => Promise<void>
 
 export interface LabelView extends Label {
   count: number
@@ -49,9 +51,8 @@ export function createLabels({ store, what, max, counts, takeOff, now }: LabelsO
 
     /** Unknown ids are passed over. */
     async remove(ids: string[], { tenantId }: Caller): Promise<void> {
-      // A crash in between leaves labels without things, which go when they are deleted again.
+      await store.remove(tenantId, ids, now())
       await takeOff(tenantId, ids)
-      await store.remove(tenantId, ids)
     },
 
     /** Throws `invalid_input` where one of them is not there. */
@@ -61,5 +62,19 @@ export function createLabels({ store, what, max, counts, takeOff, now }: LabelsO
       if (unknown !== undefined)
         throw new AppError('invalid_input', `${field}: there is no ${what} ${unknown}`, { field })
     }
+  }
+}
+
+/** Whoever found a label there just before it went is done with putting it on things by then. */
+const keepRemovedMs = 60_000
+
+/** Takes removed labels off what got them meanwhile, or kept them in a crash; a minute later they are forgotten. */
+export function createLabelSweep({ store, takeOff, now }: Pick<LabelsOptions, 'store' | 'takeOff' | 'now'>) {
+  return async (): Promise<void> => {
+    const before = now() - keepRemovedMs
+    const removed = await store.listRemoved()
+    for (const { id, tenantId } of removed) await takeOff(tenantId, [id])
+    const old = removed.filter(({ removedAt }) => removedAt < before)
+    if (old.length > 0) await store.purge(old.map(({ id }) => id))
   }
 }
