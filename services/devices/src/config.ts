@@ -1,13 +1,19 @@
 import { commonConfig, type Static, Type } from '@fleetgate/kit'
 import { workflowSettings } from './workflows/settings.js'
 
+const Port = Type.Optional(Type.Integer({ minimum: 0, maximum: 65_535 }))
+
 export const Config = Type.Object({
   ...commonConfig,
   ...workflowSettings,
   /** Dashboards are listed in one answer, so their number is bounded. */
   MAX_DASHBOARDS: Type.Integer({ minimum: 1, default: 1000 }),
   /** Where MQTT devices find the broker; told by `/mqtt-device/broker-info`. */
-  MACHINE_MQTT_URL: Type.Optional(Type.String({ pattern: '^(mqtts?|wss?)://[^/]+' })),
+  MACHINE_MQTT_URL: Type.Optional(Type.String({ pattern: '^(mqtts?|wss?|tcp|ssl)://[^/]+' })),
+  /** Further doors of the broker on the same host, called as its own listeners are; told beside that of the URL. */
+  MQTTS_PORT: Port,
+  MQTT_WS_PORT: Port,
+  MQTT_WSS_PORT: Port,
   /** Days that values of entities are kept; 0 keeps them for ever. */
   HISTORY_DAYS: Type.Integer({ minimum: 0, maximum: 36_500, default: 365 }),
   /** Open at a time in one process. */

@@ -81,7 +81,7 @@ export async function startDevices({ config, log, add }: StartOptions): Promise<
   const app = createDevicesApp({
     log,
     guard,
-    things: [...things.routes(grants), brokerInfoRoute(config.MACHINE_MQTT_URL)],
+    things: [...things.routes(grants), brokerInfoRoute(config)],
     workflows: working.routes({ grants, grantNow, creatorsOf, reachOf: things.reachOf(grants) }),
     dashboards: createDashboards({
       store: dashboardStore,

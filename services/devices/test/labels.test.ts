@@ -291,9 +291,13 @@ await t.test('entities are found by conditions on many columns', async (t) => {
 
 await t.test('the address of the broker is told where it is known', async (t) => {
   t.match((await admin.get('/mqtt-device/broker-info')).body, { error_message: /MACHINE_MQTT_URL/ })
-  const told = await startDevicesFor(t, parts, { MACHINE_MQTT_URL: 'mqtts://mqtt.example.com' })
+  const ports = { MQTTS_PORT: '8883', MQTT_WS_PORT: '8083', MQTT_WSS_PORT: '0' }
+  const told = await startDevicesFor(t, parts, { MACHINE_MQTT_URL: 'mqtt://mqtt.example.com', ...ports })
   const reply = await told.as(keys.token()).get<{ data: object }>('/mqtt-device/broker-info')
-  t.same(reply.body.data, { host: 'mqtt.example.com', mqtts_port: 8883 })
-  t.same(infoOf('mqtt://10.0.0.1:11883'), { host: '10.0.0.1', mqtt_port: 11883 })
-  t.same(infoOf('wss://x.example/mqtt'), { host: 'x.example', wss_port: 443, ws_path: '/mqtt' })
+  const doors = { mqtt_port: 1883, mqtts_port: 8883, ws_port: 8083, ws_path: '/mqtt' }
+  t.same(reply.body.data, { host: 'mqtt.example.com', ...doors }, 'one that is chosen at each start is not told')
+  t.same(infoOf('mqtts://[::1]'), { host: '::1', mqtts_port: 8883 })
+  t.same(infoOf('ssl://a:443', { MQTTS_PORT: 8883 }), { host: 'a', mqtts_port: 443 }, 'as it is seen from outside')
+  t.same(infoOf('wss://x.example/mq'), { host: 'x.example', wss_port: 443, ws_path: '/mq' })
+  t.throws(() => infoOf('mqtt://a:b'), /MACHINE_MQTT_URL/)
 })
