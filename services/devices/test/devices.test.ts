@@ -122,6 +122,15 @@ await t.test('takes each device once, also of ten at once', async (t) => {
   t.equal((await searchEntities(session, { keyword: '10_0_0_9' })).total, 2)
 })
 
+await t.test('refuses an address that no key can hold', async (t) => {
+  const session = tenant('zone')
+  const form = { 'ping.integration.add_device.ip': 'fe80::1%eth0' }
+  const reply = await session.post<Failure>('/device', { name: 'zone', integration: 'ping', param_entities: form })
+  t.equal(reply.status, 400)
+  t.match(reply.body.error_message, /identifier/)
+  t.equal((await searchDevices(session)).total, 0)
+})
+
 await t.test('renames a device, and its entities know it', async (t) => {
   const session = tenant('rename')
   const device = await addPing(session, 'Before', '10.0.0.1')

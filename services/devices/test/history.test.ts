@@ -184,6 +184,9 @@ await t.test('aggregates in the shapes of the real system', async (t) => {
       { value: 'a', value_type: 'STRING', count: 1 }
     ]
   })
+  const huge = await addEntity(admin)
+  await put(huge, [1.5e308, 1.5e308])
+  t.same((await aggregate(huge, 'SUM')).body.data, { value: '3E+308', value_type: 'DOUBLE' }, 'more than a DOUBLE')
   t.same((await aggregate(double, 'SUM', { start_timestamp: 1001, end_timestamp: 1002 })).body.data.value, 5.2)
   for (const type of ['SUM', 'AVG']) t.equal((await aggregate(text, type)).status, 400)
   for (const wish of [{ aggregate_type: 'MEDIAN' }, { end_timestamp: 0 }, { entity_id: { $gt: '' } }, { bucket: 0 }]) {

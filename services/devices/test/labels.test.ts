@@ -280,6 +280,7 @@ await t.test('entities are found by conditions on many columns', async (t) => {
   )
   for (const [filter, word] of [
     [{ COLOUR: { operator: 'EQ', values: ['x'] } }, /COLOUR/],
+    [{ 'TWO\nLINES': null }, /entity_filter/],
     [{ ENTITY_KEY: { operator: 'EQ', values: [] } }, /values/],
     [{ ENTITY_KEY: { operator: 'LIKE', values: ['x'] } }, /operator/]
   ] as const) {

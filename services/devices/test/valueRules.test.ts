@@ -1,8 +1,10 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { checkAttribute } from '../src/entities/attributeRules.js'
+import { createCheck } from '../src/entities/ingest.js'
 import { fromBson, toBson, toWire, type ValueType, valueTypes } from '../src/entities/storedValue.js'
 import { checkValue, round } from '../src/entities/valueRules.js'
+import { wholeReach } from '../src/grants/reach.js'
 
 function valueFor(valueType: ValueType, given: unknown, attribute: Record<string, unknown> = {}) {
   const checked = checkValue({ valueType, attribute }, given)
@@ -79,6 +81,22 @@ t.test('a pattern without end holds up nobody', async (t) => {
   const begun = performance.now()
   t.match(valueFor('STRING', `${'a'.repeat(40)}!`, { format: 'REGEX:(a+)+' }), 'refused')
   t.ok(performance.now() - begun < 5000)
+})
+
+t.test('many values of a pattern without end hold up nobody either', async (t) => {
+  const entity = { id: '1', key: 'k', type: 'PROPERTY', valueType: 'STRING', attribute: { format: 'REGEX:(b+)+' } }
+  const entities = { findByIds: async () => [entity as never], findByKeys: async () => [] }
+  const check = createCheck({ entities, now: Date.now }, { tenantId: 't', reach: wholeReach })
+  const measured = Array.from({ length: 400 }, () => ({ id: '1', value: `${'b'.repeat(40)}!` }))
+  let turns = 0
+  const ticking = setInterval(() => {
+    turns += 1
+  }, 1)
+  t.teardown(() => clearInterval(ticking))
+  const begun = performance.now()
+  t.equal((await check([...measured, { id: '1', value: 'bbb' }])).refused.length, 400, 'and what matches is taken')
+  t.ok(performance.now() - begun < 15_000, 'less than 50 ms for each')
+  t.ok(turns > 5, 'others had their turn meanwhile')
 })
 
 /** Reproducible numbers, so that a failure can be looked at again. */

@@ -9,7 +9,7 @@ import {
   type Static,
   Type
 } from '@fleetgate/kit'
-import { ById, NumericId, orNull, pageReply } from '../beaverIds.js'
+import { AnyKey, ById, NumericId, orNull, pageReply } from '../beaverIds.js'
 import { type Column, type Condition, columns, operators } from './advancedSearch.js'
 import type { Entities, EntityView } from './entities.js'
 import { accessMods, type Entity, entityTypes } from './entity.js'
@@ -79,7 +79,7 @@ const Listed = Type.Object({
 /** Beaver IoT 1.3's; columns of an entity are also taken without `ENTITY_`. */
 const Advanced = Type.Object({
   entity_filter: Type.Record(
-    Type.String({ maxLength: 32 }),
+    AnyKey,
     Type.Object({
       operator: oneOf(operators),
       values: Type.Optional(Type.Array(Type.String({ maxLength: 512 }), { maxItems: 100 }))

@@ -3,6 +3,11 @@ import type { StoredValue, ValueType } from './storedValue.js'
 
 /** People write these patterns: one that backtracks without end may not hold up the service. */
 const matchWithinMs = 50
+/** One that ran out of time gets less of it for a while: of many values each would take all of it. */
+const tiredForMs = 1000
+const matchTiredWithinMs = 2
+const maxTired = 1000
+const tiredUntil = new Map<string, number>()
 const sandbox = createContext(Object.create(null))
 const match = new Script('new RegExp(pattern).test(text)')
 
@@ -40,11 +45,18 @@ export function isPattern(pattern: string): boolean {
 /** The whole text; what takes too long does not match. */
 function matches(pattern: string, text: string): boolean {
   Object.assign(sandbox, { pattern: `^(?:${pattern})$`, text })
+  const isTired = (tiredUntil.get(pattern) ?? 0) > performance.now()
   try {
-    return match.runInContext(sandbox, { timeout: matchWithinMs }) === true
-  } catch {
+    return match.runInContext(sandbox, { timeout: isTired ? matchTiredWithinMs : matchWithinMs }) === true
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ERR_SCRIPT_EXECUTION_TIMEOUT') tire(pattern)
     return false
   }
+}
+
+function tire(pattern: string): void {
+  if (tiredUntil.size >= maxTired) tiredUntil.clear()
+  tiredUntil.set(pattern, performance.now() + tiredForMs)
 }
 
 function isImageUrl(text: string): boolean {

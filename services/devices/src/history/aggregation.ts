@@ -68,15 +68,15 @@ function accumulate(type: AggregateType): Record<string, { [operator: string]: u
   }
 }
 
-/** Of LONG a decimal in words, even the average; nothing where nothing was computed. */
+/** Of LONG a decimal in words, even the average, and of DOUBLE what no number holds; nothing where nothing was computed. */
 export function computedOf(type: AggregateType, valueType: ValueType, { value }: Aggregated): StoredValue | undefined {
   if (value === undefined || value === null) return undefined
   if (!isComputed(type)) return fromBson(valueType, value)
   const text = String(value)
-  return valueType === 'DOUBLE' ? Number(text) : plain(text)
+  return valueType === 'DOUBLE' && Number.isFinite(Number(text)) ? Number(text) : plain(text)
 }
 
-/** Without the zeros at its end. */
+/** Without the zeros at the end of its digits. */
 function plain(decimal: string): string {
-  return decimal.includes('.') && !/e/i.test(decimal) ? decimal.replace(/\.?0+$/, '') : decimal
+  return decimal.includes('.') ? decimal.replace(/\.?0+(?=E|$)/, '') : decimal
 }

@@ -63,14 +63,14 @@ export function createHistoryStore({ store }: { store: Store }) {
       const doc = await model.findOne({ tenantId, entityId, at }).lean()
       return doc ? toSample(doc) : undefined
     },
-    /** Newest first. */
+    /** Newest first, and by nothing else: so the index serves several entities as well, whatever they hold. */
     async search(
       tenantId: string,
       { entityIds, from, to }: Span & { entityIds: string[] },
       page: { offset: number; limit: number }
     ): Promise<PageOf<Sample>> {
       const filter = { ...filterOf(tenantId, entityIds), at: within({ from, to }) }
-      const { items, total } = await pageOf(model.find(filter).sort({ at: -1, entityId: 1 }), page)
+      const { items, total } = await pageOf(model.find(filter).sort({ at: -1 }), page)
       return { items: items.map(toSample), total }
     },
     /** Newest first, one by one. */
@@ -112,7 +112,8 @@ function filterOf(tenantId: string, entityIds: string[]): QueryFilter<SampleDoc>
 /** Places of the refused documents; any other reason than a repeat is thrown on. */
 function repeatsOf(error: unknown): number[] {
   const { writeErrors } = error as { writeErrors?: { index: number; code: number }[] }
-  if (!writeErrors || writeErrors.some(({ code }) => code !== duplicateKey)) throw error
+  // Without a single one it is the write as a whole that is not confirmed.
+  if (!writeErrors?.length || writeErrors.some(({ code }) => code !== duplicateKey)) throw error
   return writeErrors.map(({ index }) => index)
 }
 

@@ -1,5 +1,5 @@
 import { BeaverPage, beaverPaging, beaverRange, oneOf, type Route, route, type Static, Type } from '@fleetgate/kit'
-import { ById, NumericId, orNull, pageReply } from '../beaverIds.js'
+import { AnyKey, ById, NumericId, orNull, pageReply } from '../beaverIds.js'
 import { accessMods, entityTypes } from '../entities/entity.js'
 import { identifierPattern } from '../entities/entityKeys.js'
 import { toWire, valueTypes } from '../entities/storedValue.js'
@@ -20,7 +20,7 @@ const Child = {
   pointer: Type.Optional(Type.String({ maxLength: 512, pattern: pointerPattern })),
   factor: Type.Optional(Type.Number()),
   offset: Type.Optional(Type.Number()),
-  map: Type.Optional(Type.Record(Type.String({ maxLength: 128 }), Scalar, { maxProperties: 100 }))
+  map: Type.Optional(Type.Record(AnyKey, Scalar, { maxProperties: 100 }))
 }
 const Content = {
   name: Type.String({ minLength: 1, maxLength: 64, pattern: '\\S' }),
