@@ -1,6 +1,8 @@
 import { quietLog, type Session, startParts, testGuardKeys, until } from '@fleetgate/testkit'
 import t from 'tap'
 import { createCleaning } from '../src/entities/clean.js'
+import type { Entity } from '../src/entities/entity.js'
+import { toCsv } from '../src/history/csv.js'
 import { type Failure, serveKeys, startDevicesFor } from './support.js'
 import { addEntity, dataOf, type Page } from './things.js'
 
@@ -239,6 +241,19 @@ await t.test('exports values as CSV, with labels, children, and nothing that a s
     t.equal((await admin.get(`/entity/export?${query}`)).status, 400, query)
   }
   t.equal((await admin.get('/entity/export?ids=999')).status, 404)
+})
+
+await t.test('exports long values as they come, and not together', async (t) => {
+  async function* rows() {
+    for (let at = 0; at < 50; at++) {
+      const sample = { entityId: '1', valueType: 'STRING' as const, value: 'x'.repeat(100_000), at }
+      yield { entity: { name: 'n', key: 'k', attribute: {}, integration: 'i' } as Entity, sample }
+    }
+  }
+  const lengths: number[] = []
+  for await (const part of toCsv(rows(), { clock: String, integrationName: () => 'I' })) lengths.push(part.length)
+  t.ok(Math.max(...lengths) < 300_000)
+  t.ok(lengths.reduce((sum, length) => sum + length, 0) > 5_000_000)
 })
 
 await t.test('exports many rows, all of them', async (t) => {

@@ -1,9 +1,10 @@
 import type { AddressInfo } from 'node:net'
-import { connectBus, listGrants, listPublicKeys, roleGrantsChanged, userRevoked } from '@fleetgate/kit'
+import { connectBus, listGrants, listPublicKeys, roleGrantsChanged, userRevoked, valuesChanged } from '@fleetgate/kit'
 import { quietLog, startParts, testGuardKeys, until } from '@fleetgate/testkit'
 import t from 'tap'
 import { WebSocket, WebSocketServer } from 'ws'
 import { createConnection } from '../src/live/connection.js'
+import { createTellValues } from '../src/live/tellValues.js'
 import { startDevicesFor } from './support.js'
 import { addEntity } from './things.js'
 
@@ -95,6 +96,21 @@ await t.test('pushes keys that were written on another replica, each connection 
     [...one.frames, ...two.frames].some(({ payload }) => payload.entity_key.includes(first)),
     'replaced'
   )
+})
+
+await t.test('many long values are told, in as many messages as they need', async (t) => {
+  const heard: string[] = []
+  const listening = await auth.listen(valuesChanged, 'long', {
+    handle: ({ values }) => void heard.push(...values.map(({ key }) => key))
+  })
+  t.teardown(() => listening.stop())
+  const samples = Array.from({ length: 400 }, (_, i) => {
+    const own = { entityId: String(i), key: `k${i}`, valueType: 'STRING' as const, at: i, hasLatest: true }
+    return { ...own, value: '"\u0001'.repeat(2048) }
+  })
+  createTellValues({ bus: auth, log: quietLog })('long', samples)
+  await until(() => heard.length === 400, { what: 'all of them', deadlineMs: 20_000 })
+  t.equal(new Set(heard).size, 400)
 })
 
 await t.test('answers what cannot be read, and goes on', async (t) => {

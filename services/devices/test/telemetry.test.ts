@@ -259,6 +259,10 @@ await t.test(
       entities: [{ ...temperature, value_type: 'LONG' }]
     })
     t.match(bad.body.error_message, /cannot be changed/)
+    const [seconds] = flush.children
+    const child = { ...flush, children: [{ ...seconds, value_type: 'STRING' }] }
+    const alsoBad = await admin.put<Failure>(`${path}/${soil}`, { ...draft, entities: [temperature, valve, child] })
+    t.match(alsoBad.body.error_message, /^entities.2.children.0.value_type and type cannot be changed/)
     t.equal((await admin.put(`${path}/${soil}`, { ...draft, entities: [...draft.entities, humidity] })).status, 200)
     await send('farm/plot-1/state', { ts: base + 500, h: 400 })
     await until(async () => (await historyOf('plot-1', 'humidity'))[0]?.value === 40, { what: 'the new entity' })
@@ -270,6 +274,25 @@ await t.test(
     t.equal((await admin.get(`${path}/${spare}`)).status, 404)
   }
 )
+
+await t.test('what a template no longer names is not written, and stays of its type', async (t) => {
+  const [a, b] = ['a', 'b'].map((name) => ({ identifier: name, name, type: 'PROPERTY', value_type: 'STRING' }))
+  const kind = { name: 'Kind', topic: 'farm/kind/{device}', down_topic: 'farm/{device}/set', timestamp: undefined }
+  const id = await addTemplate({ ...kind, entities: [a, b] })
+  await send('farm/kind/k1', { a: 'abc', b: 'abc' })
+  await until(async () => (await latestOf('k1', 'b')).value === 'abc', { what: 'the values' })
+  t.equal((await admin.put(`${path}/${id}`, { ...draft, ...kind, entities: [b] })).status, 200)
+  const key = (name: string) => `mqtt-device.device.k1.${name}`
+  for (const exchange of [{ [key('a')]: 'new' }, { [key('b')]: 'new', [key('a')]: 'new' }]) {
+    const reply = await admin.post<Failure>('/entity/property/update', { exchange })
+    t.equal(reply.status, 400)
+    t.match(reply.body.error_message, /template/)
+  }
+  t.match([await latestOf('k1', 'a'), await latestOf('k1', 'b')], [{ value: 'abc' }, { value: 'abc' }], 'none is kept')
+  const changed = [b, { ...a, value_type: 'LONG' }]
+  t.equal((await admin.put(`${path}/${id}`, { ...draft, ...kind, entities: changed })).status, 200)
+  t.match(await latestOf('k1', 'a'), { value: 'abc', value_type: 'STRING' })
+})
 
 await t.test('each tenant has its own templates and hears its own devices', async (t) => {
   const other = api.as(keys.token({ tenantId: 't2' }))

@@ -5,6 +5,8 @@ import { createCheck } from '../src/entities/ingest.js'
 import { fromBson, toBson, toWire, type ValueType, valueTypes } from '../src/entities/storedValue.js'
 import { checkValue, round } from '../src/entities/valueRules.js'
 import { wholeReach } from '../src/grants/reach.js'
+import { readerOf } from '../src/telemetry/readMessage.js'
+import { fromDevice, toDevice } from '../src/templates/conversion.js'
 
 function valueFor(valueType: ValueType, given: unknown, attribute: Record<string, unknown> = {}) {
   const checked = checkValue({ valueType, attribute }, given)
@@ -97,6 +99,45 @@ t.test('many values of a pattern without end hold up nobody either', async (t) =
   t.equal((await check([...measured, { id: '1', value: 'bbb' }])).refused.length, 400, 'and what matches is taken')
   t.ok(performance.now() - begun < 15_000, 'less than 50 ms for each')
   t.ok(turns > 5, 'others had their turn meanwhile')
+})
+
+t.test('what devices say is read in decimals and in UTC, and what is no time is none', async (t) => {
+  const tenths = { factor: 0.1 }
+  t.equal(fromDevice(3, tenths, false), 0.3)
+  t.equal(toDevice(0.7, tenths), 7)
+  t.equal(toDevice(21.5, { factor: 0.1, offset: -40 }), 615)
+  t.equal(fromDevice(1e15, { factor: 1, offset: 1 }, true), 1e15 + 1)
+  t.equal(fromDevice(' ', { offset: 5 }, false), ' ', 'a blank is no number')
+  const zone = process.env.TZ
+  process.env.TZ = 'Asia/Tokyo'
+  t.teardown(() => {
+    if (zone === undefined) delete process.env.TZ
+    else process.env.TZ = zone
+  })
+  const timeIn = (unit: 'ms' | 's' | 'iso', ts: unknown) => {
+    const reader = readerOf({ topic: '{device}', timestamp: { pointer: '/ts', unit }, entities: [] })
+    return reader.read(Buffer.from(JSON.stringify({ ts }))).at
+  }
+  for (const text of [
+    '1970-01-01T00:00:01',
+    '1970-01-01 00:00:01',
+    '1970-01-01T00:00:01Z',
+    '1970-01-01T01:00:01+01:00'
+  ]) {
+    t.equal(timeIn('iso', text), 1000, text)
+  }
+  t.equal(timeIn('s', '1.5'), 1500)
+  t.equal(timeIn('ms', null), undefined)
+  for (const [unit, ts] of [
+    ['s', []],
+    ['ms', ' '],
+    ['ms', [5]],
+    ['s', true],
+    ['iso', 2026],
+    ['iso', 'noon']
+  ] as const) {
+    t.throws(() => timeIn(unit, ts), /timestamp/, JSON.stringify(ts))
+  }
 })
 
 /** Reproducible numbers, so that a failure can be looked at again. */

@@ -188,8 +188,10 @@ export function createEntityStore({ store, bus, log, now }: EntityStoreOptions) 
 const maxRelated = 5000
 
 function ensureWrite(draft: EntityDraft, now: number): AnyBulkWriteOperation<EntityDoc> {
-  const { tenantId, key, name, attribute, deviceId, deviceName, userId, parentKey, ...own } = draft
-  const made = { _id: newNumericId(now), name, deviceName, userId, parentKey, createdAt: now, updatedAt: now }
+  const { tenantId, key, name, type, valueType, attribute, deviceId, deviceName, userId, parentKey, ...own } = draft
+  // Its values are of the type that it was made with: those of another one could not be read.
+  const what = { type, valueType, name, deviceName, userId, parentKey }
+  const made = { _id: newNumericId(now), ...what, createdAt: now, updatedAt: now }
   return {
     updateOne: {
       filter: { tenantId, key, deviceId: deviceId ?? { $exists: false } },

@@ -3,8 +3,8 @@ import type { Entity } from '../entities/entity.js'
 import type { ExportRow } from './history.js'
 
 const header = ['Entity Name', 'Entity Identifier', 'Value', 'Update Time', 'Integration', 'Device']
-/** Rows that go out together: one small write per row would cost more than the row. */
-const rowsAtOnce = 500
+/** Characters that go out together: one small write per row would cost more than the row, and one value may be long. */
+const charactersAtOnce = 65_536
 
 /** `yyyy/MM/dd HH:mm:ss` in a time zone; refuses one that nobody knows. */
 export function clockOf(timeZone: string | undefined): (at: number) => string {
@@ -33,14 +33,12 @@ export async function* toCsv(
   { clock, integrationName }: { clock: (at: number) => string; integrationName: (id: string) => string | undefined }
 ): AsyncGenerator<string> {
   let text = lineOf(header)
-  let count = 0
   for await (const { entity, sample } of rows) {
     const value = labelOf(entity, String(sample.value))
     const name = integrationName(entity.integration) ?? entity.integration
     const cells = [entity.name, entity.key, value, clock(sample.at), name, entity.deviceName ?? '']
     text += lineOf(cells.map(guardFormula))
-    count += 1
-    if (count % rowsAtOnce !== 0) continue
+    if (text.length < charactersAtOnce) continue
     yield text
     text = ''
   }

@@ -51,9 +51,16 @@ function parse(payload: Uint8Array): unknown {
 
 function timeOf(raw: unknown, unit: 'ms' | 's' | 'iso'): number | undefined {
   if (raw === undefined || raw === null) return undefined
-  const at = unit === 'iso' ? Date.parse(String(raw)) : Math.round(Number(raw) * (unit === 's' ? 1000 : 1))
-  if (!Number.isFinite(at) || at < 0 || typeof raw === 'boolean' || raw === '') {
-    throw new Error('timestamp cannot be read')
-  }
+  const isText = typeof raw === 'string' && raw.trim() !== ''
+  const isTime = isText || (typeof raw === 'number' && unit !== 'iso')
+  const at = unit === 'iso' ? Date.parse(inUtc(String(raw))) : Math.round(Number(raw) * (unit === 's' ? 1000 : 1))
+  if (!isTime || !Number.isFinite(at) || at < 0) throw new Error('timestamp cannot be read')
   return at
+}
+
+const withoutZone = /^\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?$/
+
+/** A time that names no zone is UTC, wherever this runs. */
+function inUtc(text: string): string {
+  return withoutZone.test(text) ? `${text}Z` : text
 }

@@ -28,11 +28,25 @@ export function checkTemplate({ topic, downTopic, entities }: TemplateDraft): vo
 /** Throws `invalid_input` where an entity would become another thing than its history holds. */
 export function checkChange(before: TemplateEntity[], after: TemplateEntity[]): void {
   const known = new Map(before.map((entity) => [entity.identifier, entity]))
-  for (const [index, { identifier, type, valueType }] of after.entries()) {
-    const old = known.get(identifier)
-    if (!old || (old.type === type && old.valueType === valueType)) continue
-    refuse(`entities.${index}.value_type`, 'and type cannot be changed: take another identifier')
+  for (const [index, entity] of after.entries()) {
+    const old = known.get(entity.identifier)
+    if (!old) continue
+    const field = `entities.${index}`
+    if (old.type !== entity.type) refuseChange(field)
+    checkSameType(old, entity, field)
+    const children = new Map(old.children?.map((child) => [child.identifier, child]))
+    for (const [place, child] of (entity.children ?? []).entries()) {
+      checkSameType(children.get(child.identifier), child, `${field}.children.${place}`)
+    }
   }
+}
+
+function checkSameType(before: TemplateChild | undefined, { valueType }: TemplateChild, field: string): void {
+  if (before && before.valueType !== valueType) refuseChange(field)
+}
+
+function refuseChange(field: string): never {
+  refuse(`${field}.value_type`, 'and type cannot be changed: take another identifier')
 }
 
 export function isSentDown(entity: Pick<TemplateEntity, 'type' | 'accessMod'>): boolean {

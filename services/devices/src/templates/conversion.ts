@@ -12,9 +12,9 @@ export function fromDevice(raw: unknown, conversion: Conversion | undefined, isW
   if (!conversion || raw === null || typeof raw === 'object') return raw
   const { factor = 1, offset = 0, map } = conversion
   if (map && Object.hasOwn(map, String(raw))) return map[String(raw)]
-  const isLinear = (factor !== 1 || offset !== 0) && raw !== '' && typeof raw !== 'boolean'
+  const isLinear = (factor !== 1 || offset !== 0) && String(raw).trim() !== '' && typeof raw !== 'boolean'
   if (!isLinear || !Number.isFinite(Number(raw))) return raw
-  const value = Number(raw) * factor + offset
+  const value = tidy(Number(raw) * factor + offset)
   return isWhole ? Math.round(value) : value
 }
 
@@ -24,7 +24,12 @@ export function toDevice(value: StoredValue, conversion: Conversion | undefined)
   const said = Object.entries(map).find(([, held]) => String(held) === String(value))?.[0]
   if (said !== undefined) return literal(said)
   const plain = typeof value === 'bigint' ? whole(value) : value
-  return typeof plain === 'number' && conversion ? (plain - offset) / factor : plain
+  return typeof plain === 'number' && conversion ? tidy((plain - offset) / factor) : plain
+}
+
+/** As decimals it is 3 * 0.1 = 0.3 and 0.3 / 0.1 = 3: what binary fractions add stands behind the 15th digit. */
+function tidy(value: number): number {
+  return Number.isSafeInteger(value) ? value : Number(value.toPrecision(15))
 }
 
 /** What reads as a number or a truth value was one when the device said it. */

@@ -16,7 +16,11 @@ export function createHandlers(tools: IntegrationTools): Handlers {
     if (!device || !template?.downTopic) {
       throw new AppError('invalid_state', 'this device has no topic that anything could be sent to')
     }
-    const document = documentOf(saidOf(template))
+    const said = saidOf(template)
+    if (said.length === 0) {
+      throw new AppError('invalid_state', 'the template of this device does not say (any more) how this is sent')
+    }
+    const document = documentOf(said)
     await tools.publish(tenantId, topicOf(template.downTopic, device.identifier), JSON.stringify(document))
   }
 
@@ -29,7 +33,11 @@ export function createHandlers(tools: IntegrationTools): Handlers {
     },
 
     write: ({ tenantId, deviceId, values }) =>
-      send(tenantId, deviceId, ({ entities }) => entities.flatMap((entity) => saidBy(entity, values))),
+      send(tenantId, deviceId, ({ entities }) => {
+        const said = entities.flatMap((entity) => saidBy(entity, values))
+        // All or nothing: a value that was not sent may not be kept as one that was.
+        return said.length === Object.keys(values).length ? said : []
+      }),
 
     async call({ tenantId, deviceId, service, params }) {
       await send(tenantId, deviceId, ({ entities }) => {
