@@ -57,6 +57,8 @@ export async function startDevices({ config, log, add }: StartOptions): Promise<
     log
   )
   add('sweep', () => sweep.stop())
+  const expiring = createSweep(things.expire, config.SWEEP_MS, log)
+  add('expiring', () => expiring.stop())
   const purge = setInterval(() => {
     Promise.all([dashboardStore.purge(), shareStore.removeExpired(Date.now())]).catch((err) =>
       log.warn({ err }, 'deleted dashboards and old links not removed, trying again later')

@@ -69,13 +69,12 @@ export async function createThings({ historyDays, workflows, ...parts }: ThingsO
   const recorder = createRecorder({ history, entities, tell, now })
   const settling = createSettling({ devices, entities, log, now })
   const clean = createCleaning({ entities, history, log, now })
-  const register = createRegister({ store: devices, settle: settling.settle, now })
+  const register = createRegister({ store: devices, templates, settle: settling.settle, now })
   const tools = createTools({ devices, entities, templates, recorder, workflows, bus, log, now })
   const registry = await loadIntegrations(tools)
   const provision = createProvision({ registry, entities })
   const sweepGroups = createLabelSweep({ store: groups, takeOff: devices.leaveGroups, now })
   const sweepTags = createLabelSweep({ store: tags, takeOff: entities.dropTags, now })
-  const expire = createRetention({ history, days: historyDays, now })
 
   const report = (tenantId: string, measured: Measured[]) =>
     reportMeasured({ entities, recorder, now }, tenantId, measured)
@@ -100,13 +99,14 @@ export async function createThings({ historyDays, workflows, ...parts }: ThingsO
     }),
     fleet: createFleet({ devices, entities, settle: settleDevice, report, bus, log, now }),
     outboxes: [devices.outbox, entities.outbox],
-    /** Finishes what crashes left undone, and removes what is too old. */
+    /** Removes values that are too old; the first time there may be very many. */
+    expire: createRetention({ history, days: historyDays, now }),
+    /** Finishes what crashes left undone. */
     async sweep(): Promise<void> {
       await settling.sweep()
       await sweepGroups()
       await sweepTags()
       await clean()
-      await expire()
     },
     /** Entities and their values as somebody may see them. */
     shown(grants: Pick<Grants, 'scopeOf'>) {

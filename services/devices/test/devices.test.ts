@@ -1,5 +1,13 @@
-import { type Session, startParts, testGuardKeys, until } from '@fleetgate/testkit'
+import { connectBus } from '@fleetgate/kit'
+import { openStore } from '@fleetgate/store'
+import { quietLog, type Session, startParts, testGuardKeys, until } from '@fleetgate/testkit'
 import t from 'tap'
+import { createDeviceStore } from '../src/devices/deviceStore.js'
+import { createRegister } from '../src/devices/register.js'
+import { createSettling } from '../src/devices/settle.js'
+import { createEntityStore } from '../src/entities/entityStore.js'
+import { blueprintOf } from '../src/templates/blueprint.js'
+import { createTemplateStore } from '../src/templates/templateStore.js'
 import { type Failure, serveKeys, startDevicesFor } from './support.js'
 import { addPing, dataOf, getDevice, type IntegrationDetail, searchDevices, searchEntities } from './things.js'
 
@@ -139,6 +147,63 @@ await t.test('renames a device, and its entities know it', async (t) => {
   t.match(await searchEntities(session, { keyword: 'after' }), { total: 2, content: [{ device_name: 'After' }] })
   t.equal((await session.put('/device/123', { name: 'x' })).status, 404)
   t.equal((await session.put(`/device/${device.id}`, { name: ' ' })).status, 400)
+})
+
+await t.test('what happens to a device while others are at it is not lost on its entities', async (t) => {
+  const store = await openStore({ uri: parts.mongoUri, database: 'settling', log: quietLog })
+  t.teardown(() => store.close())
+  const bus = await connectBus({ name: 'settling', url: parts.natsUrl, log: quietLog })
+  t.teardown(() => bus.close())
+  let clock = Date.now()
+  const own = { store, bus, log: quietLog, now: () => clock }
+  const [devices, entities, templates] = [createDeviceStore(own), createEntityStore(own), createTemplateStore(own)]
+  await store.sync()
+  const { settle, sweep } = createSettling({ ...own, devices, entities })
+  const entity = (identifier: string) => {
+    return { identifier, name: identifier, type: 'PROPERTY' as const, valueType: 'STRING' as const }
+  }
+  const traffic = { messages: 0, samples: 0, refused: 0 }
+  const now = {
+    id: '1',
+    tenantId: 't',
+    name: 'T',
+    topic: '{device}',
+    autoCreate: true,
+    createdAt: 1,
+    updatedAt: 2,
+    traffic
+  }
+  await templates.insert({ ...now, entities: [entity('a'), entity('b')] })
+  const register = createRegister({ ...own, store: devices, templates, settle })
+  const owner = { tenantId: 't', userId: '1', name: 'New', integration: 'mqtt-device' }
+  const { id } = await register(owner, blueprintOf({ id: '1', entities: [entity('a')] }, 'd'))
+  const found = () => entities.listOf('t', { deviceId: id })
+  t.same(
+    (await found()).map(({ key }) => key.at(-1)),
+    ['a', 'b'],
+    'it has what its template got meanwhile'
+  )
+
+  const overtaken = createSettling({
+    ...own,
+    devices,
+    entities: {
+      ...entities,
+      async renameDevice(tenantId, deviceId, name) {
+        await devices.rename('t', id, 'Newest')
+        await settle(id)
+        await entities.renameDevice(tenantId, deviceId, name)
+      }
+    }
+  })
+  await devices.rename('t', id, 'Newer')
+  await overtaken.settle(id)
+  clock += 60_000
+  await sweep()
+  t.ok(
+    (await found()).every(({ deviceName }) => deviceName === 'Newest'),
+    'nor is a name that came later'
+  )
 })
 
 await t.test('deletes devices with their entities and history, and passes over unknown ids', async (t) => {

@@ -2,6 +2,7 @@ import { quietLog, type Session, startParts, testGuardKeys, until } from '@fleet
 import t from 'tap'
 import { createCleaning } from '../src/entities/clean.js'
 import type { Entity } from '../src/entities/entity.js'
+import { createRecorder } from '../src/entities/recorder.js'
 import { toCsv } from '../src/history/csv.js'
 import { type Failure, serveKeys, startDevicesFor } from './support.js'
 import { addEntity, dataOf, type Page } from './things.js'
@@ -62,6 +63,19 @@ await t.test('the same moment twice is one sample, in one batch, in two, and of 
   const values = await valuesOf(id)
   t.equal(values.length, 2)
   t.equal((await statusOf(id)).value, values[0], 'latest and history agree')
+})
+
+await t.test('values without a time are no repeats, in one batch and of two processes', async (t) => {
+  const id = await addEntity(admin)
+  const values = [1, 2, 3].map((value) => ({ entity_id: id, value }))
+  t.same(await ingest(admin, values), { stored: 3, repeated: 0 })
+  t.same(await valuesOf(id), [3, 2, 1])
+  t.equal((await statusOf(id)).value, 3)
+  t.match((await statusOf(id)).timestamp, /^\d{13}$/)
+  const recorderOf = () => createRecorder({ history: {}, entities: {}, tell: async () => {}, now: () => 1000 } as never)
+  const [one, two] = [recorderOf(), recorderOf()]
+  const stamps = Array.from({ length: 100 }, () => [one.stamp(), two.stamp()]).flat()
+  t.equal(new Set(stamps).size, 200)
 })
 
 await t.test('stores a batch or nothing of it, and says why', async (t) => {

@@ -289,6 +289,17 @@ await t.test('what a template no longer names is not written, and stays of its t
     t.match(reply.body.error_message, /template/)
   }
   t.match([await latestOf('k1', 'a'), await latestOf('k1', 'b')], [{ value: 'abc' }, { value: 'abc' }], 'none is kept')
+  await send('farm/kind/k2', { b: 'abc' })
+  await until(async () => (await latestOf('k2', 'b')).value === 'abc', { what: 'another device' })
+  const both = { 'mqtt-device.device.k2.b': 'told', [key('a')]: 'new' }
+  t.equal((await admin.post('/entity/property/update', { exchange: both })).status, 400)
+  t.match(
+    [await latestOf('k2', 'b'), await latestOf('k1', 'a')],
+    [{ value: 'told' }, { value: 'abc' }],
+    'as it was sent'
+  )
+  const long = await admin.post('/entity/property/update', { exchange: { [key('b')]: 'x'.repeat(950_000) } })
+  t.match([long.status, (await latestOf('k1', 'b')).value], [400, 'abc'])
   const changed = [b, { ...a, value_type: 'LONG' }]
   t.equal((await admin.put(`${path}/${id}`, { ...draft, ...kind, entities: changed })).status, 200)
   t.match(await latestOf('k1', 'a'), { value: 'abc', value_type: 'STRING' })

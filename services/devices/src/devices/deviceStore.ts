@@ -110,10 +110,10 @@ export function createDeviceStore({ store, bus, log, now }: DeviceStoreOptions) 
     },
     countOfTemplate: (tenantId: string, template: string): Promise<number> =>
       model.countDocuments({ tenantId, template }),
-    /** Devices of a template get these entities when they are settled. */
-    async reblueprint(tenantId: string, template: string, blueprint: EntityTemplate[]): Promise<void> {
+    /** Devices of a template, or one of them, get these entities when they are settled. */
+    async reblueprint(tenantId: string, template: string, blueprint: EntityTemplate[], id?: string): Promise<void> {
       const $set = { blueprint: JSON.stringify(blueprint), unsettledSince: now() }
-      await model.updateMany({ tenantId, template }, { $set, $inc: { revision: 1 } })
+      await model.updateMany({ tenantId, template, ...(id ? { _id: id } : {}) }, { $set, $inc: { revision: 1 } })
     },
     async *idsOfTemplate(tenantId: string, template: string): AsyncGenerator<string> {
       for await (const { _id } of model.find({ tenantId, template }).select('_id').lean().cursor()) yield _id
@@ -175,14 +175,19 @@ export function createDeviceStore({ store, bus, log, now }: DeviceStoreOptions) 
         .lean()
       return docs.map(toUnsettled)
     },
-    /** Nothing where the device changed meanwhile: then it is settled once more. A removed one comes again after `keepMs`. */
+    /**
+     * Where the device changed meanwhile it is settled once more: whoever was at the newer one may be done with it before the
+     * older one was written over it. A removed one comes again after `keepMs`.
+     */
     async settled({ id, revision, removedAt }: Unsettled, keepMs: number): Promise<void> {
       const again = removedAt === undefined ? 0 : removedAt + keepMs
       const isDone = again <= now()
       const update = isDone
         ? { $unset: { unsettledSince: 1, blueprint: 1 } as const }
         : { $set: { unsettledSince: again } }
-      await model.updateOne({ _id: id, revision }, update)
+      const { matchedCount } = await model.updateOne({ _id: id, revision }, update)
+      if (matchedCount > 0) return
+      await model.updateOne({ _id: id }, { $set: { unsettledSince: now() }, $inc: { revision: 1 } })
     },
     /** Drops what was removed, is settled, and is known to everybody. */
     async purge(): Promise<void> {

@@ -1,6 +1,8 @@
 import { newNumericId } from '@fleetgate/kit'
-import { checkIdentifier, deviceKey } from '../entities/entityKeys.js'
+import { checkIdentifier, deviceKey, type EntityTemplate } from '../entities/entityKeys.js'
 import type { DeviceBlueprint } from '../integrations/manifest.js'
+import { blueprintOf } from '../templates/blueprint.js'
+import type { TemplateStore } from '../templates/templateStore.js'
 import type { Device } from './device.js'
 import type { DeviceStore } from './deviceStore.js'
 import type { Settle } from './settle.js'
@@ -11,19 +13,29 @@ export type DeviceOwner = Pick<Device, 'tenantId' | 'userId' | 'name' | 'integra
 export type Register = (owner: DeviceOwner, blueprint: DeviceBlueprint) => Promise<Device>
 
 export interface RegisterOptions {
-  store: Pick<DeviceStore, 'insert'>
+  store: Pick<DeviceStore, 'insert' | 'reblueprint'>
+  templates: Pick<TemplateStore, 'find'>
   /** Makes the entities of a device as the device says; what fails is done later. */
   settle: Settle
   now: () => number
 }
 
-export function createRegister({ store, settle, now }: RegisterOptions): Register {
+export function createRegister({ store, templates, settle, now }: RegisterOptions): Register {
+  /** A template that was replaced meanwhile may have gone over its devices before this one was among them. */
+  async function follow({ id, tenantId, identifier, template }: Device, made: EntityTemplate[]): Promise<void> {
+    const current = template === undefined ? undefined : await templates.find(tenantId, template)
+    if (!current) return
+    const { entities } = blueprintOf(current, identifier)
+    if (JSON.stringify(entities) !== JSON.stringify(made)) await store.reblueprint(tenantId, current.id, entities, id)
+  }
+
   return async (owner, { identifier, template, additionalData = {}, entities }) => {
     checkIdentifier(identifier)
     const key = deviceKey(owner.integration, identifier)
     const own = { id: newNumericId(now()), identifier, key, template, additionalData }
     const device = { ...owner, ...own, createdAt: now(), updatedAt: now() }
     await store.insert(device, entities)
+    await follow(device, entities)
     await settle(device.id)
     return device
   }

@@ -44,12 +44,27 @@ export function createIngest({ reachOf, ...parts }: IngestOptions) {
     /** All or nothing: what is refused is named, and then none is kept. */
     async ingest(measured: Measured[], caller: Caller): Promise<{ stored: number; repeated: number }> {
       const { tenantId } = caller
-      const { taken, refused } = await createCheck(parts, { tenantId, reach: await reachOf(caller) })(measured)
+      const check = createCheck(parts, { tenantId, reach: await reachOf(caller) })
+      const { taken, refused } = await check(stamped(measured, parts.recorder.stamp))
       if (refused.length > 0) throw refusal(refused)
       const repeated = await parts.recorder.record(tenantId, taken)
       return { stored: taken.length - repeated, repeated }
     }
   }
+}
+
+/** Those without a time of their own are of one moment, but further ones of the same entity: they are no repeats. */
+function stamped(measured: Measured[], stamp: () => number): Measured[] {
+  const moments: number[] = []
+  const counts = new Map<string, number>()
+  return measured.map((one) => {
+    if (one.at !== undefined) return one
+    const name = one.id ?? one.key ?? ''
+    const count = counts.get(name) ?? 0
+    counts.set(name, count + 1)
+    moments[count] ??= stamp()
+    return { ...one, at: moments[count] }
+  })
 }
 
 /** Values that devices sent: keeps what is good and answers what is not, because devices cannot be asked again. */

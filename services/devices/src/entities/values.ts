@@ -47,11 +47,16 @@ export function createValues({ entities, recorder, registry, reachOf }: ValuesOp
       const filled = expand(exchange, known.filter(isWritable))
       if (filled.length === 0) throw new AppError('invalid_input', 'exchange names no property that can be written')
       const at = recorder.stamp()
-      const samples = filled.flatMap((one) => sampleOf(one, at) ?? [])
-      for (const { integration, ...write } of writesOf(tenantId, filled)) {
-        await registry.find(integration)?.handlers.write?.(write)
+      const told: Measurement[] = []
+      try {
+        for (const { integration, samples, ...write } of writesOf(tenantId, filled, at)) {
+          await registry.find(integration)?.handlers.write?.(write)
+          told.push(...samples)
+        }
+      } finally {
+        // What one device was told is kept, also where the next one cannot be told.
+        await recorder.record(tenantId, told)
       }
-      await recorder.record(tenantId, samples)
     },
 
     /** Calls each service that is named, itself or by its children, and merges what they answer. */
@@ -90,15 +95,23 @@ interface ServiceCall {
   filled: Filled[]
 }
 
-/** One for each device, and one for each integration itself. */
-function writesOf(tenantId: string, filled: Filled[]): (Write & { integration: string })[] {
-  const writes = new Map<string, Write & { integration: string }>()
-  for (const { entity, value } of filled) {
-    const { integration, deviceId } = entity
+interface DeviceWrite extends Write {
+  integration: string
+  samples: Measurement[]
+}
+
+/** One for each device, and one for each integration itself; what is wrong with a value stops all before any is written. */
+function writesOf(tenantId: string, filled: Filled[], at: number): DeviceWrite[] {
+  const writes = new Map<string, DeviceWrite>()
+  for (const one of filled) {
+    const { integration, deviceId, key } = one.entity
     const place = deviceId ?? integration
-    const write = writes.get(place) ?? { tenantId, integration, deviceId, values: {} }
-    const checked = checkValue(entity, value)
-    if (!('reason' in checked) && checked.value !== undefined) write.values[lastPart(entity.key)] = checked.value
+    const write = writes.get(place) ?? { tenantId, integration, deviceId, values: {}, samples: [] }
+    const sample = sampleOf(one, at)
+    if (sample) {
+      write.values[lastPart(key)] = sample.value
+      write.samples.push(sample)
+    }
     writes.set(place, write)
   }
   return [...writes.values()]

@@ -1,4 +1,4 @@
-import { type Bus, type Log, publishMessage } from '@fleetgate/kit'
+import { AppError, type Bus, type Log, publishMessage } from '@fleetgate/kit'
 import type { DeviceStore } from '../devices/deviceStore.js'
 import { deviceKey } from '../entities/entityKeys.js'
 import type { EntityStore } from '../entities/entityStore.js'
@@ -20,6 +20,8 @@ export interface ToolsOptions {
   now: () => number
 }
 
+const maxPayload = publishMessage.data.properties.payload.maxLength ?? 0
+
 /** What an integration may do, within its own devices. */
 export function createTools({
   devices,
@@ -40,7 +42,12 @@ export function createTools({
 
     findTemplate: (tenantId, id) => templates.find(tenantId, id),
 
-    publish: (tenantId, topic, payload) => bus.command(publishMessage, { tenantId, topic, payload, qos: 1 }),
+    async publish(tenantId, topic, payload) {
+      if (payload.length > maxPayload) {
+        throw new AppError('invalid_input', `more than ${maxPayload} characters cannot be sent to a device`)
+      }
+      await bus.command(publishMessage, { tenantId, topic, payload, qos: 1 })
+    },
 
     async report(tenantId, readings) {
       const measured = readings.map(({ device, entity, value }) => ({
