@@ -1,5 +1,8 @@
+import type { Delivered, UplinkMessage } from '@fleetgate/kit'
 import { startParts, testGuardKeys, until } from '@fleetgate/testkit'
 import t from 'tap'
+import type { Device } from '../src/devices/device.js'
+import { createOnTopic } from '../src/telemetry/onTopic.js'
 import { startBroker } from './mqttParts.js'
 import { type Failure, serveKeys, startDevicesFor } from './support.js'
 import { dataOf, type ListedDevice, type Page, searchDevices, searchEntities } from './things.js'
@@ -303,6 +306,42 @@ await t.test('what a template no longer names is not written, and stays of its t
   const changed = [b, { ...a, value_type: 'LONG' }]
   t.equal((await admin.put(`${path}/${id}`, { ...draft, ...kind, entities: changed })).status, 200)
   t.match(await latestOf('k1', 'a'), { value: 'abc', value_type: 'STRING' })
+})
+
+await t.test('a batch of messages with very many values is not held as a whole', async (t) => {
+  const open: number[] = []
+  const fields = Array.from({ length: 200 }, (_, i) => `f${i}`)
+  const template = {
+    ...{ id: '1', tenantId: 't', name: 'T', topic: 'x/{device}', autoCreate: false, createdAt: 1, updatedAt: 1 },
+    entities: fields.map((name) => ({ identifier: name, name, type: 'PROPERTY' as const, valueType: 'LONG' as const })),
+    traffic: { messages: 0, samples: 0, refused: 0 }
+  }
+  const device = { id: '1', identifier: 'd', key: 'mqtt-device.device.d', template: '1' } as Device
+  const onTopic = createOnTopic({
+    templates: { all: async () => [template], addTraffic: async () => {} },
+    devices: { findByKeys: async () => [{ device, isUnsettled: false }] },
+    register: async () => device,
+    settle: async () => {},
+    checks: () => async (measured) => ({ taken: measured as never, refused: [] }),
+    parts: () => {
+      let count = 0
+      return {
+        add: async (samples) => {
+          count += samples.length
+        },
+        end: async () => void open.push(count)
+      }
+    }
+  })
+  const payload = Buffer.from(JSON.stringify(Object.fromEntries(fields.map((name) => [name, 1]))))
+  const client = { tenantId: 't', clientId: 'd', username: 'd' }
+  const data: UplinkMessage = { ...client, channel: 'topic', topic: 'x/d', payload, receivedAt: 1 }
+  await onTopic(Array.from({ length: 4000 }, (_, sequence) => ({ data, sequence }) as Delivered<UplinkMessage>))
+  t.equal(
+    open.reduce((sum, count) => sum + count, 0),
+    800_000
+  )
+  t.ok(Math.max(...open) <= 150_000, 'told of in parts')
 })
 
 await t.test('each tenant has its own templates and hears its own devices', async (t) => {

@@ -35,6 +35,8 @@ interface Match {
 const createdAtOnce = 8
 /** Messages that go together into the history, while the next ones are read. */
 const atOnce = 500
+/** Values that are held until they are told of; a message may bring hundreds. */
+const maxHeld = 50_000
 
 /**
  * What devices published, batch by batch: their values are stored when this resolves. Whatever is wrong with a message is
@@ -55,7 +57,8 @@ export function createOnTopic({ templates, devices, register, settle, checks, pa
     if (ready.length === 0) return
     const tally = createTally()
     const check = checks(tenantId)
-    const { add, end } = parts(tenantId)
+    let { add, end } = parts(tenantId)
+    let held = 0
     const known = new Map<string, Device>()
     for (let begin = 0; begin < messages.length; begin += atOnce) {
       const some = messages.slice(begin, begin + atOnce)
@@ -65,7 +68,13 @@ export function createOnTopic({ templates, devices, register, settle, checks, pa
       const { measured, sources } = measure(matches, known, tally)
       const { taken, refused } = await check(measured)
       tally.refuse(refused, sources)
-      if (taken.length > 0) await add(taken)
+      if (taken.length === 0) continue
+      await add(taken)
+      held += taken.length
+      if (held < maxHeld) continue
+      await end()
+      held = 0
+      ;({ add, end } = parts(tenantId))
     }
     await end()
     await templates.addTraffic(tenantId, tally.ofTemplates)
