@@ -6,6 +6,8 @@ import { createDeviceStore } from '../src/devices/deviceStore.js'
 import { createRegister } from '../src/devices/register.js'
 import { createSettling } from '../src/devices/settle.js'
 import { createEntityStore } from '../src/entities/entityStore.js'
+import type { IntegrationTools } from '../src/integrations/manifest.js'
+import { createHandlers } from '../src/integrations/ping/handlers.js'
 import { blueprintOf } from '../src/templates/blueprint.js'
 import { createTemplateStore } from '../src/templates/templateStore.js'
 import { type Failure, serveKeys, startDevicesFor } from './support.js'
@@ -198,8 +200,15 @@ await t.test('what happens to a device while others are at it is not lost on its
   })
   await devices.rename('t', id, 'Newer')
   await overtaken.settle(id)
+  const spare = (n: number) => ({ id: `9${n}`, tenantId: 't', key: `i.device.${n}`, identifier: `${n}`, name: 'S' })
+  const rest = { integration: 'i', additionalData: {}, userId: '1', createdAt: clock, updatedAt: clock }
+  await devices.insertMany(
+    Array.from({ length: 250 }, (_, n) => ({ ...spare(n), ...rest })),
+    [entity('a')]
+  )
   clock += 60_000
   await sweep()
+  t.same(await devices.listUnsettled(clock, 1), [], 'one sweep finishes all that was left')
   t.ok(
     (await found()).every(({ deviceName }) => deviceName === 'Newest'),
     'nor is a name that came later'
@@ -282,6 +291,22 @@ await t.test('asks the machines of ping, and keeps what they answered', async (t
   const device = await addPing(session, 'here', '127.0.0.1')
   const answer = dataOf(await session.post('/entity/service/call', { exchange: { 'ping.integration.benchmark': {} } }))
   t.same(answer, { asked: 1, reached: 1 })
+  const lists: string[] = []
+  const tools = {
+    async *listDevices(tenantId: string) {
+      lists.push(tenantId)
+      yield { id: '1', identifier: 'a', name: 'a', additionalData: { ip: '127.0.0.1' } }
+    },
+    report: async () => {}
+  } as unknown as IntegrationTools
+  const { call } = createHandlers(tools)
+  const question = { tenantId: 'ping', service: 'benchmark', params: {} }
+  const answers = await Promise.all(Array.from({ length: 20 }, () => call?.(question)))
+  t.same(
+    [answers, lists],
+    [Array(20).fill({ asked: 1, reached: 1 }), ['ping']],
+    'they are asked once for all who want it'
+  )
   const [status] = device.entities
   await until(async () => dataOf<{ value?: string }>(await session.get(`/entity/${status?.id}/status`)).value === '0', {
     what: 'the status'

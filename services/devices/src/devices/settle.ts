@@ -50,16 +50,26 @@ export function createSettling({ devices, entities, log, now }: SettlingOptions)
     }
   }
 
-  async function run(before: number, id?: string): Promise<void> {
-    for (const unsettled of await devices.listUnsettled(before, atOnce, id)) {
-      await follow(unsettled).catch((err) => log.warn({ err, deviceId: unsettled.id }, 'device not settled yet'))
+  /** True where there may be more, and none of these stays as it is. */
+  async function run(before: number, id?: string): Promise<boolean> {
+    const found = await devices.listUnsettled(before, atOnce, id)
+    let failed = 0
+    for (const unsettled of found) {
+      await follow(unsettled).catch((err) => {
+        failed += 1
+        log.warn({ err, deviceId: unsettled.id }, 'device not settled yet')
+      })
     }
+    return found.length === atOnce && failed === 0
   }
 
   return {
-    settle: (deviceId) => run(now(), deviceId).catch((err) => log.warn({ err, deviceId }, 'device not settled')),
+    async settle(deviceId) {
+      await run(now(), deviceId).catch((err) => log.warn({ err, deviceId }, 'device not settled'))
+    },
     async sweep() {
-      await run(now() - graceMs)
+      const before = now() - graceMs
+      while (await run(before));
       await devices.purge()
     }
   }

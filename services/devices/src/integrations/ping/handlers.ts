@@ -23,10 +23,36 @@ const entities: EntityTemplate[] = [
   }
 ]
 
+interface Answer {
+  asked: number
+  reached: number
+}
+
 /** Machines asked at the same time. */
 const atOnce = 20
 
 export function createHandlers(tools: IntegrationTools): Handlers {
+  const running = new Map<string, Promise<Answer>>()
+
+  async function askAll(tenantId: string): Promise<Answer> {
+    let asked = 0
+    let reached = 0
+    let batch: IntegrationDevice[] = []
+    const askBatch = async () => {
+      const readings = (await Promise.all(batch.map(readingsOf))).flat()
+      await tools.report(tenantId, readings)
+      asked += batch.length
+      reached += readings.filter(({ entity }) => entity === 'delay').length
+      batch = []
+    }
+    for await (const device of tools.listDevices(tenantId)) {
+      batch.push(device)
+      if (batch.length === atOnce) await askBatch()
+    }
+    if (batch.length > 0) await askBatch()
+    return { asked, reached }
+  }
+
   return {
     addDevice(_name, { ip }): DeviceBlueprint {
       if (typeof ip !== 'string' || isIP(ip) === 0) {
@@ -35,23 +61,11 @@ export function createHandlers(tools: IntegrationTools): Handlers {
       return { identifier: ip.replaceAll('.', '_'), additionalData: { ip }, entities }
     },
 
+    /** Whoever calls while the machines of the tenant are being asked gets the same answer: each question is a process. */
     async call({ tenantId }) {
-      let asked = 0
-      let reached = 0
-      let batch: IntegrationDevice[] = []
-      const askBatch = async () => {
-        const readings = (await Promise.all(batch.map(readingsOf))).flat()
-        await tools.report(tenantId, readings)
-        asked += batch.length
-        reached += readings.filter(({ entity }) => entity === 'delay').length
-        batch = []
-      }
-      for await (const device of tools.listDevices(tenantId)) {
-        batch.push(device)
-        if (batch.length === atOnce) await askBatch()
-      }
-      if (batch.length > 0) await askBatch()
-      return { asked, reached }
+      const asking = running.get(tenantId) ?? askAll(tenantId).finally(() => running.delete(tenantId))
+      running.set(tenantId, asking)
+      return { ...(await asking) }
     }
   }
 }
