@@ -1,4 +1,4 @@
-import { connectBus } from '@fleetgate/kit'
+import { type Caller, connectBus } from '@fleetgate/kit'
 import { openStore } from '@fleetgate/store'
 import { quietLog, type Session, startParts, testGuardKeys, until } from '@fleetgate/testkit'
 import t from 'tap'
@@ -6,10 +6,12 @@ import { createDeviceStore } from '../src/devices/deviceStore.js'
 import { createRegister } from '../src/devices/register.js'
 import { createSettling } from '../src/devices/settle.js'
 import { createEntityStore } from '../src/entities/entityStore.js'
+import { wholeReach } from '../src/grants/reach.js'
 import type { IntegrationTools } from '../src/integrations/manifest.js'
 import { createHandlers } from '../src/integrations/ping/handlers.js'
 import { blueprintOf } from '../src/templates/blueprint.js'
 import { createTemplateStore } from '../src/templates/templateStore.js'
+import { createTemplates } from '../src/templates/templates.js'
 import { type Failure, serveKeys, startDevicesFor } from './support.js'
 import { addPing, dataOf, getDevice, type IntegrationDetail, searchDevices, searchEntities } from './things.js'
 
@@ -186,6 +188,19 @@ await t.test('what happens to a device while others are at it is not lost on its
     'it has what its template got meanwhile'
   )
 
+  const late = register({ ...owner, name: 'late' }, blueprintOf({ id: '404', entities: [entity('a')] }, 'late'))
+  await t.rejects(late, { code: 'invalid_state' })
+  t.same(await devices.findByKeys('t', ['mqtt-device.device.late']), [], 'whose template is gone goes as well')
+  const counts = [0, 1]
+  const seen = { ...devices, countOfTemplate: async () => counts.shift() ?? 1 }
+  const removing = createTemplates({ ...own, store: templates, devices: seen, settle, reachOf: async () => wholeReach })
+  await t.rejects(removing.remove(['1'], { tenantId: 't' } as Caller), { code: 'invalid_state' })
+  t.match(
+    await templates.find('t', '1'),
+    { name: 'T', entities: { length: 2 } },
+    'nor goes a template that got a device'
+  )
+
   const overtaken = createSettling({
     ...own,
     devices,
@@ -208,7 +223,7 @@ await t.test('what happens to a device while others are at it is not lost on its
   )
   clock += 60_000
   await sweep()
-  t.same(await devices.listUnsettled(clock, 1), [], 'one sweep finishes all that was left')
+  t.same(await devices.listUnsettled(clock - 10_000, 1), [], 'one sweep finishes all that was left')
   t.ok(
     (await found()).every(({ deviceName }) => deviceName === 'Newest'),
     'nor is a name that came later'

@@ -1,4 +1,4 @@
-import { newNumericId } from '@fleetgate/kit'
+import { AppError, newNumericId } from '@fleetgate/kit'
 import { checkIdentifier, deviceKey, type EntityTemplate } from '../entities/entityKeys.js'
 import type { DeviceBlueprint } from '../integrations/manifest.js'
 import { blueprintOf } from '../templates/blueprint.js'
@@ -13,7 +13,7 @@ export type DeviceOwner = Pick<Device, 'tenantId' | 'userId' | 'name' | 'integra
 export type Register = (owner: DeviceOwner, blueprint: DeviceBlueprint) => Promise<Device>
 
 export interface RegisterOptions {
-  store: Pick<DeviceStore, 'insert' | 'reblueprint'>
+  store: Pick<DeviceStore, 'insert' | 'reblueprint' | 'remove'>
   templates: Pick<TemplateStore, 'find'>
   /** Makes the entities of a device as the device says; what fails is done later. */
   settle: Settle
@@ -21,10 +21,15 @@ export interface RegisterOptions {
 }
 
 export function createRegister({ store, templates, settle, now }: RegisterOptions): Register {
-  /** A template that was replaced meanwhile may have gone over its devices before this one was among them. */
+  /** A template that was replaced or deleted meanwhile may have looked at its devices before this one was among them. */
   async function follow({ id, tenantId, identifier, template }: Device, made: EntityTemplate[]): Promise<void> {
-    const current = template === undefined ? undefined : await templates.find(tenantId, template)
-    if (!current) return
+    if (template === undefined) return
+    const current = await templates.find(tenantId, template)
+    if (!current) {
+      await store.remove(tenantId, id)
+      await settle(id)
+      throw new AppError('invalid_state', 'the template of the device was deleted meanwhile')
+    }
     const { entities } = blueprintOf(current, identifier)
     if (JSON.stringify(entities) !== JSON.stringify(made)) await store.reblueprint(tenantId, current.id, entities, id)
   }

@@ -43,6 +43,16 @@ export function createTemplates({ store, devices, settle, reachOf, now }: Templa
     return template
   }
 
+  async function removeOne(tenantId: string, id: string): Promise<void> {
+    const template = await store.find(tenantId, id)
+    if (!template) return
+    await store.remove(tenantId, id)
+    // A device that came while it went keeps it; one that comes now finds no template and goes.
+    if ((await devices.countOfTemplate(tenantId, id)) === 0) return
+    await store.insert(template)
+    throw inUse(id)
+  }
+
   return {
     async add(draft: TemplateDraft, caller: Caller): Promise<string> {
       const tenantId = await admit(caller)
@@ -79,13 +89,16 @@ export function createTemplates({ store, devices, settle, reachOf, now }: Templa
     async remove(ids: string[], caller: Caller): Promise<void> {
       const tenantId = await admit(caller)
       for (const id of ids) {
-        if ((await devices.countOfTemplate(tenantId, id)) === 0) continue
-        throw new AppError('invalid_state', `template ${id} has devices`)
+        if ((await devices.countOfTemplate(tenantId, id)) > 0) throw inUse(id)
       }
-      for (const id of ids) await store.remove(tenantId, id)
+      for (const id of ids) await removeOne(tenantId, id)
     },
 
     check: checkTemplate,
     find
   }
+}
+
+function inUse(id: string): AppError {
+  return new AppError('invalid_state', `template ${id} has devices`)
 }
