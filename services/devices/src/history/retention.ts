@@ -10,9 +10,9 @@ export function createRetention(options: {
   now: () => number
 }) {
   const { history, days, now } = options
-  return async (): Promise<void> => {
+  return async (stopped: AbortSignal): Promise<void> => {
     if (days === 0) return
     const than = now() - days * dayMs
-    while ((await history.removeOlder(than, atOnce)) === atOnce);
+    while (!stopped.aborted && (await history.removeOlder(than, atOnce)) === atOnce);
   }
 }
