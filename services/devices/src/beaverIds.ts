@@ -16,6 +16,25 @@ export function orNull<T>(schema: { type: string } & Record<string, unknown>) {
   return Type.Optional(Type.Unsafe<T | null>({ ...schema, type: [schema.type, 'null'] }))
 }
 
+interface Sort {
+  direction: 'ASC' | 'DESC'
+  property: string
+}
+
+/** The first that the list knows, by the names that clients use; others are passed over. */
+export function wishedOrder<F extends string>(sorts: Sort[] | undefined, names: Readonly<Record<string, F>>) {
+  for (const { property, direction } of sorts ?? []) {
+    const field = Object.hasOwn(names, property) ? names[property] : undefined
+    if (field !== undefined) return { field, direction: direction === 'ASC' ? (1 as const) : (-1 as const) }
+  }
+  return undefined
+}
+
+const times = { id: 'createdAt', created_at: 'createdAt', createdAt: 'createdAt' } as const
+const keys = { key: 'key', entity_key: 'key', entityKey: 'key', entity_created_at: 'createdAt' } as const
+/** Of devices and of entities. */
+export const thingOrders = { ...times, ...keys }
+
 type Asked = Parameters<typeof toBeaverPage>[0]
 
 /** Where nothing is found the real system answers the empty page of its framework, whatever was asked. */

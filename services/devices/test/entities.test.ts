@@ -1,7 +1,7 @@
 import { type Session, startParts, testGuardKeys } from '@fleetgate/testkit'
 import t from 'tap'
 import { type Failure, serveKeys, startDevicesFor } from './support.js'
-import { addEntity, addPing, dataOf, type ListedEntity, type Page, searchEntities } from './things.js'
+import { addEntity, addPing, dataOf, type ListedEntity, type Page, searchDevices, searchEntities } from './things.js'
 
 const parts = await startParts(t)
 const guardKeys = testGuardKeys()
@@ -81,6 +81,33 @@ await t.test('searches entities by every filter', async (t) => {
   for (const bad of [{ entity_type: ['X'] }, { keyword: { $gt: '' } }, { entity_ids: [{}] }, { show_hidden: 'x' }]) {
     t.equal((await session.post('/entity/search', bad)).status, 400, JSON.stringify(bad))
   }
+})
+
+await t.test('puts entities and devices in the order that is asked for', async (t) => {
+  const session = tenant('order')
+  for (const identifier of ['c', 'a', 'b']) await addEntity(session, { identifier })
+  const by = (direction: string, ...properties: string[]) => ({
+    keyword: 'system.integration.',
+    sorts: properties.map((property) => ({ direction, property }))
+  })
+  const order = async (wish: object) => (await keysOf(session, wish)).map((key) => key.at(-1)).join('')
+  t.equal(await order(by('ASC', 'key')), 'abc')
+  t.equal(await order(by('DESC', 'colour', 'key')), 'cba', 'what is not known is passed over')
+  t.equal(await order(by('ASC', 'created_at')), 'cab')
+  t.equal(await order(by('ASC', 'toString')), 'bac')
+  t.equal(await order({ ...by('ASC', 'key'), page_size: 2, page_number: 2 }), 'c')
+  const wish = { ...by('ASC', 'key'), entity_filter: { ENTITY_KEY: { operator: 'CONTAINS', values: ['system.'] } } }
+  const advanced = dataOf<Page<ListedEntity>>(await session.post('/entity/advanced-search', wish))
+  t.equal(advanced.content.map(({ entity_key }) => entity_key.at(-1)).join(''), 'abc')
+  for (const [name, ip] of [
+    ['one', '10.0.0.2'],
+    ['two', '10.0.0.1']
+  ] as const)
+    await addPing(session, name, ip)
+  const devices = async (sort: object) => (await searchDevices(session, sort)).content.map(({ name }) => name)
+  t.same(await devices(by('ASC', 'created_at')), ['one', 'two'])
+  t.same(await devices(by('ASC', 'key')), ['two', 'one'])
+  t.equal((await session.post('/entity/search', { sorts: [{ direction: 'UP', property: 'key' }] })).status, 400)
 })
 
 await t.test('makes custom entities and children, tells what they are', async (t) => {

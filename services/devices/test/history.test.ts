@@ -144,6 +144,11 @@ await t.test('searches a time, both ends inclusive, newest first, page by page',
     [3, '9007199254740993', 2],
     'LONG as text, with every digit'
   )
+  const oldestFirst = { sorts: [{ direction: 'ASC', property: 'timestamp' }] }
+  t.match((await search({ entity_ids: [one, two], page_size: 2, ...oldestFirst })).content, [
+    { value: 1 },
+    { value: 2 }
+  ])
   const second = await search({ entity_id: one, page_number: 2, page_size: 3 })
   t.match(second, { page_size: 3, page_number: 2, total: 4, content: [{ value: 1 }] })
   t.equal((await search({ entity_id: one, start_timestamp: null, end_timestamp: null })).total, 4)

@@ -1,5 +1,5 @@
 import { BeaverPage, beaverPaging, beaverRange, type Route, route, type Static, Type } from '@fleetgate/kit'
-import { ById, NumericId, orNull, pageReply } from '../beaverIds.js'
+import { ById, NumericId, orNull, pageReply, thingOrders, wishedOrder } from '../beaverIds.js'
 import type { Entity } from '../entities/entity.js'
 import type { Devices, DeviceView } from './device.js'
 
@@ -60,7 +60,7 @@ export function deviceRoutes(devices: Devices): Route[] {
     route({
       method: 'post',
       path: '/device/search',
-      summary: 'Devices, newest first',
+      summary: 'Devices, newest first or as `sorts` say (`key`, `created_at`)',
       needs: 'device.view',
       body: Search,
       reply: BeaverPage(Type.Object(Listed)),
@@ -68,8 +68,9 @@ export function deviceRoutes(devices: Devices): Route[] {
         const { name, identifier, id_list, group_id } = body
         const groupIds = group_id === undefined || group_id === null ? undefined : [String(group_id)]
         const named = { name: name ?? undefined, identifier: identifier ?? undefined }
+        const range = { ...beaverRange(body), order: wishedOrder(body.sorts, thingOrders) }
         const wish = { ...named, ids: id_list?.map(String), groupIds }
-        const { items, total } = await devices.search(wish, beaverRange(body), caller)
+        const { items, total } = await devices.search(wish, range, caller)
         return pageReply(body, { items: items.map(toListed), total })
       }
     }),

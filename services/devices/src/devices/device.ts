@@ -6,6 +6,7 @@ import { isReached } from '../integrations/integration.js'
 import type { Integration } from '../integrations/manifest.js'
 import type { Registry } from '../integrations/registry.js'
 import type { LabelStore } from '../labels/labelStore.js'
+import type { OrderedPage } from '../order.js'
 import type { DeviceWish } from './deviceFilter.js'
 import { paramsOf } from './deviceForm.js'
 import type { DeviceStore } from './deviceStore.js'
@@ -95,7 +96,7 @@ export function createDevices({ store, entities, registry, groups, reachOf, sett
       return register({ tenantId, userId, name, integration: id }, blueprint)
     },
 
-    async search(wish: Omit<DeviceWish, 'reach'>, range: { offset: number; limit: number }, caller: Caller) {
+    async search(wish: Omit<DeviceWish, 'reach'>, range: OrderedPage, caller: Caller) {
       const reach = await reachOf(caller)
       const { items, total } = await store.search(caller.tenantId, { ...wish, reach }, range)
       return { items: await inGroups(caller.tenantId, items.map(view)), total }

@@ -12,6 +12,7 @@ import {
 import { defined } from '../entities/entityDoc.js'
 import type { EntityTemplate } from '../entities/entityKeys.js'
 import type { Reach } from '../grants/reach.js'
+import { type OrderedPage, sortOf } from '../order.js'
 import type { Device } from './device.js'
 import { type DeviceDoc, deviceSchema, toDevice } from './deviceDoc.js'
 import { type DeviceSelection, type DeviceWish, reachFilter, selectionFilter, wishFilter } from './deviceFilter.js'
@@ -44,8 +45,8 @@ export function createDeviceStore({ store, bus, log, now }: DeviceStoreOptions) 
   const model = store.model<DeviceDoc>('devices', deviceSchema)
   const outbox = createOutbox({ model, bus, log })
 
-  async function page(filter: QueryFilter<DeviceDoc>, of: Page): Promise<PageOf<Device>> {
-    const { items, total } = await pageOf(model.find(filter).sort(newestFirst), of)
+  async function page(filter: QueryFilter<DeviceDoc>, of: OrderedPage): Promise<PageOf<Device>> {
+    const { items, total } = await pageOf(model.find(filter).sort(sortOf(of)), of)
     return { items: items.map(toDevice), total }
   }
 
@@ -118,8 +119,7 @@ export function createDeviceStore({ store, bus, log, now }: DeviceStoreOptions) 
     async *idsOfTemplate(tenantId: string, template: string): AsyncGenerator<string> {
       for await (const { _id } of model.find({ tenantId, template }).select('_id').lean().cursor()) yield _id
     },
-    /** Newest first. */
-    search: (tenantId: string, wish: DeviceWish, of: Page) => page(wishFilter(tenantId, wish), of),
+    search: (tenantId: string, wish: DeviceWish, of: OrderedPage) => page(wishFilter(tenantId, wish), of),
     select: (tenantId: string, selection: DeviceSelection, of: Page) => page(selectionFilter(tenantId, selection), of),
     count: (tenantId: string, integration: string): Promise<number> => model.countDocuments({ tenantId, integration }),
     /** Of one integration, oldest first. */

@@ -9,7 +9,8 @@ import {
   type Static,
   Type
 } from '@fleetgate/kit'
-import { AnyKey, ById, NumericId, orNull, pageReply } from '../beaverIds.js'
+import { AnyKey, ById, NumericId, orNull, pageReply, thingOrders, wishedOrder } from '../beaverIds.js'
+import type { OrderedPage } from '../order.js'
 import { type Column, type Condition, columns, operators } from './advancedSearch.js'
 import type { Entities, EntityView } from './entities.js'
 import { accessMods, type Entity, entityTypes } from './entity.js'
@@ -107,12 +108,12 @@ export function entityRoutes(entities: Entities): Route[] {
     route({
       method: 'post',
       path: '/entity/search',
-      summary: 'Entities, newest first; begins anew behind the end',
+      summary: 'Entities, newest first or as `sorts` say (`key`, `created_at`); begins anew behind the end',
       needs: ['dashboard.edit', 'entity_custom.view', 'entity_data.view'],
       body: Search,
       reply: BeaverPage(Listed),
       handle: async ({ body, caller }) => {
-        const { items, total, offset } = await entities.search(toWish(body), beaverRange(body), caller)
+        const { items, total, offset } = await entities.search(toWish(body), rangeOf(body), caller)
         const asked = offset === 0 ? { ...body, page_number: 1 } : body
         return pageReply(asked, { items: items.map(toListed), total })
       }
@@ -126,7 +127,7 @@ export function entityRoutes(entities: Entities): Route[] {
       reply: BeaverPage(Listed),
       handle: async ({ body, caller }) => {
         const wish = toConditions(body.entity_filter)
-        const { items, total, offset } = await entities.advancedSearch(wish, beaverRange(body), caller)
+        const { items, total, offset } = await entities.advancedSearch(wish, rangeOf(body), caller)
         const asked = offset === 0 ? { ...body, page_number: 1 } : body
         return pageReply(asked, { items: items.map(toListed), total })
       }
@@ -186,6 +187,10 @@ function customRoutes(entities: Entities): Route[] {
       handle: ({ body, caller }) => entities.remove(body.entity_ids.map(String), caller)
     })
   ]
+}
+
+function rangeOf(body: Static<typeof Search> | Static<typeof Advanced>): OrderedPage {
+  return { ...beaverRange(body), order: wishedOrder(body.sorts, thingOrders) }
 }
 
 function toConditions(given: Static<typeof Advanced>['entity_filter']): Partial<Record<Column, Condition>> {

@@ -3,6 +3,7 @@ import type { DeviceStore } from '../devices/deviceStore.js'
 import type { Reach, ReachOf } from '../grants/reach.js'
 import { integrationsNamed, type Registry } from '../integrations/registry.js'
 import type { Label, LabelStore } from '../labels/labelStore.js'
+import type { OrderedPage } from '../order.js'
 import { advancedFilter, type Column, type Condition, type Lookups } from './advancedSearch.js'
 import { checkAttribute } from './attributeRules.js'
 import type { AccessMod, Attribute, Entity, EntityType } from './entity.js'
@@ -81,7 +82,7 @@ export function createEntities({ store, registry, reachOf, tags, groups, devices
     return parent
   }
 
-  async function search(wish: Search, range: { offset: number; limit: number }, caller: Caller) {
+  async function search(wish: Search, range: OrderedPage, caller: Caller) {
     const { tenantId } = caller
     const reach = await reachOf(caller)
     const isCustom = may(caller, 'entity_custom.view') ? wish.isCustom : false
@@ -112,11 +113,7 @@ export function createEntities({ store, registry, reachOf, tags, groups, devices
   return {
     search,
 
-    async advancedSearch(
-      wish: Partial<Record<Column, Condition>>,
-      range: { offset: number; limit: number },
-      caller: Caller
-    ) {
+    async advancedSearch(wish: Partial<Record<Column, Condition>>, range: OrderedPage, caller: Caller) {
       return search({ further: await advancedFilter(wish, lookupsOf(caller)) }, range, caller)
     },
 

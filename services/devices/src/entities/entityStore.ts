@@ -11,6 +11,7 @@ import {
   toConflict
 } from '@fleetgate/store'
 import type { Reach } from '../grants/reach.js'
+import { type OrderedPage, sortOf } from '../order.js'
 import type { Attribute, Entity, EntityDraft } from './entity.js'
 import { defined, type EntityDoc, entitySchema, toEntity } from './entityDoc.js'
 import { type EntitySelection, type EntityWish, filterOf, reachFilter, selectionFilter } from './entityFilter.js'
@@ -44,8 +45,8 @@ export function createEntityStore({ store, bus, log, now }: EntityStoreOptions) 
   const model = store.model<EntityDoc>('entities', entitySchema)
   const outbox = createOutbox({ model, bus, log })
 
-  async function page(filter: QueryFilter<EntityDoc>, of: Page): Promise<PageOf<Entity>> {
-    const { items, total } = await pageOf(model.find(filter).sort(newestFirst), of)
+  async function page(filter: QueryFilter<EntityDoc>, of: OrderedPage): Promise<PageOf<Entity>> {
+    const { items, total } = await pageOf(model.find(filter).sort(sortOf(of)), of)
     return { items: items.map(toEntity), total }
   }
 
@@ -133,8 +134,7 @@ export function createEntityStore({ store, bus, log, now }: EntityStoreOptions) 
         .lean()
       return docs.map(toEntity)
     },
-    /** Newest first. */
-    search: (tenantId: string, wish: EntityWish, of: Page) => page(filterOf(tenantId, wish), of),
+    search: (tenantId: string, wish: EntityWish, of: OrderedPage) => page(filterOf(tenantId, wish), of),
     select: (tenantId: string, selection: EntitySelection, of: Page) => page(selectionFilter(tenantId, selection), of),
     count: (tenantId: string, integration: string): Promise<number> => model.countDocuments({ tenantId, integration }),
     async update(tenantId: string, id: string, change: { name: string; attribute?: Attribute }): Promise<void> {

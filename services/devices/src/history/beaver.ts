@@ -11,7 +11,7 @@ import {
   type Static,
   Type
 } from '@fleetgate/kit'
-import { NumericId, orNull, pageReply } from '../beaverIds.js'
+import { NumericId, orNull, pageReply, wishedOrder } from '../beaverIds.js'
 import { toWire } from '../entities/storedValue.js'
 import { aggregateTypes } from './aggregation.js'
 import { clockOf, toCsv } from './csv.js'
@@ -78,13 +78,15 @@ export function historyRoutes({ history, integrationName, now }: HistoryRoutesOp
     route({
       method: 'post',
       path: '/entity/history/search',
-      summary: 'Values of one or more entities, newest first; both times are inclusive',
+      summary: 'Values of one or more entities, newest first or as `sorts` say (`timestamp`); both times are inclusive',
       needs: ['dashboard.view', 'dashboard.add', 'dashboard.edit', 'entity_data.view'],
       body: Search,
       reply: BeaverPage(Found),
       handle: async ({ body, caller }) => {
         const span = { from: body.start_timestamp ?? 0, to: body.end_timestamp ?? now() }
-        const { items, total } = await history.search(entitiesOf(body), span, beaverRange(body), caller)
+        const isOldestFirst = wishedOrder(body.sorts, { timestamp: 'at' })?.direction === 1
+        const page = { ...beaverRange(body), isOldestFirst }
+        const { items, total } = await history.search(entitiesOf(body), span, page, caller)
         return pageReply(body, { items: items.map(toFound), total })
       }
     }),

@@ -11,7 +11,7 @@ import {
   computedOf,
   wholeStages
 } from './aggregation.js'
-import type { HistoryStore, Sample, Span } from './historyStore.js'
+import type { HistoryStore, Sample, SamplePage, Span } from './historyStore.js'
 
 export interface Aggregate {
   entity: Entity
@@ -50,13 +50,8 @@ export function createHistory({ store, entities, reachOf }: HistoryOptions) {
   }
 
   return {
-    /** Newest first. One entity must exist; of several those are searched that do. */
-    async search(
-      of: { id: string } | { ids: string[] },
-      span: Span,
-      page: { offset: number; limit: number },
-      caller: Caller
-    ) {
+    /** One entity must exist; of several those are searched that do. */
+    async search(of: { id: string } | { ids: string[] }, span: Span, page: SamplePage, caller: Caller) {
       checkSpan(span)
       const found =
         'id' in of

@@ -1,4 +1,12 @@
-import { type PageOf, type PipelineStage, pageOf, type QueryFilter, Schema, type Store } from '@fleetgate/store'
+import {
+  type Page,
+  type PageOf,
+  type PipelineStage,
+  pageOf,
+  type QueryFilter,
+  Schema,
+  type Store
+} from '@fleetgate/store'
 import { fromBson, type StoredValue, toBson, type ValueType } from '../entities/storedValue.js'
 
 /** One value at one moment. */
@@ -16,6 +24,11 @@ interface SampleDoc {
   at: number
   type: ValueType
   value: unknown
+}
+
+/** Newest first where nothing else is said. */
+export interface SamplePage extends Page {
+  isOldestFirst?: boolean
 }
 
 export interface Span {
@@ -63,14 +76,14 @@ export function createHistoryStore({ store }: { store: Store }) {
       const doc = await model.findOne({ tenantId, entityId, at }).lean()
       return doc ? toSample(doc) : undefined
     },
-    /** Newest first, and by nothing else: so the index serves several entities as well, whatever they hold. */
+    /** By the time and by nothing else: so the index serves several entities as well, whatever they hold. */
     async search(
       tenantId: string,
       { entityIds, from, to }: Span & { entityIds: string[] },
-      page: { offset: number; limit: number }
+      page: SamplePage
     ): Promise<PageOf<Sample>> {
       const filter = { ...filterOf(tenantId, entityIds), at: within({ from, to }) }
-      const { items, total } = await pageOf(model.find(filter).sort({ at: -1 }), page)
+      const { items, total } = await pageOf(model.find(filter).sort({ at: page.isOldestFirst ? 1 : -1 }), page)
       return { items: items.map(toSample), total }
     },
     /** Newest first, one by one. */
