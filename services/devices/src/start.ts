@@ -94,6 +94,7 @@ export async function startDevices({ config, log, add }: StartOptions): Promise<
       grantNow,
       creatorsOf,
       max: config.MAX_DASHBOARDS,
+      maxSize: config.MAX_DASHBOARDS_SIZE,
       now: Date.now
     }),
     shares: createShares({

@@ -71,12 +71,20 @@ await t.test('refuses malformed ids, broken JSON and bodies over 1 MB', async (t
   t.equal((await admin.put('/dashboard/1', large)).status, 413)
 })
 
-await t.test('bounds the number of dashboards', async (t) => {
-  const small = await startDevicesFor(t, parts, { MAX_DASHBOARDS: '2' })
+await t.test('bounds the number of dashboards, and of what is in all of them', async (t) => {
+  const small = await startDevicesFor(t, parts, { MAX_DASHBOARDS: '2', MAX_DASHBOARDS_SIZE: '1000' })
   const session = small.as(guardKeys.token({ tenantId: 'bounded' }))
-  await add(session, 'one')
-  await add(session, 'two')
+  const [one, two] = [await add(session, 'one'), await add(session, 'two')]
   const third = await session.post<Failure>('/dashboard', { name: 'three' })
   t.equal(third.status, 400)
   t.match(third.body.error_message, '2 dashboards')
+  const fill = (id: string, name: string, length: number) =>
+    session.put<Failure>(`/dashboard/${id}`, { name, widgets: [{ data: { text: 'x'.repeat(length) } }] })
+  t.equal((await fill(one, 'one', 600)).status, 200)
+  const tooMuch = await fill(two, 'two', 600)
+  t.match([tooMuch.status, tooMuch.body.error_message], [400, /1000 characters/])
+  t.match(await find(session, two), { widgets: undefined })
+  t.equal((await fill(two, 'two', 300)).status, 200)
+  t.equal((await fill(one, 'one', 700)).status, 400)
+  t.equal((await fill(one, 'renamed', 600)).status, 200, 'what does not grow stays possible')
 })

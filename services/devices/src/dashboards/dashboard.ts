@@ -46,12 +46,14 @@ export interface DashboardsOptions {
   grantNow: (creation: Creation) => Promise<void>
   creatorsOf: CreatorsOf
   max: number
+  /** Characters of the widgets of all dashboards of a tenant. */
+  maxSize: number
   now: () => number
 }
 
 /** Of the others than super admins each sees and changes what a role grants, and what they lack does not exist. */
 export function createDashboards(options: DashboardsOptions) {
-  const { store, desks, shares, entities, grants, grantNow, creatorsOf, max, now } = options
+  const { store, desks, shares, entities, grants, grantNow, creatorsOf, max, maxSize, now } = options
 
   async function checkScope(id: string, caller: Caller): Promise<void> {
     if (!isInside(id, await grants.scopeOf(caller, 'DASHBOARD'))) throw noSuchDashboard()
@@ -61,6 +63,15 @@ export function createDashboards(options: DashboardsOptions) {
     const found = await store.find(caller.tenantId, id)
     if (!found) throw noSuchDashboard()
     return found
+  }
+
+  /** All of them go into one answer, each time somebody looks. Making one smaller is always possible. */
+  async function checkSize(was: Dashboard, widgets: Widget[]): Promise<void> {
+    const size = sizeOf(widgets)
+    if (size <= sizeOf(was.widgets) || size + (await store.sizeOfOthers(was)) <= maxSize) return
+    throw new AppError('quota_exceeded', `the widgets of all dashboards have more than ${maxSize} characters`, {
+      field: 'widgets'
+    })
   }
 
   return {
@@ -119,6 +130,7 @@ export function createDashboards(options: DashboardsOptions) {
       for (let i = 0; i < tries; i++) {
         const was = await find(id, caller)
         const widgets = mergeWidgets(was.widgets, change.widgets, () => newNumericId(now()))
+        await checkSize(was, widgets)
         if (await store.replace(was, { name: change.name, widgets })) return
       }
       throw new AppError('conflict', 'the dashboard is being changed by others, try again')
@@ -164,6 +176,11 @@ function isInside(id: string, { all, ids }: Scope): boolean {
 
 function noSuchDashboard(): AppError {
   return new AppError('not_found', 'there is no such dashboard')
+}
+
+/** Characters of the data as JSON. */
+export function sizeOf(widgets: readonly Widget[]): number {
+  return widgets.reduce((size, { data }) => size + JSON.stringify(data).length, 0)
 }
 
 /** The full replace of Beaver: without id new, known id kept, unknown id ignored; what is not named goes. */

@@ -11,7 +11,7 @@ import {
   toConflict
 } from '@fleetgate/store'
 import { Schema } from 'mongoose'
-import type { Dashboard, Widget } from './dashboard.js'
+import { type Dashboard, sizeOf, type Widget } from './dashboard.js'
 
 /** Widget data is kept as JSON text: it is the client's own, and its keys may hold dots and dollar signs. */
 interface DashboardDoc {
@@ -21,6 +21,8 @@ interface DashboardDoc {
   userId: string
   name: string
   widgets: { id: string; data: string }[]
+  /** Characters of the data of all widgets. */
+  size?: number
   revision: number
   createdAt: number
   outbox?: OutboxEntry[]
@@ -32,12 +34,15 @@ const schema = new Schema<DashboardDoc>({
   userId: { type: String, required: true },
   name: { type: String, required: true },
   widgets: [{ _id: false, id: { type: String, required: true }, data: { type: String, required: true } }],
+  size: Number,
   revision: { type: Number, required: true },
   createdAt: { type: Number, required: true },
   outbox: outboxField
 })
 schema.index({ tenantId: 1, name: 1 }, { unique: true })
 schema.index({ tenantId: 1, createdAt: 1, _id: 1 })
+// Their sizes are added up from the index alone.
+schema.index({ tenantId: 1, _id: 1, size: 1 })
 
 export type DashboardStore = ReturnType<typeof createDashboardStore>
 
@@ -97,19 +102,28 @@ export function createDashboardStore({ store, bus, log, now }: DashboardStoreOpt
     },
     /** False when the dashboard changed or went since it was read. */
     async replace(was: Dashboard, change: { name: string; widgets: Widget[] }): Promise<boolean> {
+      const { name, widgets } = change
       const result = await model
         .updateOne(
           { _id: was.id, tenantId: was.tenantId, revision: was.revision },
-          { $set: { name: change.name, widgets: change.widgets.map(toDoc) }, $inc: { revision: 1 } }
+          { $set: { name, widgets: widgets.map(toDoc), size: sizeOf(widgets) }, $inc: { revision: 1 } }
         )
         .catch(nameTaken)
       return result.matchedCount === 1
+    },
+    /** Characters of the widgets of all other dashboards of the tenant. */
+    async sizeOfOthers({ id, tenantId }: Dashboard): Promise<number> {
+      const [others] = await model.aggregate<{ size: number }>([
+        { $match: { tenantId, _id: { $ne: id } } },
+        { $group: { _id: null, size: { $sum: '$size' } } }
+      ])
+      return others?.size ?? 0
     },
     async remove(tenantId: string, id: string): Promise<boolean> {
       const entry = outbox.entry(resourceDeleted, { tenantId, resource: { id, type: 'DASHBOARD' }, at: now() })
       const result = await model.updateOne(
         { _id: id, tenantId },
-        { $set: { tenantId: '', userId: '', name: id, widgets: [] }, $push: { outbox: entry } }
+        { $set: { tenantId: '', userId: '', name: id, widgets: [], size: 0 }, $push: { outbox: entry } }
       )
       if (result.matchedCount === 1) void outbox.flush([id])
       return result.matchedCount === 1
