@@ -570,6 +570,18 @@ t.test('runs', async (t) => {
     t.notOk(isCastOf('t2', sent[4]?.castId ?? ''), "which is no other tenant's")
     t.match(sent[2], { error: /5000 files are too many/ })
     t.match(sent[3], { error: 'no such file' })
+
+    const named = { ...source(2, 2000), files: Array(2000).fill({ ...entry, path: '门店'.repeat(50) }) }
+    const failed = (scriptId: number) => ({
+      ...source(scriptId, 0),
+      scriptIds: Array.from({ length: 200 }, (_, i) => scriptId + i),
+      files: undefined as never,
+      error: 'x'.repeat(2000)
+    })
+    const { 2: list, ...reasons } = commandSources({ ...run, sources: { b: named, c: failed(1000), d: failed(2000) } })
+    t.match(list, { error: /2000 files are too many/ }, 'what counts is bytes: as characters it would fit')
+    t.ok(Buffer.byteLength(JSON.stringify(reasons)) < 700_000, 'reasons are bounded too')
+    t.match([reasons[1000]?.error, reasons[2000]?.error], [/xxx/, 'the file was not offered'])
   })
 
   t.test('say why an execution waits', async (t) => {

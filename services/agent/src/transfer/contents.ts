@@ -66,7 +66,7 @@ export function createContents({ paths, uploads }: { paths: Paths; uploads: Uplo
         options.signal.throwIfAborted()
         const file = await bringOne(join(base, path), path, { ...options, pacer })
         list.push(file)
-        bytes += JSON.stringify(file).length + 1
+        bytes += Buffer.byteLength(JSON.stringify(file)) + 1
         if (bytes > fileListLimit)
           throw new PathError(`${base}: too many files for one step; pack them into an archive`)
       }

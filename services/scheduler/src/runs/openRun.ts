@@ -6,7 +6,7 @@ import type { Job } from '../jobs/job.js'
 import type { JobStore } from '../jobs/jobStore.js'
 import type { Task } from '../tasks/task.js'
 import type { TaskStore } from '../tasks/taskStore.js'
-import { type Run, type RunLimits, type RunTask, taskListLimit } from './run.js'
+import { bytesOf, commandTasks, type Run, type RunLimits, type RunTask, taskListLimit } from './run.js'
 import type { RunRow, RunStore } from './runStore.js'
 import { sourcesOf } from './sources.js'
 
@@ -59,7 +59,7 @@ export function createOpenRun(deps: OpenRunDeps) {
     const found = await deps.tasks.findMany(job.tenantId, job.taskIds)
     const tasks = freeze(job, found)
     if (tasks.length === 0) throw refused('the job has no enabled task with a step')
-    if (JSON.stringify(tasks).length > taskListLimit) throw refused('the tasks of the job are too long to send')
+    if (bytesOf(commandTasks({ tasks })) > taskListLimit) throw refused('the tasks of the job are too long to send')
     return tasks
   }
 

@@ -75,28 +75,39 @@ export interface Run {
   outbox?: OutboxEntry[]
 }
 
+/** In bytes, like `fileListLimit`. */
 export const taskListLimit = 200 * 1024
+
+/** As it goes over the wire: names of files may be in any script. */
+export function bytesOf(value: unknown): number {
+  return Buffer.byteLength(JSON.stringify(value))
+}
+
+const notOffered = 'the file was not offered'
 
 /**
  * The `sources` of a command: by script id, those of a BROADCAST with their cast. A list of files too long to be sent becomes an
- * error of its steps.
+ * error of its steps, and reasons too long lose their words.
  */
 export function commandSources(run: Pick<Run, '_id' | 'tenantId' | 'tasks' | 'sources'>): Record<string, Source> {
   const { _id: runId, tenantId } = run
   const casts = new Set(stepsOf(run.tasks).flatMap(({ type, scriptId }) => (type === 'BROADCAST' ? [scriptId] : [])))
   const castOf = (scriptId: number) => (casts.has(scriptId) ? { castId: castIdOf({ tenantId, runId, scriptId }) } : {})
   let left = fileListLimit
+  const fits = (size: number) => {
+    if (size > left) return false
+    left -= size
+    return true
+  }
   return Object.fromEntries(
     Object.values(run.sources).flatMap((source) => {
-      const { scriptIds, files, error = 'the file was not offered' } = source
-      const size = files ? JSON.stringify(files).length * scriptIds.length : 0
-      const fits = size <= left
-      if (fits) left -= size
-      const tooLong = `${files?.length} files are too many to send: pack them into an archive`
-      return scriptIds.map((id): [string, Source] => [
-        String(id),
-        files && fits ? { files, ...castOf(id) } : { error: files ? tooLong : error }
-      ])
+      const { scriptIds, files, error = notOffered } = source
+      const isWhole = fits(bytesOf(files ?? error) * scriptIds.length)
+      const short = files ? `${files.length} files are too many to send: pack them into an archive` : notOffered
+      return scriptIds.map((id): [string, Source] => {
+        if (!isWhole) return [String(id), { error: short }]
+        return [String(id), files ? { files, ...castOf(id) } : { error }]
+      })
     })
   )
 }

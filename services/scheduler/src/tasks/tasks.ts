@@ -1,6 +1,7 @@
 import { AppError, type Step } from '@fleetgate/kit'
 import type { Counters, Page, PageOf } from '@fleetgate/store'
 import { flatten } from '../executions/view.js'
+import { bytesOf } from '../runs/run.js'
 import { checkSteps, countSteps, numberSteps } from './steps.js'
 import type { Task, TaskDraft } from './task.js'
 import type { TaskFilter, TaskRow, TaskStore } from './taskStore.js'
@@ -55,7 +56,7 @@ export function createTasks({ store, counters, now, unbind }: TasksDeps): Tasks 
       const count = countSteps(steps)
       let next = count > 0 ? await counters.next(tenantId, 'script', count) : 0
       const scripts = numberSteps(steps, known, () => next++)
-      if (JSON.stringify(scripts).length > maxScriptsLength) {
+      if (bytesOf(scripts) > maxScriptsLength) {
         throw new AppError('invalid_input', `the steps of a task take at most ${maxScriptsLength} bytes`)
       }
       if (!(await store.saveScripts(task, scripts, now()))) {
