@@ -1,8 +1,10 @@
 import {
+  AppError,
   type Bus,
   clientConnected,
   clientDisconnected,
   type Delivered,
+  type ErrorCode,
   type Log,
   runFinished,
   type Static,
@@ -37,6 +39,9 @@ const maxBatch = 4000
 /** What a replica had at hand when it was killed goes to another one after this time. */
 const ackWaitMs = 10_000
 
+/** Refusals of a command that no later try can change. */
+const hopeless = new Set<ErrorCode>(['body_too_large', 'invalid_input'])
+
 /** Everything that comes from outside by NATS: one durable each, shared by the replicas. */
 export function createConsumers(deps: ConsumersDeps): Consumers {
   const { bus, log, presence } = deps
@@ -54,8 +59,14 @@ export function createConsumers(deps: ConsumersDeps): Consumers {
 
   function oneByOne(handle: OnMessage) {
     return async (batch: readonly Delivered<UplinkMessage>[]): Promise<void> => {
-      for (const { data } of batch) await handle(data)
+      for (const { data } of batch) await handle(data).catch((error) => passHopeless(error, data))
     }
+  }
+
+  /** What would be refused each time must not hold up the messages of all other machines. */
+  function passHopeless(error: unknown, { tenantId, clientId, channel }: UplinkMessage): void {
+    if (!(error instanceof AppError) || !hopeless.has(error.code)) throw error
+    log.warn({ tenantId, clientId, channel, reason: error.message }, 'what a message leads to cannot be sent, dropped')
   }
 
   function scheduleReconcile(inMs: number): void {
