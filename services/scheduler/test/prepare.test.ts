@@ -1,44 +1,95 @@
-import { type Bus, loadConfig } from '@fleetgate/kit'
+import { type Bus, loadConfig, newId } from '@fleetgate/kit'
 import { openStore } from '@fleetgate/store'
 import { quietLog, startParts } from '@fleetgate/testkit'
 import t from 'tap'
 import { Config, engineSettings } from '../src/config.js'
 import { noCounts } from '../src/executions/execution.js'
+import { createJobs } from '../src/jobs/jobs.js'
 import { createStores } from '../src/parts.js'
-import { createLeases } from '../src/runs/leases.js'
+import { createLeases, type HeldRun } from '../src/runs/leases.js'
 import { createPrepare } from '../src/runs/prepare.js'
 import type { Run } from '../src/runs/run.js'
 
-t.test('a target that was deleted before its execution was made has a result all the same', async (t) => {
+t.test('preparing a run', async (t) => {
   const parts = await startParts(t, { nats: false })
   const store = await openStore({ uri: parts.mongoUri, database: 'prepare', log: quietLog })
   t.teardown(() => store.close())
   const stores = createStores(store)
   await store.sync()
-  const draft = { username: 'u', ip: '', enabled: true, role: 'STORE' as const }
-  const kept = await stores.clients.insert('t1', { ...draft, mqttClientId: 'kept' }, 1)
-  const gone = await stores.clients.insert('t1', { ...draft, mqttClientId: 'gone' }, 1)
-  await stores.runs.insert(runOf([kept.clientId, gone.clientId]))
-  await stores.clients.remove('t1', gone.clientId)
-
-  const leases = createLeases(stores.runs.collection, 'me', 10_000)
-  const [held] = await leases.renew()
   const settings = engineSettings(loadConfig(Config, { MONGODB_URI: parts.mongoUri, NATS_URL: 'nats://127.0.0.1:1' }))
-  const prepare = createPrepare({ ...stores, leases, bus: {} as Bus, log: quietLog, now: () => 1000, settings })
-  t.ok(held && (await prepare(held)), 'prepared')
+  const leases = createLeases(stores.runs.collection, 'me', 100_000)
+  const deps = { ...stores, leases, bus: {} as Bus, log: quietLog, now: () => 1000, settings }
+  const prepare = createPrepare(deps)
+  const jobDeps = { runs: stores.runs, timeZone: async () => 'UTC', now: () => 2000, onExpired: () => undefined }
+  const jobs = createJobs({ ...jobDeps, store: stores.jobs })
 
-  const { items } = await stores.executions.list({ tenantId: 't1' }, { offset: 0, limit: 10 })
-  const byClient = new Map(items.map((item) => [item.clientId, item]))
-  t.match(byClient.get(kept.clientId), { state: 'QUEUED', mqttClientId: 'kept' })
-  t.match(byClient.get(gone.clientId), { state: 'FAILED', message: 'the machine was deleted', endedAt: 1000 })
-  t.match(await stores.runs.find('t1', 'r1'), { state: 'RUNNING', targets: 2, counts: { total: 2, failed: 1 } })
+  async function open(of: { jobId: number; targetIds: number[] }): Promise<HeldRun> {
+    const run = runOf(of)
+    await stores.runs.insert(run)
+    return (await leases.renew()).find(({ _id }) => _id === run._id) as HeldRun
+  }
+  const addJob = async () => (await jobs.register('t1', job)).jobId
+  const addClient = async (mqttClientId: string) =>
+    (await stores.clients.insert('t1', { username: 'u', ip: '', enabled: true, role: 'STORE', mqttClientId }, 1))
+      .clientId
+
+  t.test('a target that was deleted before its execution was made has a result all the same', async (t) => {
+    const [kept, gone] = [await addClient('kept'), await addClient('gone')]
+    const held = await open({ jobId: await addJob(), targetIds: [kept, gone] })
+    await stores.clients.remove('t1', gone)
+    t.ok(await prepare(held), 'prepared')
+
+    const { items } = await stores.executions.list({ tenantId: 't1' }, { offset: 0, limit: 10 })
+    const byClient = new Map(items.map((item) => [item.clientId, item]))
+    t.match(byClient.get(kept), { state: 'QUEUED', mqttClientId: 'kept' })
+    t.match(byClient.get(gone), { state: 'FAILED', message: 'the machine was deleted', endedAt: 1000 })
+    const run = await stores.runs.find('t1', held._id)
+    t.match(run, { state: 'RUNNING', targets: 2, deadlineAt: 10_000, counts: { total: 2, failed: 1 } })
+  })
+
+  t.test('the job and its tasks know of the run, though the process dies before they are told', async (t) => {
+    const held = await open({ jobId: await addJob(), targetIds: [] })
+    const setLastRun = () => Promise.reject(new Error('killed'))
+    await t.rejects(createPrepare({ ...deps, jobs: { ...stores.jobs, setLastRun } })(held), { message: 'killed' })
+    t.ok(await prepare(held))
+    t.match(await jobs.get('t1', held.jobId), { lastRunAt: 1 })
+  })
+
+  t.test('a run that was opened while its job was being deleted ends', async (t) => {
+    const held = await open({ jobId: 999, targetIds: [] })
+    await prepare(held)
+    t.equal(held.deadlineAt, 1000)
+    t.match(await stores.runs.find('t1', held._id), { deadlineAt: 1000, deadlineReason: 'the job was deleted' })
+  })
+
+  t.test('a job that is deleted in part can be deleted again, and its runs have ended', async (t) => {
+    const held = await open({ jobId: await addJob(), targetIds: [] })
+    const remove = () => Promise.reject(new Error('killed'))
+    const dying = createJobs({ ...jobDeps, store: { ...stores.jobs, remove } })
+    await t.rejects(dying.retire('t1', held.jobId), { message: 'killed' })
+    t.match(await stores.runs.find('t1', held._id), { deadlineAt: 2000, deadlineReason: 'the job was deleted' })
+    await jobs.retire('t1', held.jobId)
+    await t.rejects(jobs.retire('t1', held.jobId), { code: 'not_found' })
+  })
 })
 
-function runOf(targetIds: number[]): Run {
+const job = {
+  jobName: 'roll out',
+  description: '',
+  enabled: true,
+  priority: 0,
+  maxRetries: 0,
+  retryWait: 0,
+  cycleType: 0,
+  executionTime: '',
+  duration: 0
+}
+
+function runOf({ jobId, targetIds }: { jobId: number; targetIds: number[] }): Run {
   return {
-    _id: 'r1',
+    _id: newId(),
     tenantId: 't1',
-    jobId: 1,
+    jobId,
     triggerKey: 'once',
     state: 'PREPARING',
     open: true,

@@ -70,7 +70,8 @@ export interface JobStore {
   unbindEverywhere(tenantId: string, from: { bound: Bound; id: number; now: number }): Promise<void>
   /** Those of the clients that are bound to the job. */
   boundAmong(tenantId: string, jobId: number, clientIds: readonly number[]): Promise<number[]>
-  setLastRun(tenantId: string, jobId: number, at: number): Promise<void>
+  /** False where the job is no longer there. */
+  setLastRun(tenantId: string, jobId: number, at: number): Promise<boolean>
 }
 
 export function createJobStore(store: Store, counters: Counters): JobStore {
@@ -119,7 +120,7 @@ export function createJobStore(store: Store, counters: Counters): JobStore {
     },
 
     async setLastRun(tenantId, jobId, at) {
-      await model.updateOne({ tenantId, jobId }, { $max: { lastRunAt: at } })
+      return (await model.updateOne({ tenantId, jobId }, { $max: { lastRunAt: at } })).matchedCount > 0
     }
   }
 }

@@ -1,5 +1,6 @@
 import { AppError } from '@fleetgate/kit'
 import type { Page, PageOf } from '@fleetgate/store'
+import { jobGone } from '../runs/run.js'
 import type { RunStore } from '../runs/runStore.js'
 import { nextRunOf, type TimeZoneOf } from '../schedule/nextRun.js'
 import type { Job, JobDraft } from './job.js'
@@ -54,8 +55,12 @@ export function createJobs({ store, runs, timeZone, now, onExpired }: JobsDeps):
     },
 
     async retire(tenantId, jobId) {
+      await get(tenantId, jobId)
+      const end = () => runs.expireOpen(tenantId, jobId, now(), jobGone)
+      // First, so that who asks again after a kill in between still finds the job; and once more for a run that was opened meanwhile.
+      await end()
       if (!(await store.remove(tenantId, jobId))) missing(jobId)
-      await runs.expireOpen(tenantId, jobId, now(), 'the job was deleted')
+      await end()
       onExpired()
     }
   }

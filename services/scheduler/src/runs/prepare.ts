@@ -6,7 +6,7 @@ import type { ExecutionStore } from '../executions/executionStore.js'
 import type { JobStore } from '../jobs/jobStore.js'
 import type { TaskStore } from '../tasks/taskStore.js'
 import type { HeldRun, Leases } from './leases.js'
-import type { Run } from './run.js'
+import { jobGone, type Run } from './run.js'
 import type { RunStore } from './runStore.js'
 import { serversOf } from './servers.js'
 import { isStaged, type RunSource, stageIdOf } from './sources.js'
@@ -45,12 +45,15 @@ export function createPrepare(deps: PrepareDeps): (held: HeldRun) => Promise<boo
         ...chunk.filter((id) => !known.has(id)).map((id) => goneExecution(run, id, now()))
       ])
     }
-    const counts = await executions.count(run._id)
-    const change = { $set: { counts, targets: counts.total }, $unset: { targetIds: '' as const } }
-    await runs.collection.updateOne(leases.fence(held), change)
-    await deps.jobs.setLastRun(run.tenantId, run.jobId, run.createdAt)
     const taskIds = run.tasks.map(({ taskId }) => taskId)
     await deps.tasks.setLastRun(run.tenantId, taskIds, run.createdAt)
+    const hasJob = await deps.jobs.setLastRun(run.tenantId, run.jobId, run.createdAt)
+    // Opened while its job was being deleted: who deleted it did not see it.
+    if (!hasJob) held.deadlineAt = now()
+    const end = hasJob ? {} : { deadlineAt: held.deadlineAt, deadlineReason: jobGone }
+    const counts = await executions.count(run._id)
+    const change = { $set: { counts, targets: counts.total, ...end }, $unset: { targetIds: '' as const } }
+    await runs.collection.updateOne(leases.fence(held), change)
   }
 
   async function stage(run: Run, held: HeldRun): Promise<void> {

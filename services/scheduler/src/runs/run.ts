@@ -75,6 +75,8 @@ export interface Run {
   outbox?: OutboxEntry[]
 }
 
+export const jobGone = 'the job was deleted'
+
 /** In bytes, like `fileListLimit`. */
 export const taskListLimit = 200 * 1024
 

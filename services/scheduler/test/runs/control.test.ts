@@ -355,8 +355,11 @@ t.test('a run under control', async (t) => {
     await api.put(`/v1/jobs/${jobId}/clients`, low.clientIds)
     await low.run()
     await api.get(`/v1/jobs/${jobId}/run`)
-    const waiting = async () => (await api.get<Json>('/v1/logs/jobs?status=RUNNING')).body.list
-    await until(async () => (await waiting()).length === 2, { what: 'both runs to wait' })
+    const waiting = async () =>
+      (await api.get<Json>('/v1/logs/clients?status=WAITING')).body.list.filter(
+        ({ reason }: Json) => reason === 'machine is offline'
+      )
+    await until(async () => (await waiting()).length === 2, { what: 'both runs to wait for the machine' })
     fleet.onExecution = (command) => fleet.succeed(command)
     await fleet.connect(low.tenantId, low.clients)
     await until(async () => (await api.get<Json>('/v1/logs/jobs?status=SUCCESS')).body.total === 2, { what: 'both' })
