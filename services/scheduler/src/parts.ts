@@ -183,7 +183,7 @@ export function createOperations(stores: Stores, deps: OperationDeps) {
     }),
     jobs: createJobs({ store: jobs, runs, timeZone, now, onExpired: endNow }),
     logs: createLogs({ runs, executions, now }),
-    alerts: createAlerts({ store: stores.alerts, outbox: alertOutbox, clients: stores.away, offlineMs, now }),
+    alerts: createAlerts({ store: stores.alerts, outbox: alertOutbox, clients: stores.away, runs, offlineMs, now }),
     dashboard: createDashboard({ ...stores, upcoming: createUpcoming(jobs, timeZone) }),
     histories: createHistories({ runs, executions })
   }

@@ -1,3 +1,4 @@
+import { newId, runFinished } from '@fleetgate/kit'
 import { startParts, until } from '@fleetgate/testkit'
 import t from 'tap'
 import { type Json, makeJob, newTenant, startFleet, startReplica } from './support.js'
@@ -64,6 +65,22 @@ t.test('dashboard and alerts', async (t) => {
     t.match(await get('reports'), { jobFailed: 0, jobSuccess: 1, jobNotExecuted: 1 })
     t.match(await get('alerts?open=false&kind=JOB_FAILED'), { total: 1, list: [{ open: false, closedAt: Number }] })
     t.equal((await get('alerts?open=true')).total, 0)
+  })
+
+  t.test('takes the ends of runs in whatever order they come', async (t) => {
+    const [good, other] = (await api.get<Json>('/v1/jobs')).body.list.map(({ jobId }: Json) => jobId)
+    const end = (jobId: number, result: 'SUCCESS' | 'FAILED', finishedAt: number) =>
+      fleet.bus.publish(runFinished, { tenantId, runId: newId(), jobId, result, succeeded: 0, failed: 1, finishedAt })
+    const count = async (query: string) => (await get(`alerts?kind=JOB_FAILED&${query}`)).total
+    await end(other, 'FAILED', began + 1)
+    await until(async () => (await count('open=true')) === 1, { what: 'the alert' })
+    await end(other, 'SUCCESS', began)
+    await end(good, 'FAILED', began)
+    const settled = async () => (await count('')) === 3 && (await count('open=true')) === 1
+    await until(settled, { what: 'a failure before the latest success to be over' })
+    t.equal((await get('alerts?open=true')).list[0].subjectId, other, 'which a success before the failure does not end')
+    await end(other, 'SUCCESS', began + 2)
+    await until(async () => (await count('open=true')) === 0, { what: 'its end' })
   })
 
   t.test('shows runs that were, and those that schedules will start', async (t) => {

@@ -2,6 +2,7 @@ import { AppError, alertClosed, alertRaised, type runFinished, type Static } fro
 import type { Outbox, Page, PageOf } from '@fleetgate/store'
 import type { AwayStore } from '../clients/awayStore.js'
 import { byTenant } from '../clients/client.js'
+import type { RunStore } from '../runs/runStore.js'
 import type { Alert } from './alert.js'
 import type { AlertFilter, AlertStore } from './alertStore.js'
 
@@ -10,6 +11,7 @@ export interface AlertsDeps {
   /** Of the alerts: tells others of each one raised and closed. */
   outbox: Outbox
   clients: AwayStore
+  runs: Pick<RunStore, 'successAfter'>
   /** How long an enabled client may be offline; 0: for ever. */
   offlineMs: number
   now: () => number
@@ -27,7 +29,7 @@ export interface Alerts {
 
 const pageSize = 1000
 
-export function createAlerts({ store, outbox, clients, offlineMs, now }: AlertsDeps): Alerts {
+export function createAlerts({ store, outbox, clients, runs, offlineMs, now }: AlertsDeps): Alerts {
   async function raise(alerts: readonly Alert[]): Promise<void> {
     await store.raise(alerts, ({ _id: alertId, tenantId, kind, subjectId, message, raisedAt }) =>
       outbox.entry(alertRaised, { tenantId, alertId, kind, subjectId, message, raisedAt })
@@ -92,10 +94,18 @@ export function createAlerts({ store, outbox, clients, offlineMs, now }: AlertsD
     },
 
     async onRunFinished({ tenantId, runId, jobId, result, succeeded, failed, finishedAt }) {
-      if (result === 'SUCCESS') return closeAll(await store.openOf(tenantId, 'JOB_FAILED', jobId))
+      const closeUpTo = async (time: number) => {
+        const open = await store.openOf(tenantId, 'JOB_FAILED', jobId)
+        await closeAll(open.filter(({ raisedAt }) => raisedAt <= time))
+      }
+      // After an outage the ends of several runs come in any order.
+      if (result === 'SUCCESS') return closeUpTo(finishedAt)
       const message = `job ${jobId} failed on ${failed} of ${succeeded + failed} clients`
       const about = { _id: `run:${runId}`, tenantId, kind: 'JOB_FAILED' as const, subjectId: jobId }
       await raise([{ ...about, message, raisedAt: finishedAt, open: true }])
+      // Asked after the raising: a success that ends later than this look finds the alert.
+      const succeededAt = await runs.successAfter(tenantId, jobId, finishedAt)
+      if (succeededAt !== undefined) await closeUpTo(succeededAt)
     },
 
     async watchClients() {

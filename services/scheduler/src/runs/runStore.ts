@@ -115,6 +115,8 @@ export interface RunStore {
   /** How the open runs of all tenants stand, by state. */
   openRuns(): Promise<OpenRuns[]>
   openOf(tenantId: string, jobId: number): Promise<string[]>
+  /** When a run of the job succeeded after this time, if one has. */
+  successAfter(tenantId: string, jobId: number, time: number): Promise<number | undefined>
   /** Of all tenants, the oldest first. */
   endedBefore(time: number, limit: number): Promise<string[]>
   removeEnded(runIds: string[]): Promise<void>
@@ -185,6 +187,13 @@ export function createRunStore(store: Store): RunStore {
     },
 
     openOf: (tenantId, jobId) => collection.distinct('_id', { tenantId, jobId, open: true }),
+
+    async successAfter(tenantId, jobId, time) {
+      const filter = { endedAt: { $gt: time }, tenantId, jobId, result: 'SUCCESS' as const }
+      // Few have ended since: this is asked when the end of a run has just come.
+      const found = await collection.findOne(filter, { projection: { endedAt: 1 }, hint: { endedAt: 1 } })
+      return found?.endedAt
+    },
 
     async endedBefore(time, limit) {
       const found = collection.find({ endedAt: { $lt: time } }, { projection: { _id: 1 } })
