@@ -3,7 +3,7 @@ import { openStore } from '@fleetgate/store'
 import { quietLog, startParts } from '@fleetgate/testkit'
 import t from 'tap'
 import { Config, engineSettings } from '../src/config.js'
-import { noCounts } from '../src/executions/execution.js'
+import { executionIdOf, noCounts } from '../src/executions/execution.js'
 import { createJobs } from '../src/jobs/jobs.js'
 import { createStores } from '../src/parts.js'
 import { createLeases, type HeldRun } from '../src/runs/leases.js'
@@ -60,6 +60,30 @@ t.test('preparing a run', async (t) => {
     await prepare(held)
     t.equal(held.deadlineAt, 1000)
     t.match(await stores.runs.find('t1', held._id), { deadlineAt: 1000, deadlineReason: 'the job was deleted' })
+  })
+
+  t.test('reports are judged by the numbers of the events that are kept, and read no log', async (t) => {
+    const entry = { at: 1, kind: 'STEP_MESSAGE' as const, message: 'long' }
+    const held = await open({ jobId: await addJob(), targetIds: [8, 9] })
+    await prepare(held)
+    const [begun, other] = [8, 9].map((clientId) => executionIdOf(held._id, clientId)) as [string, string]
+    const log = { 1: { 1: entry, 3: entry }, 2: { 1: entry } }
+    await stores.executions.collection.updateOne({ _id: begun }, { $set: { log } })
+    const heads = await stores.executions.heads([begun, other])
+    t.match(heads.get(begun), { runId: held._id, attempt: 1, seqs: { 1: ['1', '3'], 2: ['1'] } })
+    t.notMatch(heads.get(begun), { log: Object })
+    t.match(heads.get(other), { seqs: null })
+  })
+
+  t.test('lists that say how it stands read no lists of files', async (t) => {
+    const source = { path: '/a', ignoreHiddenFile: false, scriptIds: [1], asked: ['server'], errors: [] }
+    const files = [{ path: 'b', sha256: 'a'.repeat(64), size: 1 }]
+    const sources = { key: { ...source, state: 'READY' as const, files } }
+    await stores.runs.insert({ ...runOf({ jobId: 998, targetIds: [7] }), _id: 'listed', sources })
+    const [head] = await stores.runs.findMany('t1', ['listed'])
+    t.match(head, { _id: 'listed', state: 'PREPARING', job: { name: 'roll out' }, targets: 1 })
+    t.strictSame(head?.sources, { key: { path: '/a', state: 'READY', asked: ['server'] } })
+    t.strictSame(await stores.runs.findMany('t2', ['listed']), [])
   })
 
   t.test('a job that is deleted in part can be deleted again, and its runs have ended', async (t) => {

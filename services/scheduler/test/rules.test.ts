@@ -293,7 +293,7 @@ t.test('reports', async (t) => {
   })
 
   t.test('keeps the first writing of an event', async (t) => {
-    const known = new Map([[head._id, { ...head, log: { 2: { 1: {} } } }]])
+    const known = new Map([[head._id, { ...head, seqs: { 2: ['1'] } }]])
     t.strictSame(planChanges([report([event(1, 'RECEIVED')])], known).changes[0]?.entries, [])
   })
 

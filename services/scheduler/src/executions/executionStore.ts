@@ -95,6 +95,10 @@ export interface ExecutionStore {
 
 const duplicateKey = 11000
 const notInRows = '-log -ends -lateReports -halt'
+const seqsOfAttempt = {
+  k: '$$attempt.k',
+  v: { $map: { input: { $objectToArray: '$$attempt.v' }, in: '$$this.k' } }
+}
 const headFields = {
   runId: 1,
   tenantId: 1,
@@ -105,9 +109,10 @@ const headFields = {
   dueAt: 1,
   state: 1,
   open: 1,
-  log: 1,
-  halt: 1
-} as const
+  halt: 1,
+  // Of its log the numbers alone: the whole logs of a batch took seconds to read, and could fill the memory.
+  seqs: { $arrayToObject: { $map: { input: { $objectToArray: '$log' }, as: 'attempt', in: seqsOfAttempt } } }
+}
 
 export function createExecutionStore(store: Store): ExecutionStore {
   const model: Model<Execution> = store.model<Execution>('executions', executionSchema)
@@ -210,7 +215,7 @@ export function createExecutionStore(store: Store): ExecutionStore {
 
     async heads(ids) {
       const found = await collection.find({ _id: { $in: ids } }, { projection: headFields }).toArray()
-      return new Map(found.map((head) => [head._id, head as ExecutionHead]))
+      return new Map(found.map((head) => [head._id, head as unknown as ExecutionHead]))
     },
 
     async removeSome(runIds, limit) {

@@ -13,7 +13,8 @@ export interface ExecutionHead {
   state: ExecutionState
   open?: true
   dueAt?: number
-  log?: Record<string, Record<string, unknown>>
+  /** Of the events that are kept, by attempt. */
+  seqs?: Record<string, string[]> | null
   halt?: Halt
 }
 
@@ -93,11 +94,11 @@ function refusalOf({ tenantId, clientId, report }: ReceivedReport, head: Executi
 function extend(change: Change | undefined, received: ReceivedReport, head: ExecutionHead): Change {
   const { report, receivedAt } = received
   const isLate = report.attempt < head.attempt
-  const known = head.log?.[report.attempt] ?? {}
-  const seen = new Set(change?.entries.map(([seq]) => seq))
+  const known = head.seqs?.[report.attempt]?.map(Number) ?? []
+  const seen = new Set([...known, ...(change?.entries.map(([seq]) => seq) ?? [])])
   const added = report.events
     // The first writing of an event stays: a repeat was sent at another moment and would shift a corrected time.
-    .filter(({ seq }) => seq <= maxSeq && !(seq in known) && !seen.has(seq) && seen.add(seq))
+    .filter(({ seq }) => seq <= maxSeq && !seen.has(seq) && seen.add(seq))
     .map((event): [number, LogEntry] => [event.seq, toEntry(event, received)])
   const startedAt = Math.min(...report.events.map(({ at }) => correctedTime(at, received)))
   const isOver = report.events.some(({ kind }) => kind === 'FINISHED')

@@ -6,7 +6,7 @@ import { createRunPages } from '../executions/runPages.js'
 import { type StepView, type TaskView, viewOf } from '../executions/view.js'
 import { waitingReason } from '../runs/reasons.js'
 import type { Run, RunJob } from '../runs/run.js'
-import type { RunFilter, RunRow, RunStore } from '../runs/runStore.js'
+import type { RunFilter, RunHead, RunRow, RunStore } from '../runs/runStore.js'
 
 export interface LogsDeps {
   runs: RunStore
@@ -66,7 +66,7 @@ export function createLogs({ runs, executions, now }: LogsDeps): Logs {
   }
 
   /** By job, of those that bound how many machines may be at work. */
-  async function atWorkOf(of: readonly Run[]): Promise<Map<number, number>> {
+  async function atWorkOf(of: readonly RunHead[]): Promise<Map<number, number>> {
     const bounded = new Map(of.filter(({ job }) => job.maxConcurrentSession).map((run) => [run.jobId, run.tenantId]))
     const counted = [...bounded].map(
       async ([jobId, tenantId]): Promise<[number, number]> => [
@@ -84,13 +84,13 @@ export function createLogs({ runs, executions, now }: LogsDeps): Logs {
     return { execution, run, tasks: viewOf(run.tasks, execution) }
   }
 
-  async function runsById(tenantId: string, rows: readonly ExecutionRow[]): Promise<Map<string, Run>> {
+  async function runsById(tenantId: string, rows: readonly ExecutionRow[]): Promise<Map<string, RunHead>> {
     const ids = [...new Set(rows.map(({ runId }) => runId))]
     return new Map((await runs.findMany(tenantId, ids)).map((run) => [run._id, run]))
   }
 
   /** Why each of these that waits does so, by execution. */
-  async function reasonsOf(rows: readonly ExecutionRow[], runsOf: Map<string, Run>): Promise<Map<string, string>> {
+  async function reasonsOf(rows: readonly ExecutionRow[], runsOf: Map<string, RunHead>): Promise<Map<string, string>> {
     const waiting = rows.filter(isWaiting)
     const atWork = await atWorkOf(waiting.flatMap(({ runId }) => runsOf.get(runId) ?? []))
     const reasons = waiting.map((row): [string, string | undefined] => {

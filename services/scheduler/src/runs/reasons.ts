@@ -1,10 +1,14 @@
 import type { Execution } from '../executions/execution.js'
 import { rateAt } from './pace.js'
 import type { Run } from './run.js'
+import type { SourceHead } from './sources.js'
 
 type RunHead = Pick<Run, 'state' | 'pausedAt' | 'stop'>
 type WaitingRun = RunHead &
-  Pick<Run, 'sources' | 'pace'> & { job?: Pick<Run['job'], 'maxConcurrentSession' | 'rollout'> }
+  Pick<Run, 'pace'> & {
+    sources: Record<string, SourceHead>
+    job?: Pick<Run['job'], 'maxConcurrentSession' | 'rollout'>
+  }
 
 export interface WaitingAt {
   now: number
@@ -36,7 +40,7 @@ function turnReason({ job, pace }: WaitingRun, atWork: number): string | undefin
   return `waiting for its turn in the rollout (${rateAt(job.rollout, pace?.activeMs ?? 0)} machines a minute)`
 }
 
-function preparingReason({ sources }: Pick<Run, 'sources'>): string {
+function preparingReason({ sources }: Pick<WaitingRun, 'sources'>): string {
   const waiting = Object.values(sources).find(({ state }) => state === 'WAITING' || state === 'ASKED')
   if (!waiting) return 'the run is being prepared'
   const server = waiting.asked.at(-1)

@@ -1,7 +1,8 @@
 import { outboxField, type Page, type PageOf, pageOf, type Store } from '@fleetgate/store'
-import { type Model, type mongo, Schema } from 'mongoose'
+import { type Model, type mongo, type ProjectionType, Schema } from 'mongoose'
 import type { OpenRuns } from '../metrics.js'
 import type { Run } from './run.js'
+import type { SourceHead } from './sources.js'
 
 const leaseSchema = new Schema(
   { owner: String, until: { type: Date, required: true }, epoch: { type: Number, required: true } },
@@ -51,9 +52,6 @@ runSchema.index({ tenantId: 1, jobId: 1 }, isOpen)
 const hasEnded = { partialFilterExpression: { endedAt: { $exists: true } } }
 runSchema.index({ endedAt: 1 }, hasEnded)
 
-/** What is heavy in a run and not needed to know how it stands. */
-const heavy = { tasks: 0, targetIds: 0, 'sources.files': 0, outbox: 0 } as const
-
 export interface RunFilter {
   tenantId: string
   jobId?: number | undefined
@@ -78,6 +76,9 @@ export type RunRow = Pick<
   | 'stop'
   | 'pausedAt'
 >
+
+/** A run as far as is needed to know how it stands: of its files only who is asked for them, not their lists. */
+export type RunHead = RunRow & Pick<Run, 'pace'> & { sources: Record<string, SourceHead> }
 
 /** Which tasks of which runs are meant. */
 export interface TasksFilter {
@@ -108,7 +109,7 @@ export interface RunStore {
   readonly collection: mongo.Collection<Run>
   insert(run: Run): Promise<void>
   find(tenantId: string, runId: string): Promise<Run | undefined>
-  findMany(tenantId: string, runIds: string[]): Promise<Run[]>
+  findMany(tenantId: string, runIds: string[]): Promise<RunHead[]>
   findByTrigger(tenantId: string, jobId: number, triggerKey: string): Promise<RunRow | undefined>
   findLatest(tenantId: string, jobId: number): Promise<RunRow | undefined>
   list(filter: RunFilter, page: Page): Promise<PageOf<RunRow>>
@@ -136,6 +137,12 @@ const openCounts = ['waiting', 'running', 'succeeded', 'failed'] as const
 
 const rowFields = 'tenantId jobId state result job counts targets createdAt endedAt scheduledFor stop pausedAt'
 
+const sourceHead = { k: '$$this.k', v: { path: '$$this.v.path', state: '$$this.v.state', asked: '$$this.v.asked' } }
+const headFields: Record<string, unknown> = {
+  ...Object.fromEntries([...rowFields.split(' '), 'pace'].map((field) => [field, 1])),
+  sources: { $arrayToObject: { $map: { input: { $objectToArray: '$sources' }, in: sourceHead } } }
+}
+
 export function createRunStore(store: Store): RunStore {
   const model = store.model<Run>('runs', runSchema)
   const collection = model.collection as unknown as mongo.Collection<Run>
@@ -160,7 +167,8 @@ export function createRunStore(store: Store): RunStore {
     collection,
     insert: async (run) => void (await model.create(run)),
     find: async (tenantId, runId) => (await model.findOne({ _id: runId, tenantId }).lean<Run>()) ?? undefined,
-    findMany: async (tenantId, runIds) => model.find({ _id: { $in: runIds }, tenantId }, heavy).lean<Run[]>(),
+    findMany: async (tenantId, runIds) =>
+      model.find({ _id: { $in: runIds }, tenantId }, headFields as ProjectionType<Run>).lean<RunHead[]>(),
     findByTrigger: (tenantId, jobId, triggerKey) => row({ tenantId, jobId, triggerKey }),
     findLatest: (tenantId, jobId) => row({ tenantId, jobId }),
 

@@ -32,6 +32,9 @@ export interface RunSource {
   error?: string
 }
 
+/** What tells how the asking stands. */
+export type SourceHead = Pick<RunSource, 'path' | 'state' | 'asked'>
+
 export function stepsOf(tasks: readonly ExecutionTask[]): Step[] {
   return tasks.flatMap(({ scripts }) => flatten(scripts).map((place) => place.step))
 }
