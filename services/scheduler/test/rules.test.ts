@@ -5,6 +5,7 @@ import { toCounts } from '../src/executions/execution.js'
 import {
   correctedTime,
   type ExecutionHead,
+  maxBytes,
   maxSeq,
   planChanges,
   type ReceivedReport
@@ -210,7 +211,8 @@ t.test('reports', async (t) => {
     maxAttempts: 3,
     retryWaitMs: 5000,
     state: 'DISPATCHED',
-    open: true
+    open: true,
+    size: 1000
   }
   const heads = new Map([[head._id, head]])
   const report = (events: ReportEvent[], attempt = 2, change: Partial<ReceivedReport> = {}): ReceivedReport => {
@@ -308,6 +310,20 @@ t.test('reports', async (t) => {
       long.changes[0]?.entries.map(([, entry]) => [entry.output?.length, entry.message?.length]),
       [[4096, 2048]]
     )
+  })
+
+  t.test('keeps a bounded number of bytes, though one batch brings more, and still sees the end', async (t) => {
+    const loud = (attempt: number) => {
+      const events = Array.from({ length: 1000 }, (_, i) => event(1 + i, 'STEP_ENDED', { output: '门'.repeat(4096) }))
+      return report(events, attempt)
+    }
+    const end = report([event(2000, 'FINISHED', { status: 'SUCCESS' })])
+    const { changes } = planChanges([loud(1), loud(2), end], heads)
+    const bytes = Buffer.byteLength(JSON.stringify(changes.map(({ entries }) => entries)))
+    t.ok(bytes > maxBytes - 50_000 && bytes < maxBytes + 50_000, `${bytes} bytes`)
+    t.match(changes[1], { attempt: 2, notKept: Number, transition: { to: 'SUCCEEDED' } })
+    const full = new Map([[head._id, { ...head, size: maxBytes }]])
+    t.match(planChanges([end], full).changes, [{ entries: [], notKept: 1, transition: { to: 'SUCCEEDED' } }])
   })
 
   t.test('puts a wrong clock right, and leaves a right one alone', async (t) => {

@@ -1,4 +1,3 @@
-import type { Log } from '@fleetgate/kit'
 import type { mongo } from 'mongoose'
 import type { Execution } from './execution.js'
 import type { ExecutionCollection } from './executionStore.js'
@@ -8,14 +7,11 @@ type Write = mongo.AnyBulkWriteOperation<Execution>
 
 export interface ApplyOptions {
   executions: ExecutionCollection
-  log: Log
   now: number
   silenceTimeoutMs: number
 }
 
 const keptLateReports = 20
-/** BSONObjectTooLarge and its kin: no later try will do better. */
-const tooLarge = new Set([10334, 17419, 17420])
 
 /**
  * One bulk write for a whole batch: the facts of each execution, then the transitions that they bring, many executions a
@@ -26,28 +22,7 @@ const tooLarge = new Set([10334, 17419, 17420])
 export async function applyChanges(changes: readonly Change[], options: ApplyOptions): Promise<void> {
   if (changes.length === 0) return
   const writes = [...changes.map((change) => toFacts(change, options)), ...toTransitions(changes, options)]
-  try {
-    await options.executions.bulkWrite(writes, { ordered: true })
-  } catch (error) {
-    const full = changes[indexOfTooLarge(error)]
-    if (!full) throw error
-    // One machine that fills its log must not hold up the reports of all others.
-    const { executionId, attempt } = full
-    options.log.warn({ executionId, attempt, events: full.entries.length }, 'events not kept: the log is full')
-    const rest = changes.filter((change) => change !== full)
-    await applyChanges(full.entries.length > 0 ? [...rest, { ...full, entries: [] }] : rest, options)
-  }
-}
-
-function indexOfTooLarge(error: unknown): number {
-  const failures = (error as { writeErrors?: Failure | Failure[] }).writeErrors ?? []
-  const [first] = Array.isArray(failures) ? failures : [failures]
-  return first && tooLarge.has(first.code) ? first.index : -1
-}
-
-interface Failure {
-  code: number
-  index: number
+  await options.executions.bulkWrite(writes, { ordered: true })
 }
 
 function toFacts(change: Change, { now, silenceTimeoutMs }: ApplyOptions): Write {

@@ -110,6 +110,7 @@ const headFields = {
   state: 1,
   open: 1,
   halt: 1,
+  size: { $bsonSize: '$$ROOT' },
   // Of its log the numbers alone: the whole logs of a batch took seconds to read, and could fill the memory.
   seqs: { $arrayToObject: { $map: { input: { $objectToArray: '$log' }, as: 'attempt', in: seqsOfAttempt } } }
 }

@@ -24,8 +24,9 @@ export function createOnReport(deps: OnReportDeps) {
     for (const refusal of refusals) deps.log.warn(refusal, 'report refused')
     if (changes.length === 0) return
     const { log, silenceTimeoutMs } = deps
-    await applyChanges(changes, { executions: deps.executions.collection, log, now: deps.now(), silenceTimeoutMs })
-    for (const { executionId, attempt, isLate } of changes) {
+    await applyChanges(changes, { executions: deps.executions.collection, now: deps.now(), silenceTimeoutMs })
+    for (const { executionId, attempt, isLate, notKept } of changes) {
+      if (notKept > 0) log.warn({ executionId, attempt, events: notKept }, 'events not kept: the log is full')
       if (isLate) log.info({ executionId, attempt }, 'late report of an older attempt kept, not applied')
     }
     await deps.onProgress([...new Set(changes.flatMap(({ runId, transition }) => (transition ? [runId] : [])))])

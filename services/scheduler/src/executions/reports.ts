@@ -1,4 +1,5 @@
 import type { Report, ReportEvent } from '@fleetgate/kit'
+import { bytesOf } from '../runs/run.js'
 import type { ExecutionState, Halt, LogEntry } from './execution.js'
 
 /** What must be known of an execution to judge a report of it. */
@@ -15,6 +16,8 @@ export interface ExecutionHead {
   dueAt?: number
   /** Of the events that are kept, by attempt. */
   seqs?: Record<string, string[]> | null
+  /** Bytes of the whole document. */
+  size: number
   halt?: Halt
 }
 
@@ -38,6 +41,8 @@ export interface Change {
   attempt: number
   isLate: boolean
   entries: [seq: number, entry: LogEntry][]
+  /** Events for which the log has no room. */
+  notKept: number
   startedAt: number
   receivedAt: number
   /** When the engine would send the command again, as it was read. */
@@ -57,6 +62,8 @@ export interface Refusal {
 
 /** A machine that reports without end must not grow its document without end: later events count, but are not kept. */
 export const maxSeq = 2000
+/** Of the 16 MiB of a document: what else is written to it always has room. */
+export const maxBytes = 12 * 1024 * 1024
 const maxMessage = 2048
 const maxOutput = 4096
 
@@ -69,6 +76,7 @@ export function planChanges(
   heads: ReadonlyMap<string, ExecutionHead>
 ): { changes: Change[]; refusals: Refusal[] } {
   const changes = new Map<string, Change>()
+  const rooms = new Map<string, Room>()
   const refusals: Refusal[] = []
   for (const received of reports) {
     const { executionId, attempt } = received.report
@@ -79,7 +87,9 @@ export function planChanges(
       continue
     }
     const key = `${executionId}/${attempt}`
-    changes.set(key, extend(changes.get(key), received, head))
+    const room = rooms.get(executionId) ?? { left: maxBytes - head.size }
+    rooms.set(executionId, room)
+    changes.set(key, extend(changes.get(key), received, { head, room }))
   }
   return { changes: [...changes.values()], refusals }
 }
@@ -91,15 +101,21 @@ function refusalOf({ tenantId, clientId, report }: ReceivedReport, head: Executi
   return undefined
 }
 
-function extend(change: Change | undefined, received: ReceivedReport, head: ExecutionHead): Change {
+/** Bytes that the log of an execution can still take, over all its attempts. */
+interface Room {
+  left: number
+}
+
+interface Known {
+  head: ExecutionHead
+  room: Room
+}
+
+function extend(change: Change | undefined, received: ReceivedReport, known: Known): Change {
+  const { head } = known
   const { report, receivedAt } = received
   const isLate = report.attempt < head.attempt
-  const known = head.seqs?.[report.attempt]?.map(Number) ?? []
-  const seen = new Set([...known, ...(change?.entries.map(([seq]) => seq) ?? [])])
-  const added = report.events
-    // The first writing of an event stays: a repeat was sent at another moment and would shift a corrected time.
-    .filter(({ seq }) => seq <= maxSeq && !seen.has(seq) && seen.add(seq))
-    .map((event): [number, LogEntry] => [event.seq, toEntry(event, received)])
+  const { entries, notKept } = addedEntries(change, received, known)
   const startedAt = Math.min(...report.events.map(({ at }) => correctedTime(at, received)))
   const isOver = report.events.some(({ kind }) => kind === 'FINISHED')
   const hasStopped = change?.hasStopped || (isOver && head.halt?.attempt === report.attempt)
@@ -109,13 +125,40 @@ function extend(change: Change | undefined, received: ReceivedReport, head: Exec
     runId: head.runId,
     attempt: report.attempt,
     isLate,
-    entries: [...(change?.entries ?? []), ...added],
+    entries: [...(change?.entries ?? []), ...entries],
+    notKept,
     startedAt: Math.min(startedAt, change?.startedAt ?? startedAt),
     receivedAt: Math.max(receivedAt, change?.receivedAt ?? receivedAt),
     ...(head.dueAt === undefined ? {} : { dueAt: head.dueAt }),
     ...(transition ? { transition } : {}),
     ...(hasStopped ? { hasStopped } : {})
   }
+}
+
+/** The first writing of an event stays: a repeat was sent at another moment and would shift a corrected time. */
+function addedEntries(
+  change: Change | undefined,
+  received: ReceivedReport,
+  { head, room }: Known
+): Pick<Change, 'entries' | 'notKept'> {
+  const { attempt, events } = received.report
+  const kept = head.seqs?.[attempt]?.map(Number) ?? []
+  const seen = new Set([...kept, ...(change?.entries.map(([seq]) => seq) ?? [])])
+  const entries: Change['entries'] = []
+  let notKept = change?.notKept ?? 0
+  for (const event of events) {
+    if (event.seq > maxSeq || seen.has(event.seq)) continue
+    const entry = toEntry(event, received)
+    const size = bytesOf(entry)
+    if (size > room.left) {
+      notKept++
+      continue
+    }
+    seen.add(event.seq)
+    entries.push([event.seq, entry])
+    room.left -= size
+  }
+  return { entries, notKept }
 }
 
 function ended(change: Change | undefined): Transition | undefined {
