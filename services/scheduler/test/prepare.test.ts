@@ -7,6 +7,7 @@ import { executionIdOf, noCounts } from '../src/executions/execution.js'
 import { createJobs } from '../src/jobs/jobs.js'
 import { createStores } from '../src/parts.js'
 import { createLeases, type HeldRun } from '../src/runs/leases.js'
+import { createOnStaged } from '../src/runs/onStaged.js'
 import { createPrepare } from '../src/runs/prepare.js'
 import type { Run } from '../src/runs/run.js'
 
@@ -75,6 +76,32 @@ t.test('preparing a run', async (t) => {
     t.match(heads.get(other), { seqs: null })
   })
 
+  t.test(
+    'a list of files that is too long for a command, or for the run, fails its steps and holds up nobody',
+    async (t) => {
+      const onStaged = createOnStaged({ runs: stores.runs, log: quietLog, onProgress: async () => undefined })
+      const asked = { path: '/a', ignoreHiddenFile: false, scriptIds: [1], asked: ['server'], errors: [] }
+      const entry = { path: 'x'.repeat(200), sha256: 'a'.repeat(64), size: 1 }
+      /** What becomes of such a list, in a run that has one of so many files already. */
+      async function staged(count: number, already: number) {
+        const sources = {
+          [key]: { ...asked, state: 'ASKED' as const },
+          other: { ...asked, state: 'READY' as const, files: Array(already).fill(entry) }
+        }
+        const run = { ...runOf({ jobId: 997, targetIds: [] }), triggerKey: newId(), sources }
+        await stores.runs.insert(run)
+        const files = Array(count).fill({ ...entry, more: 'not of ours' })
+        const payload = Buffer.from(JSON.stringify({ stageId: `${run._id}.${key}`, runId: run._id, files }))
+        const channel = 'staged' as const
+        await onStaged({ tenantId: 't1', clientId: 'server', username: '', channel, topic: '', receivedAt: 1, payload })
+        return (await stores.runs.find('t1', run._id))?.sources[key]
+      }
+      t.strictSame((await staged(2, 1))?.files, [entry, entry])
+      t.match(await staged(3000, 1), { state: 'FAILED', error: /^3000 files are too many/, files: undefined })
+      t.match(await staged(1000, 52_000), { state: 'FAILED', error: /^1000 files are too many/, files: undefined })
+    }
+  )
+
   t.test('lists that say how it stands read no lists of files', async (t) => {
     const source = { path: '/a', ignoreHiddenFile: false, scriptIds: [1], asked: ['server'], errors: [] }
     const files = [{ path: 'b', sha256: 'a'.repeat(64), size: 1 }]
@@ -97,6 +124,7 @@ t.test('preparing a run', async (t) => {
   })
 })
 
+const key = 'ab'.repeat(8)
 const job = {
   jobName: 'roll out',
   description: '',

@@ -85,6 +85,10 @@ export function bytesOf(value: unknown): number {
   return Buffer.byteLength(JSON.stringify(value))
 }
 
+export function tooManyFiles({ length }: readonly unknown[]): string {
+  return `${length} files are too many to send: pack them into an archive`
+}
+
 const notOffered = 'the file was not offered'
 
 /**
@@ -105,7 +109,7 @@ export function commandSources(run: Pick<Run, '_id' | 'tenantId' | 'tasks' | 'so
     Object.values(run.sources).flatMap((source) => {
       const { scriptIds, files, error = notOffered } = source
       const isWhole = fits(bytesOf(files ?? error) * scriptIds.length)
-      const short = files ? `${files.length} files are too many to send: pack them into an archive` : notOffered
+      const short = files ? tooManyFiles(files) : notOffered
       return scriptIds.map((id): [string, Source] => {
         if (!isWhole) return [String(id), { error: short }]
         return [String(id), files ? { files, ...castOf(id) } : { error }]
