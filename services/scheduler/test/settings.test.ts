@@ -1,5 +1,7 @@
-import { startParts, until } from '@fleetgate/testkit'
+import { openStore } from '@fleetgate/store'
+import { quietLog, startParts, until } from '@fleetgate/testkit'
 import t from 'tap'
+import { createSettingsStore } from '../src/settings/settingsStore.js'
 import { type Json, newTenant, startFleet, startReplica } from './support.js'
 
 t.setTimeout(120_000)
@@ -55,6 +57,19 @@ t.test('settings and attributes', async (t) => {
       disableValidation: true
     })
     t.match((await api.post('/v1/clients', { mqttClientId: 'c' })).body, { enable: false })
+  })
+
+  t.test('first changes of a tenant at the same moment are all kept', async (t) => {
+    const store = await openStore({ uri: parts.mongoUri, database: 'first', log: quietLog })
+    t.teardown(() => store.close())
+    const settings = createSettingsStore(store)
+    // The database lets two insert at once now and then only.
+    for (let round = 0; round < 60; round++) {
+      const tenantId = newTenant()
+      const fields = Array.from({ length: 20 }, (_, i) => `f${i}`)
+      await Promise.all(fields.map((field) => settings.update(tenantId, 'general', { [field]: round })))
+      t.equal(Object.keys((await settings.find(tenantId))?.general ?? {}).length, fields.length)
+    }
   })
 
   t.test('a new machine starts as its tenant wants it', async (t) => {

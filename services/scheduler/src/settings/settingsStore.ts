@@ -28,8 +28,9 @@ export function createSettingsStore(store: Store): SettingsStore {
     async update(tenantId, part, change) {
       const fields = Object.entries(change).map(([field, value]) => [`${part}.${field}`, value])
       if (fields.length === 0) return
-      const wanted = { $set: Object.fromEntries(fields) }
-      await model.updateOne({ _id: tenantId, tenantId }, wanted as never, { upsert: true })
+      const wanted = { $set: Object.fromEntries(fields), $setOnInsert: { tenantId } }
+      // By its _id alone: of two first writes at once the database itself then repeats the one that came second.
+      await model.updateOne({ _id: tenantId }, wanted as never, { upsert: true })
     }
   }
 }
