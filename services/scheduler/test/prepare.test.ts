@@ -82,11 +82,15 @@ t.test('preparing a run', async (t) => {
       const onStaged = createOnStaged({ runs: stores.runs, log: quietLog, onProgress: async () => undefined })
       const asked = { path: '/a', ignoreHiddenFile: false, scriptIds: [1], asked: ['server'], errors: [] }
       const entry = { path: 'x'.repeat(200), sha256: 'a'.repeat(64), size: 1 }
-      /** What becomes of such a list, in a run that has one of so many files already. */
-      async function staged(count: number, already: number) {
+      /** What becomes of such a list, in a run that has so many MB of another one already. */
+      async function staged(count: number, megabytes: number) {
         const sources = {
           [key]: { ...asked, state: 'ASKED' as const },
-          other: { ...asked, state: 'READY' as const, files: Array(already).fill(entry) }
+          other: {
+            ...asked,
+            state: 'READY' as const,
+            files: Array(megabytes).fill({ ...entry, path: 'x'.repeat(1024 * 1024) })
+          }
         }
         const run = { ...runOf({ jobId: 997, targetIds: [] }), triggerKey: newId(), sources }
         await stores.runs.insert(run)
@@ -98,7 +102,7 @@ t.test('preparing a run', async (t) => {
       }
       t.strictSame((await staged(2, 1))?.files, [entry, entry])
       t.match(await staged(3000, 1), { state: 'FAILED', error: /^3000 files are too many/, files: undefined })
-      t.match(await staged(1000, 52_000), { state: 'FAILED', error: /^1000 files are too many/, files: undefined })
+      t.match(await staged(1000, 12), { state: 'FAILED', error: /^1000 files are too many/, files: undefined })
     }
   )
 

@@ -31,17 +31,24 @@ const missedAfterMs = 60_000
  */
 export function createTimetable(deps: TimetableDeps): Timetable {
   const { jobs, log, now, sweepMs } = deps
-  const alarm = createAlarm({ now, work: sweep, nextWait: () => sweepMs })
+  let hasMore = false
+  const alarm = createAlarm({ now, work: sweep, nextWait: () => (hasMore ? 0 : sweepMs) })
 
   async function sweep(): Promise<void> {
+    hasMore = false
     try {
-      for (const job of await jobs.findDue(now(), pageSize)) await fire(job)
+      const due = await jobs.findDue(now(), pageSize)
+      let moved = 0
+      for (const job of due) if (await fire(job)) moved++
+      // Thousands may be due at the same moment; those that cannot be moved on are tried again later.
+      hasMore = due.length === pageSize && moved > 0
     } catch (error) {
       log.error({ err: error }, 'schedules not looked at, trying again')
     }
   }
 
-  async function fire(job: ScheduledJob): Promise<void> {
+  /** False where the job stays due. */
+  async function fire(job: ScheduledJob): Promise<boolean> {
     const { tenantId, jobId } = job
     try {
       const schedule = parseSchedule(job, await deps.timeZone(tenantId))
@@ -50,8 +57,10 @@ export function createTimetable(deps: TimetableDeps): Timetable {
       if (reason) log.warn({ tenantId, jobId, at, reason }, 'scheduled run left out')
       const skip = reason ? { at, reason } : undefined
       await jobs.advance(job, { nextRunAt: schedule.next(Math.max(now(), at)), ...(skip ? { skip } : {}) })
+      return true
     } catch (error) {
       log.error({ err: error, tenantId, jobId }, 'scheduled run not opened, trying again')
+      return false
     }
   }
 

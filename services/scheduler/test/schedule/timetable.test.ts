@@ -1,5 +1,8 @@
-import { startParts, until } from '@fleetgate/testkit'
+import { openStore } from '@fleetgate/store'
+import { quietLog, startParts, until } from '@fleetgate/testkit'
 import t from 'tap'
+import { createStores } from '../../src/parts.js'
+import { createTimetable } from '../../src/schedule/timetable.js'
 import { type Json, makeJob, newTenant, type Replica, startFleet, startReplica } from '../support.js'
 
 // A busy machine may need longer than tap's half minute for all of it.
@@ -57,6 +60,39 @@ t.test('jobs with a schedule', async (t) => {
     await until(async () => (await job.details()).nextRunAt > Date.now(), { what: 'the next moment' })
     t.match(await job.runs(), { total: 1, list: [{ scheduledFor: hoursAgo(0) }] })
     t.match(await job.details(), { nextRunAt: hoursAgo(-1), lastSkip: null })
+  })
+
+  t.test('that are due by the hundreds are all seen to without a pause', async (t) => {
+    const store = await openStore({ uri: parts.mongoUri, database: 'crowd', log: quietLog })
+    t.teardown(() => store.close())
+    const { jobs } = createStores(store)
+    const draft = {
+      jobName: 'j',
+      description: '',
+      enabled: true,
+      priority: 0,
+      maxRetries: 0,
+      retryWait: 0,
+      duration: 0
+    }
+    const one = { ...draft, cycleType: 2, executionTime: '03:30', nextRunAt: 1, createdAt: 0, lastEditedAt: 0 }
+    const lists = { taskIds: [], clientIds: [], groupIds: [] }
+    await jobs.model.insertMany(
+      Array.from({ length: 450 }, (_, i) => ({ ...one, ...lists, _id: `t:${i}`, tenantId: 't', jobId: i }))
+    )
+    const opened = new Set<number>()
+    const openRun = async ({ jobId }: { jobId: number }) => {
+      opened.add(jobId)
+      return 'run'
+    }
+    const at = Date.UTC(2030, 0, 1)
+    const timeZone = async () => 'UTC'
+    const deps = { jobs: jobs.scheduled, openRun, timeZone, log: quietLog, now: () => at, sweepMs: 600_000 }
+    const timetable = createTimetable(deps)
+    timetable.start()
+    t.teardown(timetable.stop)
+    await until(() => opened.size === 450, { what: 'all of them' })
+    await until(async () => (await jobs.scheduled.findDue(at, 1)).length === 0, { what: 'their next moments' })
   })
 
   t.test('leave out what was missed where they are told to', async (t) => {
