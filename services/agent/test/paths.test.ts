@@ -5,6 +5,8 @@ import { join } from 'node:path'
 import t, { type Test } from 'tap'
 import { createPaths, type Paths } from '../src/paths.js'
 import { resolveProgram } from '../src/programs.js'
+import { createContents } from '../src/transfer/contents.js'
+import type { Uploads } from '../src/transfer/upload.js'
 
 async function setUp(t: Test): Promise<{ base: string; root: string; other: string; paths: Paths }> {
   const base = mkdtempSync(join(tmpdir(), 'paths-'))
@@ -32,6 +34,18 @@ t.test('finds what lies below a root', async (t) => {
   t.equal(await pathOf(paths, root), root, 'the root itself')
   t.equal(await pathOf(paths, 'ünïcode ☃ name'), join(root, 'ünïcode ☃ name'))
   t.equal(await pathOf(paths, '...'), join(root, '...'), 'three dots are a name like any other')
+})
+
+t.test('a list of files is bounded in bytes, whatever the script of their names', async (t) => {
+  const { root, paths } = await setUp(t)
+  const uploads = { upload: async () => undefined } as unknown as Uploads
+  const contents = createContents({ paths: { ...paths, open: () => paths.open('in/file') }, uploads })
+  const { signal } = new AbortController()
+  const list = (count: number) =>
+    contents.bringIn({ base: root, files: Array(count).fill('门'.repeat(150)) }, { signal })
+  t.equal((await list(2)).length, 2)
+  // 0.3 MB as characters, 0.6 MB as bytes.
+  await t.rejects(list(1200), { message: /too many files for one step/ })
 })
 
 t.test('makes missing folders only when told to', async (t) => {
