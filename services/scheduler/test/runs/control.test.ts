@@ -265,7 +265,7 @@ t.test('a run under control', async (t) => {
     await until(async () => (await job.having('reason', 'waiting for a free session (3 of 3 at work)')) === 5, {
       what: 'five to wait for room'
     })
-    t.equal(fleet.received.length, 3)
+    await until(() => fleet.received.length === 3, { what: 'three to hear of it' })
     for (let done = 0; done < 8; done++) {
       const command = await until(() => fleet.received[done], { what: 'a free session to be used' })
       atWork.delete(command.executionId)
