@@ -126,6 +126,21 @@ t.test('routes of the document', async (t) => {
       t.equal((await details('m6')).status, 'OFFLINE')
     })
 
+    t.test('a role that a person chose stays, whatever the machine says', async (t) => {
+      const hello = (clientId: string, version: string, attributes = {}) =>
+        fleet.up({ tenantId, clientId }, 'hello', { role: 'SERVER', version, attributes })
+      const { body } = await api.post<Json>('/v1/clients', { mqttClientId: 'm8', username: 'u', role: 'STORE' })
+      await hello('m8', '1.0.0', { price: '$role' })
+      await until(async () => (await details('m8'))?.version === '1.0.0', { what: 'the hello' })
+      const attributes = [{ attributeName: 'price', attributeValue: '$role' }]
+      t.match(await details('m8'), { role: 'STORE', attributes })
+      await api.put('/v1/clients', { clientId: body.clientId, role: 'SERVER' })
+      await api.post('/v1/clients', { mqttClientId: 'm9', username: 'u' })
+      await hello('m9', '1.0.0')
+      await until(async () => (await details('m9'))?.version === '1.0.0', { what: 'the hello of another' })
+      t.match([await details('m8'), await details('m9')], [{ role: 'SERVER' }, { role: 'SERVER' }])
+    })
+
     t.test('a message that is no hello is dropped', async (t) => {
       await fleet.up({ tenantId, clientId: 'm4' }, 'hello', '{broken')
       await fleet.up({ tenantId, clientId: 'm4' }, 'hello', { role: 'KING', version: 1, attributes: {} })

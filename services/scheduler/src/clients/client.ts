@@ -16,6 +16,8 @@ export interface Client {
   ip: string
   enabled: boolean
   role: Role
+  /** A person chose the role: what the machine says does not change it. Who may serve files to others is no machine's choice then. */
+  isRoleFixed?: boolean
   status: Status
   /** When the newest connection known was made, by the broker's clock: it names the connection. */
   connectedAt?: number
@@ -58,6 +60,7 @@ export interface ClientDraft {
   ip: string
   enabled: boolean
   role: Role
+  isRoleFixed?: boolean
 }
 
 export interface SeenConnection {

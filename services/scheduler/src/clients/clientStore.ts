@@ -29,6 +29,7 @@ const clientSchema = new Schema<StoredClient>({
   ip: String,
   enabled: { type: Boolean, required: true },
   role: { type: String, required: true },
+  isRoleFixed: Boolean,
   status: { type: String, required: true },
   connectedAt: Number,
   disconnectedAt: Number,

@@ -106,7 +106,16 @@ export function createPresenceStore({ clients, autoEnable, now }: PresenceOption
                 mqttClientId: clientId,
                 $or: [{ helloAt: { $exists: false } }, { helloAt: { $lt: receivedAt } }]
               },
-              update: { $set: { role, version, attributes, helloAt: receivedAt } }
+              update: [
+                {
+                  $set: {
+                    role: { $cond: ['$isRoleFixed', '$role', role] },
+                    version: { $literal: version },
+                    attributes: { $literal: attributes },
+                    helloAt: receivedAt
+                  }
+                }
+              ]
             }
           })
         )

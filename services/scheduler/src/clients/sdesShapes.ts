@@ -88,7 +88,7 @@ export function toDraft(body: Static<typeof Draft>, { autoEnableNewClient }: Cli
     username: username ?? '',
     ip: ip ?? '',
     enabled: enable ?? autoEnableNewClient,
-    role: role ?? 'STORE'
+    ...(role == null ? { role: 'STORE' as const } : { role, isRoleFixed: true })
   }
 }
 
@@ -98,7 +98,7 @@ export function toChange({ mqttClientId, username, ip, enable, role }: Static<ty
     ...(username == null ? {} : { username }),
     ...(ip == null ? {} : { ip }),
     ...(enable == null ? {} : { enabled: enable }),
-    ...(role == null ? {} : { role })
+    ...(role == null ? {} : { role, isRoleFixed: true })
   }
 }
 

@@ -79,10 +79,10 @@ export function createEnrol(deps: EnrolDeps): (request: EnrolRequest) => Promise
     } catch (error) {
       if (!(error instanceof AppError) || error.code !== 'conflict') throw error
     }
-    const { username, enabled, role } = draft
+    const { username, enabled, role, isRoleFixed } = draft
     const clientId = await findClient(tenantId, draft.mqttClientId)
     if (clientId === undefined) throw new AppError('conflict', 'the client has just been deleted: ask again')
-    await clients.change(tenantId, clientId, { username, enabled, role })
+    await clients.change(tenantId, clientId, { username, enabled, ...(isRoleFixed ? { role, isRoleFixed } : {}) })
     return clientId
   }
 
@@ -105,9 +105,10 @@ export function createEnrol(deps: EnrolDeps): (request: EnrolRequest) => Promise
     if (!seat) await takeSeat(enrolment, request)
     const user = await makeUser(enrolment, mqttClientId)
     const role = enrolment.role ?? request.role ?? 'STORE'
+    const isRoleFixed = enrolment.role !== undefined
     if (seat?.enrolledAt === undefined) {
       const names = { mqttClientId, username: user.username, ip: address }
-      await join(tenantId, await register(tenantId, { ...names, enabled: true, role }), groupIds)
+      await join(tenantId, await register(tenantId, { ...names, enabled: true, role, isRoleFixed }), groupIds)
       await store.finish(_id, mqttClientId, now())
       log.info({ tenantId, mqttClientId, enrolmentId: enrolment.enrolmentId, address }, 'machine enrolled')
     }
