@@ -1,23 +1,14 @@
-import { AppError } from '@fleetgate/kit'
 import type { Http, HttpAnswer } from '@fleetgate/kit/outbound'
 import jwt from 'jsonwebtoken'
 import { sleep } from '../backoff.js'
 import { type Call, CloudProblem, retryAfter } from '../driver.js'
+import { type Ask, answered, type Body, parsed, unanswered } from '../jsonApi.js'
 import type { ServiceAccount } from './settings.js'
 
 export interface GoogleUrls {
   /** Of the Compute Engine API, without a slash at its end. */
   compute: string
   token: string
-}
-
-export type Body = Record<string, unknown>
-
-export interface Ask {
-  method?: 'GET' | 'POST' | 'DELETE'
-  body?: unknown
-  /** Answers that are not thrown besides 2xx. */
-  allow?: readonly number[]
 }
 
 export interface GoogleClient {
@@ -64,9 +55,7 @@ export function createGoogleClient({ account, project, urls, http, now }: Google
       return await http({ ...request, signal: call.signal })
     } catch (cause) {
       call.signal.throwIfAborted()
-      const isFinal = !(cause instanceof AppError) || cause.details.isClosed === true
-      const message = `Google Cloud: ${(cause as Error).message}`
-      throw new CloudProblem(isFinal ? 'invalid' : 'unavailable', message, undefined, { cause })
+      throw unanswered('Google Cloud', cause)
     }
   }
 
@@ -96,25 +85,25 @@ export function createGoogleClient({ account, project, urls, http, now }: Google
     return value
   }
 
-  async function ask(path: string, call: Call, { method = 'GET', body, allow = [] }: Ask = {}) {
-    for (let isAgain = false; ; isAgain = true) {
-      const answer = await send(call, {
-        method,
-        url: `${urls.compute}/projects/${encodeURIComponent(project)}/${path}`,
-        headers: {
-          authorization: `Bearer ${await login(call)}`,
-          'content-type': 'application/json',
-          accept: 'application/json'
-        },
-        body: body === undefined ? undefined : JSON.stringify(body)
-      })
-      if (answer.status === 401 && !isAgain) {
+  function ask(path: string, call: Call, { method = 'GET', body, allow }: Ask = {}) {
+    return answered({
+      send: async () =>
+        send(call, {
+          method,
+          url: `${urls.compute}/projects/${encodeURIComponent(project)}/${path}`,
+          headers: {
+            authorization: `Bearer ${await login(call)}`,
+            'content-type': 'application/json',
+            accept: 'application/json'
+          },
+          body: body === undefined ? undefined : JSON.stringify(body)
+        }),
+      forget: () => {
         token = undefined
-        continue
-      }
-      if (answer.status < 300 || allow.includes(answer.status)) return { status: answer.status, body: parsed(answer) }
-      throw problemOf(answer, now())
-    }
+      },
+      allow,
+      problemOf: (answer) => problemOf(answer, now())
+    })
   }
 
   return {
@@ -152,15 +141,6 @@ export function createGoogleClient({ account, project, urls, http, now }: Google
       const [error] = operation.error?.errors ?? []
       if (error) throw failed(error.code ?? '', error.message ?? '', operation.httpErrorStatusCode ?? 400)
     }
-  }
-}
-
-function parsed({ body }: HttpAnswer): Body {
-  try {
-    const value: unknown = JSON.parse(body)
-    return typeof value === 'object' && value !== null ? (value as Body) : {}
-  } catch {
-    return {}
   }
 }
 

@@ -1,16 +1,6 @@
 import type { HttpAnswer } from '@fleetgate/kit/outbound'
 import { CloudProblem, retryAfter } from '../driver.js'
-
-export type Body = Record<string, unknown>
-
-export function parsed({ body }: HttpAnswer): Body {
-  try {
-    const value: unknown = JSON.parse(body)
-    return typeof value === 'object' && value !== null ? (value as Body) : {}
-  } catch {
-    return {}
-  }
-}
+import { parsed } from '../jsonApi.js'
 
 /** The forms of an error: `{"forbidden": {"message"}}` of Nova, `{"NeutronError": {"type", "message"}}`, `{"error": {"message"}}` of Keystone. */
 export function problemOf(answer: HttpAnswer, now: number): CloudProblem {

@@ -1,18 +1,11 @@
-import { AppError } from '@fleetgate/kit'
 import type { Http } from '@fleetgate/kit/outbound'
 import { type Call, CloudProblem } from '../driver.js'
-import { type Body, parsed, problemOf } from './answers.js'
+import { type Ask, answered, type Body, unanswered } from '../jsonApi.js'
+import { problemOf } from './answers.js'
 import { openToken, type Token } from './keystone.js'
 import type { OpenstackSettings } from './settings.js'
 
 export type ServiceType = 'compute' | 'image' | 'network'
-
-export interface Ask {
-  method?: 'GET' | 'POST' | 'DELETE'
-  body?: unknown
-  /** Answers that are not thrown besides 2xx. */
-  allow?: readonly number[]
-}
 
 export interface OpenstackClient {
   /** One request to a service of the catalog; throws a CloudProblem. The answer's body is parsed, `{}` where there is none. */
@@ -52,24 +45,22 @@ export function createOpenstackClient(settings: OpenstackSettings, http: Http, n
       return await http({ method, url, headers: all, ...content, signal: call.signal })
     } catch (cause) {
       call.signal.throwIfAborted()
-      const { message, details } = cause as AppError
-      const isFinal = !(cause instanceof AppError) || details.isClosed === true
-      throw new CloudProblem(isFinal ? 'invalid' : 'unavailable', `OpenStack: ${message}`, undefined, { cause })
+      throw unanswered('OpenStack', cause)
     }
   }
 
-  async function ask(service: ServiceType, path: string, call: Call, { method = 'GET', body, allow = [] }: Ask = {}) {
-    for (let isAgain = false; ; isAgain = true) {
-      const current = await login(call)
-      const url = `${baseOf(current, service)}${path}`
-      const answer = await send(call, method, url, { 'x-auth-token': current.id }, body)
-      if (answer.status === 401 && !isAgain) {
+  function ask(service: ServiceType, path: string, call: Call, { method = 'GET', body, allow }: Ask = {}) {
+    return answered({
+      async send() {
+        const current = await login(call)
+        return send(call, method, `${baseOf(current, service)}${path}`, { 'x-auth-token': current.id }, body)
+      },
+      forget: () => {
         token = undefined
-        continue
-      }
-      if (answer.status < 300 || allow.includes(answer.status)) return { status: answer.status, body: parsed(answer) }
-      throw problemOf(answer, now())
-    }
+      },
+      allow,
+      problemOf: (answer) => problemOf(answer, now())
+    })
   }
 
   return {
