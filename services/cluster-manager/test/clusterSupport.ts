@@ -77,7 +77,7 @@ export async function startProcesses(t: Teardown, options: SshHostsOptions & { r
   ])
   const codes = ['cluster.view', 'cluster.edit', 'key.view', 'key.edit']
   const token = guardKeys.token({ userId: 'ann', tenantId: 't1', codes })
-  return { parts, hosts, services, sessionOf: ({ url }: RunningService) => createApi(url).as(token) }
+  return { parts, hosts, services, token, sessionOf: ({ url }: RunningService) => createApi(url).as(token) }
 }
 
 /** A host as requests carry it, with the key in the document's form. */

@@ -5,7 +5,7 @@ import { createPubkeyStore } from '../src/pubkeys/pubkeyStore.js'
 import { type ClusterView, draft, ended, hostsOf, operationOf, startProcesses } from './clusterSupport.js'
 import type { Key, Reply } from './support.js'
 
-const { parts, hosts, services, sessionOf } = await startProcesses(t, {
+const { parts, hosts, services, sessionOf, token } = await startProcesses(t, {
   count: 4,
   replicas: 2,
   env: { MARK_SWEEP_MS: '700' }
@@ -82,9 +82,11 @@ await t.test('a replica that is told to end ends what it tells of, and leaves it
   const [, away] = pairs[1] as [SshHost, SshHost]
   // What it drives goes on for longer than it may take to end.
   await away.kill()
-  const told = sessionOf(driver).get(`/v1/operations/${made.operationId}/events`)
+  const told = await fetch(`${driver.url}/v1/operations/${made.operationId}/events`, {
+    headers: { authorization: `Bearer ${token}` }
+  })
   await driver.kill('SIGTERM')
-  t.match((await told).text, /^event: operation/)
+  t.match(await told.text(), /^event: operation/)
   t.match(driver.output(), /shut down/)
   await away.start()
   t.match(await ended(sessionOf(other), made._id), { state: 'SUCCESS', problems: [] })
