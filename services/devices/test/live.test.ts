@@ -98,6 +98,27 @@ await t.test('pushes keys that were written on another replica, each connection 
   )
 })
 
+await t.test('each of many values of one moment is told to who wants values, the key once to others', async (t) => {
+  const [values, keyOnly] = [await open(keys.token()), await open(keys.token())]
+  values.say('Exchange', { entity_key: [second], with_values: true })
+  keyOnly.say('Exchange', { entity_key: [second] })
+  await hears(values, second)
+  await hears(keyOnly, second)
+  const heard = () => values.frames.map(({ payload }) => Number(payload.values?.[second]?.value))
+  const marks = Array.from({ length: 100 }, (_, i) => 10_000 + i)
+  const before = keyOnly.frames.length
+  const at = Date.now() + 1000
+  const samples = marks.map((value, i) => ({ entity_key: second, value, timestamp: at + i }))
+  t.equal((await admin.post('/entity/ingest', { samples })).status, 200)
+  await until(() => heard().includes(marks.at(-1) ?? 0), { what: 'the last of them' })
+  t.same(
+    heard().filter((value) => value >= 10_000),
+    marks
+  )
+  await until(() => keyOnly.frames.length > before, { what: 'the key' })
+  t.ok(keyOnly.frames.length - before < marks.length, 'put together')
+})
+
 await t.test('many long values are told, in as many messages as they need', async (t) => {
   const heard: string[] = []
   const listening = await auth.listen(valuesChanged, 'long', {

@@ -52,6 +52,8 @@ export function createConnection(options: ConnectionOptions): Connection {
   const pending = new Map<string, LiveValue>()
   const listener = {
     push(key: string, value: LiveValue): void {
+      // Who wants the values gets each, as long as the socket takes them.
+      if (wanted.withValues && pending.has(key)) flush()
       pending.set(key, value)
       if (isFlushing) return
       isFlushing = true
