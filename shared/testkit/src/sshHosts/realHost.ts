@@ -117,7 +117,7 @@ async function layOut({ authorizedKey, password }: HostPlan, disk: string): Prom
     .split('\n')
     .filter((line) => !/^operator:/.test(line))
   writeFileSync(join(disk, 'etc/passwd'), `${[...passwd, 'operator:x:2000:2000::/home/operator:/bin/sh'].join('\n')}\n`)
-  const hash = (await command('perl', ['-e', 'print crypt($ARGV[0], q($6$fleetgate$))', password])).trim()
+  const hash = (await command('perl', ['-e', 'print crypt($ARGV[0], q($6$fleetgate$))', '--', password])).trim()
   writeFileSync(join(disk, 'etc/shadow'), `root:${hash}:19000:0:99999:7:::\noperator:${hash}:19000:0:99999:7:::\n`, {
     mode: 0o600
   })
