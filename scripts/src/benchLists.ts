@@ -13,13 +13,13 @@ import { groupMark, questions } from './lists/questions.js'
 
 /**
  * Lists and logs of a large fleet through the gateway: each question asked again and again, one at a time.
- * Usage: scripts/bench/lists [--clients 100000] [--rows 1000000] [--rounds 100]
+ * Usage: scripts/bench/lists [--clients 100000] [--rows 1000000] [--rounds 300]
  */
 const { values } = parseArgs({
   options: {
     clients: { type: 'string', default: '100000' },
     rows: { type: 'string', default: '1000000' },
-    rounds: { type: 'string', default: '100' }
+    rounds: { type: 'string', default: '300' }
   }
 })
 const clients = Number(values.clients)

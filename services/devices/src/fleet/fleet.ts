@@ -35,9 +35,9 @@ export type Fleet = ReturnType<typeof createFleet>
 type Changed = Delivered<Static<typeof machineChanged.data>>
 
 const pageSize = 500
-/** A comparison works for a quarter of the time at most: large fleets are compared in the background. */
-const restFactor = 3
-const longestRestMs = 5_000
+/** A comparison works for a tenth of the time at most: large fleets are compared in the background. */
+const restFactor = 9
+const longestRestMs = 10_000
 
 /**
  * The scheduler's machines as devices. Events only say whom to ask for, so late, lost and repeated ones do no harm:

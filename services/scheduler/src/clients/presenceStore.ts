@@ -98,27 +98,16 @@ export function createPresenceStore({ clients, autoEnable, now }: PresenceOption
 
     async hello(hellos) {
       await write(
-        hellos.map(
-          ({ tenantId, clientId, receivedAt, role, version, attributes }): Write => ({
-            updateOne: {
-              filter: {
-                tenantId,
-                mqttClientId: clientId,
-                $or: [{ helloAt: { $exists: false } }, { helloAt: { $lt: receivedAt } }]
-              },
-              update: [
-                {
-                  $set: {
-                    role: { $cond: ['$isRoleFixed', '$role', role] },
-                    version: { $literal: version },
-                    attributes: { $literal: attributes },
-                    helloAt: receivedAt
-                  }
-                }
-              ]
-            }
-          })
-        )
+        hellos.flatMap(({ tenantId, clientId, receivedAt, role, version, attributes }): Write[] => {
+          const isNewer = { $or: [{ helloAt: { $exists: false } }, { helloAt: { $lt: receivedAt } }] }
+          const filter = { tenantId, mqttClientId: clientId, ...isNewer }
+          const said = { version, attributes, helloAt: receivedAt }
+          // One of them fits.
+          return [
+            { updateOne: { filter: { ...filter, isRoleFixed: { $ne: true } }, update: { $set: { ...said, role } } } },
+            { updateOne: { filter: { ...filter, isRoleFixed: true }, update: { $set: said } } }
+          ]
+        })
       )
     },
 
