@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import type { Log } from '@fleetgate/contracts'
 import type { Http } from '@fleetgate/kit/outbound'
 import type { Hook } from './hookSettings.js'
@@ -65,7 +66,7 @@ export function createHookLines({ http, log, onLost }: HookLineParts): HookLines
         onLost()
         log.warn({ tenantId, reason }, 'web hook did not take an event')
       } else {
-        await waited(pause, ending.signal)
+        await delay(pause, undefined, { signal: ending.signal }).catch(() => undefined)
       }
     }
   }
@@ -107,16 +108,4 @@ export function createHookLines({ http, log, onLost }: HookLineParts): HookLines
       for (const [tenantId, line] of lines) end(tenantId, line)
     }
   }
-}
-
-function waited(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    const done = () => {
-      clearTimeout(timer)
-      signal.removeEventListener('abort', done)
-      resolve()
-    }
-    const timer = setTimeout(done, ms)
-    signal.addEventListener('abort', done)
-  })
 }

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { CloudProblem } from './driver.js'
 
 export interface BackOff {
@@ -29,18 +30,7 @@ export async function withBackOff<T>(work: () => Promise<T>, { until, now, signa
   }
 }
 
-/** Rejects with the signal's reason where it is aborted. */
+/** Rejects where the signal is aborted. */
 export function sleep(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const stop = () => {
-      clearTimeout(timer)
-      reject(signal.reason)
-    }
-    const timer = setTimeout(() => {
-      signal.removeEventListener('abort', stop)
-      resolve()
-    }, ms)
-    if (signal.aborted) stop()
-    else signal.addEventListener('abort', stop, { once: true })
-  })
+  return delay(ms, undefined, { signal })
 }
