@@ -1,18 +1,6 @@
-import { Ajv } from 'ajv'
 import type { KubeObject } from './objects.js'
+import { anything, count, list, name, object, strictCheck, text } from './strictCheck.js'
 
-const text = { type: 'string' }
-const count = { type: 'integer', minimum: 0 }
-const anything = { type: 'object' }
-const name = { type: 'string', pattern: '^[a-z0-9]([-a-z0-9]*[a-z0-9])?$' }
-
-const object = (properties: object, required: string[] = []) => ({
-  type: 'object',
-  additionalProperties: false,
-  required,
-  properties
-})
-const list = (items: object) => ({ type: 'array', items })
 const reference = object({ name, key: text }, ['name'])
 
 const roleNames = list(object({ db: text, name: text }, ['db', 'name']))
@@ -76,21 +64,8 @@ const spec = object(
   ['security', 'type', 'users']
 )
 
-const ajv = new Ajv({ allErrors: true })
-const whole = {
-  apiVersion: text,
-  kind: text,
-  metadata: object({ name, namespace: name, labels: anything }, ['name']),
-  spec
-}
-const check = ajv.compile(object(whole, Object.keys(whole)))
-
 /** What is wrong with what the operator itself reads; undefined where nothing is. */
-export function mongodbFlaw(mongodb: KubeObject): string | undefined {
-  return check(mongodb)
-    ? undefined
-    : check.errors?.map((one) => `${ajv.errorsText([one])} ${JSON.stringify(one.params)}`).join('; ')
-}
+export const mongodbFlaw = strictCheck(spec)
 
 /** The parts that the operator hands on to the cluster, as objects of the cluster's own kinds. */
 export function partsOfMongodb({ spec, metadata }: KubeObject): KubeObject[] {

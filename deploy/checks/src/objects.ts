@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process'
 import { join } from 'node:path'
 import { workspaceRoot } from '@fleetgate/local'
 import { parseAllDocuments } from 'yaml'
+import { podOfEmqx } from './emqxOperator.js'
 
 /** Any object of a cluster, as far as the checks look into it. */
 export interface KubeObject {
@@ -10,6 +11,7 @@ export interface KubeObject {
   metadata: { name: string; namespace?: string; labels?: Record<string, string> }
   spec?: Record<string, unknown>
   data?: Record<string, string>
+  automountServiceAccountToken?: boolean
 }
 
 interface ValueFrom {
@@ -65,7 +67,9 @@ export function render(kustomize: string[], overlay: string): KubeObject[] {
   return parseAllDocuments(text).map((document) => document.toJS() as KubeObject)
 }
 
-export function podOf({ kind, spec }: KubeObject): PodSpec | undefined {
+export function podOf(object: KubeObject): PodSpec | undefined {
+  const { kind, spec } = object
+  if (kind === 'EMQX') return podOfEmqx(object)
   if (kind === 'MongoDBCommunity')
     return (spec as { statefulSet: { spec: { template: { spec: PodSpec } } } }).statefulSet.spec.template.spec
   if (!['Deployment', 'StatefulSet', 'Job'].includes(kind)) return undefined

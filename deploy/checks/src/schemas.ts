@@ -6,6 +6,7 @@ import * as batch from 'kubernetes-models/batch/v1'
 import * as networking from 'kubernetes-models/networking.k8s.io/v1'
 import * as policy from 'kubernetes-models/policy/v1'
 import * as core from 'kubernetes-models/v1'
+import { emqxFlaw, partsOfEmqx } from './emqxOperator.js'
 import { mongodbFlaw, partsOfMongodb } from './mongodbCommunity.js'
 import type { KubeObject } from './objects.js'
 import { watchReads } from './watchReads.js'
@@ -32,6 +33,7 @@ export function schemaFlaw(object: KubeObject): string | undefined {
   if (object.kind === 'MongoDBCommunity') {
     return mongodbFlaw(object) ?? partsOfMongodb(object).map(schemaFlaw).find(Boolean)
   }
+  if (object.kind === 'EMQX') return emqxFlaw(object) ?? partsOfEmqx(object).map(schemaFlaw).find(Boolean)
   const models = groups[object.apiVersion] as Record<string, Model> | undefined
   const Kind = models?.[object.kind]
   if (!Kind) return `${object.apiVersion} ${object.kind} has no schema here`

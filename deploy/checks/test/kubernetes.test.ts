@@ -4,7 +4,9 @@ import { workspaceRoot } from '@fleetgate/local'
 import { until } from '@fleetgate/testkit'
 import t from 'tap'
 import { parse } from 'yaml'
+import { confOfEmqx } from '../src/emqxOperator.js'
 import { mayReach } from '../src/mayReach.js'
+import { missingOfEmqx } from '../src/missingOfEmqx.js'
 import { misspellings } from '../src/misspellings.js'
 import { startNatsServers } from '../src/natsServers.js'
 import {
@@ -67,9 +69,12 @@ for (const overlay of kustomize ? overlays : []) {
     for (const { object, pod, containers } of pods) {
       const of = `${object.kind} ${object.metadata.name}`
       t.match(pod.securityContext, { runAsNonRoot: true, seccompProfile: { type: 'RuntimeDefault' } }, of)
+      const [account] = objects.filter(
+        ({ kind, metadata }) => kind === 'ServiceAccount' && metadata.name === 'fleetgate'
+      )
+      const { automountServiceAccountToken: isMounted } = object.kind === 'EMQX' ? (account ?? {}) : pod
       // The agent that the operator puts beside MongoDB reads its orders from the cluster.
-      if (object.kind !== 'MongoDBCommunity')
-        t.equal(pod.automountServiceAccountToken, false, `${of} has no token of the cluster`)
+      if (object.kind !== 'MongoDBCommunity') t.equal(isMounted, false, `${of} has no token of the cluster`)
       for (const { resources, securityContext } of containers) {
         t.match(resources, { requests: { cpu: String, memory: String }, limits: { cpu: String, memory: String } }, of)
         const confined = {
@@ -242,8 +247,24 @@ if (kustomize) {
       .filter(({ kind }) => kind === 'PodDisruptionBudget')
       .flatMap(({ spec }) => Object.values((spec as { selector: { matchLabels: object } }).selector.matchLabels))
     // The last one is the label of the operator's pods.
-    t.same(selected.toSorted(), [...processes.map(({ name }) => name), 'nats', 'emqx', 'mongodb-svc'].toSorted())
+    t.same(selected.toSorted(), [...processes.map(({ name }) => name), 'nats', 'mongodb-svc'].toSorted())
+    const [emqx] = production.filter(({ kind }) => kind === 'EMQX')
+    t.match(emqx?.spec, { coreTemplate: { spec: { replicas: 3, maxUnavailable: 1 } } }, 'the operator makes one')
   })
+
+  t.test(
+    'EMQX is set up as broker-proxy asks for it, its secret by reference, and its operator reaches it',
+    async (t) => {
+      const [emqx] = production.filter(({ kind }) => kind === 'EMQX') as [KubeObject]
+      t.same(missingOfEmqx(confOfEmqx(emqx), '$(AUTH_SECRET)'), [])
+      t.match(podOf(emqx)?.containers[0]?.env?.[0], {
+        name: 'AUTH_SECRET',
+        valueFrom: { secretKeyRef: { key: String } }
+      })
+      const [policy] = production.filter(({ kind, metadata }) => kind === 'NetworkPolicy' && metadata.name === 'emqx')
+      t.match(JSON.stringify(policy?.spec?.ingress), /"kubernetes.io\/metadata.name":"emqx-operator-system"/)
+    }
+  )
 
   t.test('large files and streams of events are not cut off on their way in', async (t) => {
     const [route] = production.filter(({ kind }) => kind === 'HTTPRoute')
