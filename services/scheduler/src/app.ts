@@ -144,7 +144,14 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
   })
 
   let machines: Subscription | undefined
-  const pruning = createPruneAlarm({ runs, executions, log, now, retentionDays: config.RETENTION_DAYS })
+  const pruning = createPruneAlarm({
+    runs,
+    executions,
+    alerts: stores.alerts,
+    log,
+    now,
+    retentionDays: config.RETENTION_DAYS
+  })
 
   return {
     app: createSchedulerApp({

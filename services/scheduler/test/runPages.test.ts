@@ -90,6 +90,27 @@ t.test('pages of the executions of many runs', async (t) => {
       t.same(await ask(wish), [0], JSON.stringify(wish))
   })
 
+  t.test('of what a machine said of its steps nothing is read where only its tasks are asked for', async (t) => {
+    const log = {
+      1: { 0: { kind: 'TASK_STARTED', taskId: 1, at: 1 } },
+      2: {
+        0: { kind: 'STEP_STARTED', taskId: 1, scriptId: 1, at: 2 },
+        1: { kind: 'STEP_ENDED', taskId: 1, scriptId: 1, at: 3, output: 'x'.repeat(4_000) },
+        2: { kind: 'TASK_ENDED', taskId: 1, at: 4, status: 'SUCCESS' }
+      }
+    }
+    await executions.collection.updateOne({ _id: 'r1-40' }, { $set: { log } } as never)
+    const [last, ...others] = (await executions.withTasks('r1', { offset: 37, limit: 3, of: 40 })).toReversed()
+    t.same(
+      others.map(({ clientId }) => clientId),
+      [39, 38]
+    )
+    const { 1: step, ...rest } = log[2]
+    t.ok(step)
+    t.same(last?.log, { 1: log[1], 2: rest }, 'but the first of an attempt')
+    t.same(await executions.withTasks('r1', { offset: 40, limit: 3, of: 40 }), [])
+  })
+
   t.test('a short log is counted itself', async (t) => {
     await executions.removeSome(['r5'], 1)
     const { total } = await createRunPages({ runs, executions })({ tenantId: 't1' }, { offset: 0, limit: 1 })

@@ -23,6 +23,7 @@ alertSchema.index({ tenantId: 1, kind: 1, raisedAt: -1 })
 const isOpen = { partialFilterExpression: { open: true } }
 alertSchema.index({ tenantId: 1, kind: 1, subjectId: 1 }, isOpen)
 alertSchema.index({ kind: 1, _id: 1 }, isOpen)
+alertSchema.index({ closedAt: 1 }, { partialFilterExpression: { closedAt: { $exists: true } } })
 alertSchema.index({ tenantId: 1, raisedAt: 1 }, { name: 'unmailed', partialFilterExpression: { unmailed: true } })
 
 export interface AlertFilter {
@@ -51,6 +52,8 @@ export interface AlertStore {
   /** The oldest first. */
   unmailed(tenantId: string, limit: number): Promise<Alert[]>
   setMailed(tenantId: string, alertIds: readonly string[]): Promise<void>
+  /** Deletes at most so many that were closed before this time, of every tenant; answers how many. */
+  removeClosed(before: number, limit: number): Promise<number>
 }
 
 export function createAlertStore(store: Store): AlertStore {
@@ -107,6 +110,14 @@ export function createAlertStore(store: Store): AlertStore {
 
     async setMailed(tenantId, alertIds) {
       await model.updateMany({ _id: { $in: [...alertIds] }, tenantId, unmailed: true }, { $unset: { unmailed: 1 } })
+    },
+
+    async removeClosed(before, limit) {
+      // What an entry of the outbox or a mail is still to be made of stays.
+      const isDone = { closedAt: { $lt: before }, unmailed: { $exists: false }, 'outbox.0': { $exists: false } }
+      const found = await model.find(isDone, { _id: 1 }).sort({ closedAt: 1 }).limit(limit).lean<Pick<Alert, '_id'>[]>()
+      if (found.length > 0) await model.deleteMany({ _id: { $in: found.map(({ _id }) => _id) } })
+      return found.length
     }
   }
 }

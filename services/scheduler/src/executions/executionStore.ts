@@ -1,6 +1,6 @@
 import type { Page, PageOf, Store } from '@fleetgate/store'
 import { pageOf } from '@fleetgate/store'
-import { type Model, type mongo, Schema } from 'mongoose'
+import { type Model, type mongo, type ProjectionType, type Query, Schema } from 'mongoose'
 import { type Counts, type Execution, type ExecutionState, noCounts, toCounts } from './execution.js'
 import type { ExecutionHead } from './reports.js'
 
@@ -67,6 +67,17 @@ export interface ExecutionFilter {
 /** A row of a list: everything but the log. */
 export type ExecutionRow = Omit<Execution, 'log' | 'ends' | 'lateReports' | 'halt'>
 
+/** With that part of its log from which the state and times of its tasks are read. */
+export type ExecutionTasks = Pick<
+  Execution,
+  '_id' | 'mqttClientId' | 'clientId' | 'createdAt' | 'attempt' | 'open' | 'log'
+>
+
+/** A page of one run's executions; where it is known how many these are, what is nearer to their end is sought from there. */
+export interface PartPage extends Page {
+  of?: number | undefined
+}
+
 export interface ExecutionStore {
   /** The driver's own collection, for the engine's bulk work. */
   readonly collection: ExecutionCollection
@@ -78,13 +89,13 @@ export interface ExecutionStore {
   /** The same without the count. */
   rows(filter: ExecutionFilter, page: Page): Promise<ExecutionRow[]>
   /** Those of these runs: all in any order, or a page of them in the order of the client's number where it is one run. */
-  rowsOfRuns(runIds: readonly string[], states: ExecutionFilter['states'], page?: Page): Promise<ExecutionRow[]>
+  rowsOfRuns(runIds: readonly string[], states: ExecutionFilter['states'], page?: PartPage): Promise<ExecutionRow[]>
   /** How the latest execution that is over ended, by client; clients without one are absent. */
   latestEnds(tenantId: string, clientIds: readonly number[]): Promise<Map<number, ExecutionState>>
   /** The runs of a machine, the newest first, as far as `limit` reaches. */
   runIdsOf(tenantId: string, mqttClientId: string, limit: number): Promise<string[]>
-  /** Whole executions of one run, in order of the client's number. */
-  ofRun(runId: string, page: Page & { mqttClientId?: string | undefined }): Promise<Execution[]>
+  /** Executions of one run in order of the client's number; of their logs what tells how tasks went. */
+  withTasks(runId: string, page: PartPage & { mqttClientId?: string | undefined }): Promise<ExecutionTasks[]>
   heads(ids: string[]): Promise<Map<string, ExecutionHead>>
   count(runId: string): Promise<Counts>
   /** Deletes at most so many executions of these runs; answers how many. */
@@ -115,6 +126,29 @@ const headFields = {
   seqs: { $arrayToObject: { $map: { input: { $objectToArray: '$log' }, as: 'attempt', in: seqsOfAttempt } } }
 }
 
+const entries = { $objectToArray: '$$attempt.v' }
+// The first one stays whatever it tells: an attempt with a log is one that was begun.
+const tasksOfAttempt = {
+  k: '$$attempt.k',
+  v: {
+    $arrayToObject: {
+      $concatArrays: [
+        { $slice: [entries, 1] },
+        { $filter: { input: entries, cond: { $eq: [{ $type: '$$this.v.scriptId' }, 'missing'] } } }
+      ]
+    }
+  }
+}
+const tasksFields = {
+  ...Object.fromEntries(['mqttClientId', 'clientId', 'createdAt', 'attempt', 'open'].map((field) => [field, 1])),
+  // Steps with their output can be 12 MB a machine.
+  log: {
+    $arrayToObject: {
+      $map: { input: { $objectToArray: { $ifNull: ['$log', {}] } }, as: 'attempt', in: tasksOfAttempt }
+    }
+  }
+}
+
 export function createExecutionStore(store: Store): ExecutionStore {
   const model: Model<Execution> = store.model<Execution>('executions', executionSchema)
   const collection = model.collection as unknown as ExecutionCollection
@@ -143,7 +177,7 @@ export function createExecutionStore(store: Store): ExecutionStore {
       })
       .select(notInRows)
       .hint(hint)
-    return runIds.length === 1 ? query.sort('clientId') : query
+    return query
   }
 
   return {
@@ -171,7 +205,9 @@ export function createExecutionStore(store: Store): ExecutionStore {
       const isMeant = (await model.exists({ ...wholeRun(filter), runId })) !== null
       // A client has one execution in a run.
       return isMeant
-        ? (pageOf(rowsOfRun([runId], states), page, { by: 'clientId' }) as Promise<PageOf<ExecutionRow>>)
+        ? (pageOf(rowsOfRun([runId], states).sort('clientId'), page, { by: 'clientId' }) as Promise<
+            PageOf<ExecutionRow>
+          >)
         : { items: [], total: 0 }
     },
 
@@ -179,7 +215,7 @@ export function createExecutionStore(store: Store): ExecutionStore {
 
     rowsOfRuns(runIds, states, page) {
       const query = rowsOfRun(runIds, states)
-      return (page ? query.skip(page.offset).limit(page.limit) : query).lean<ExecutionRow[]>().exec()
+      return page ? byClient(query, page) : query.lean<ExecutionRow[]>().exec()
     },
 
     async latestEnds(tenantId, clientIds) {
@@ -205,14 +241,10 @@ export function createExecutionStore(store: Store): ExecutionStore {
       return (await query.lean<Pick<Execution, 'runId'>[]>()).map(({ runId }) => runId)
     },
 
-    ofRun: (runId, { mqttClientId, offset, limit }) =>
-      model
-        .find({ runId, ...(mqttClientId === undefined ? {} : { mqttClientId }) })
-        .sort({ clientId: 1 })
-        .skip(offset)
-        .limit(limit)
-        .lean<Execution[]>()
-        .exec(),
+    withTasks(runId, { mqttClientId, ...page }) {
+      const which = { runId, ...(mqttClientId === undefined ? {} : { mqttClientId }) }
+      return byClient(model.find<ExecutionTasks>(which, tasksFields as ProjectionType<Execution>), page)
+    },
 
     async heads(ids) {
       const found = await collection.find({ _id: { $in: ids } }, { projection: headFields }).toArray()
@@ -244,6 +276,15 @@ export function createExecutionStore(store: Store): ExecutionStore {
       return groups.length === 0 ? noCounts : toCounts(Object.fromEntries(groups.map(({ _id, n }) => [_id, n])))
     }
   }
+}
+
+/** The database passes over the rows before a page one by one, so of the two ends the nearer one is taken. */
+async function byClient<T, D, H, R>(query: Query<T[], D, H, R>, { offset, limit, of }: PartPage): Promise<T[]> {
+  const after = of === undefined ? Number.POSITIVE_INFINITY : Math.max(0, of - offset - limit)
+  if (offset <= after) return query.sort({ clientId: 1 }).skip(offset).limit(limit).lean<T[]>().exec()
+  const size = Math.min(limit, Number(of) - offset)
+  if (size < 1) return []
+  return (await query.sort({ clientId: -1 }).skip(after).limit(size).lean<T[]>().exec()).toReversed()
 }
 
 /**

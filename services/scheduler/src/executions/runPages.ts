@@ -33,7 +33,11 @@ export function createRunPages({ runs, executions, large = 10_000, deepFrom = 2_
       whole.length > 0 ? executions.rowsOfRuns(whole, filter.states) : [],
       ...parts
         .filter(({ isWhole }) => !isWhole)
-        .map(({ run, skip, take }) => executions.rowsOfRuns([run._id], filter.states, { offset: skip, limit: take }))
+        .map(({ run, skip, take }) => {
+          // While a run goes on its rows may be more or fewer than were counted.
+          const of = run.open ? undefined : run.rows
+          return executions.rowsOfRuns([run._id], filter.states, { offset: skip, limit: take, of })
+        })
     ])
     const places = new Map(parts.map(({ run }, place) => [run._id, place]))
     const placeOf = ({ runId }: ExecutionRow) => places.get(runId) ?? 0

@@ -1,10 +1,8 @@
 import { createTotals, type Page, type PageOf } from '@fleetgate/store'
-import type { Execution } from '../executions/execution.js'
-import type { ExecutionStore } from '../executions/executionStore.js'
+import type { ExecutionStore, ExecutionTasks } from '../executions/executionStore.js'
 import { type TaskView, viewOf } from '../executions/view.js'
-import type { Run } from '../runs/run.js'
 import { type Part, partsOf } from '../runs/runParts.js'
-import type { RunSize, RunStore, TasksFilter } from '../runs/runStore.js'
+import type { RunSize, RunStore, RunTasks, TasksFilter } from '../runs/runStore.js'
 
 export interface HistoryFilter {
   tenantId: string
@@ -14,7 +12,7 @@ export interface HistoryFilter {
 
 /** One task of one report. */
 export interface HistoryRow {
-  execution: Execution
+  execution: ExecutionTasks
   priority: number
   view: TaskView
 }
@@ -37,13 +35,14 @@ export function createHistories({ runs, executions }: { runs: RunStore; executio
     return { tenantId, taskName, ofOne: await executions.runIdsOf(tenantId, mqttClientId, maxRuns) }
   }
 
-  async function rowsOf(run: Run, part: Part<RunSize>, filter: HistoryFilter): Promise<HistoryRow[]> {
-    const { taskName } = filter
+  async function rowsOf(run: RunTasks, part: Part<RunSize>, filter: HistoryFilter): Promise<HistoryRow[]> {
+    const { taskName, mqttClientId } = filter
     const tasks = run.tasks.filter(({ name }) => taskName === undefined || name === taskName)
     const perMachine = tasks.length
     const offset = Math.floor(part.skip / perMachine)
     const limit = Math.ceil((part.skip + part.take) / perMachine) - offset
-    const found = await executions.ofRun(run._id, { mqttClientId: filter.mqttClientId, offset, limit })
+    const of = run.open || mqttClientId !== undefined ? undefined : run.targets
+    const found = await executions.withTasks(run._id, { mqttClientId, offset, limit, of })
     const rows = found.flatMap((execution) =>
       viewOf(tasks, execution).map((view, i) => ({ execution, priority: tasks[i]?.priority ?? 0, view }))
     )
@@ -59,7 +58,7 @@ export function createHistories({ runs, executions }: { runs: RunStore; executio
       const parts = (await partsOf(sizes, page, { runsAtOnce, maxRuns })) ?? []
       const items: HistoryRow[] = []
       for (const part of parts) {
-        const run = await runs.find(filter.tenantId, part.run._id)
+        const run = await runs.findTasks(filter.tenantId, part.run._id)
         if (run) items.push(...(await rowsOf(run, part, filter)))
       }
       return { items, total }

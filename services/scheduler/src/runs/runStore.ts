@@ -80,6 +80,9 @@ export type RunRow = Pick<
 /** A run as far as is needed to know how it stands: of its files only who is asked for them, not their lists. */
 export type RunHead = RunRow & Pick<Run, 'pace'> & { sources: Record<string, SourceHead> }
 
+/** A run as far as is needed to know what its machines were given. */
+export type RunTasks = Pick<Run, '_id' | 'tasks' | 'targets' | 'open'>
+
 /** Which tasks of which runs are meant. */
 export interface TasksFilter {
   tenantId: string
@@ -101,6 +104,7 @@ export interface RunsFilter {
 export interface RunSize {
   _id: string
   rows: number
+  open?: true
 }
 
 export interface RunStore {
@@ -109,6 +113,7 @@ export interface RunStore {
   readonly collection: mongo.Collection<Run>
   insert(run: Run): Promise<void>
   find(tenantId: string, runId: string): Promise<Run | undefined>
+  findTasks(tenantId: string, runId: string): Promise<RunTasks | undefined>
   findMany(tenantId: string, runIds: string[]): Promise<RunHead[]>
   findByTrigger(tenantId: string, jobId: number, triggerKey: string): Promise<RunRow | undefined>
   findLatest(tenantId: string, jobId: number): Promise<RunRow | undefined>
@@ -158,7 +163,11 @@ export function createRunStore(store: Store): RunStore {
   }
 
   async function sizesOf(which: mongo.Filter<Run>, rows: object | string, { offset, limit }: Page): Promise<RunSize[]> {
-    const found = collection.find(which, { projection: { rows } }).sort({ createdAt: -1 }).skip(offset).limit(limit)
+    const found = collection
+      .find(which, { projection: { rows, open: 1 } })
+      .sort({ createdAt: -1 })
+      .skip(offset)
+      .limit(limit)
     return (await found.toArray()) as unknown as RunSize[]
   }
 
@@ -167,6 +176,10 @@ export function createRunStore(store: Store): RunStore {
     collection,
     insert: async (run) => void (await model.create(run)),
     find: async (tenantId, runId) => (await model.findOne({ _id: runId, tenantId }).lean<Run>()) ?? undefined,
+    async findTasks(tenantId, runId) {
+      const found = model.findOne({ _id: runId, tenantId }).select('tasks targets open')
+      return (await found.lean<RunTasks>()) ?? undefined
+    },
     findMany: async (tenantId, runIds) =>
       model.find({ _id: { $in: runIds }, tenantId }, headFields as ProjectionType<Run>).lean<RunHead[]>(),
     findByTrigger: (tenantId, jobId, triggerKey) => row({ tenantId, jobId, triggerKey }),

@@ -10,13 +10,13 @@ import type { Run } from '../../src/runs/run.js'
 const dayMs = 86_400_000
 const now = Date.UTC(2030, 0, 1)
 
-t.test('old runs', async (t) => {
+t.test('old runs and alerts', async (t) => {
   const parts = await startParts(t, { nats: false, engine: true })
   const store = await openStore({ uri: parts.mongoUri, database: 'prune', log: quietLog })
   t.teardown(() => store.close())
   await store.sync()
-  const { runs, executions } = createStores(store)
-  const deps = { runs, executions, log: quietLog, now: () => now }
+  const { runs, executions, alerts } = createStores(store)
+  const deps = { runs, executions, alerts, log: quietLog, now: () => now }
 
   async function addRun(endedDaysAgo: number | undefined, machines: number): Promise<string> {
     const run = runOf(endedDaysAgo === undefined ? undefined : now - endedDaysAgo * dayMs)
@@ -58,6 +58,23 @@ t.test('old runs', async (t) => {
     await runs.collection.updateOne({ _id: old }, { $set: { outbox: [] } })
     await prune()
     t.strictSame(await left(old), [0, 0])
+  })
+
+  t.test('alerts go that were closed long ago, but for what is still to be told of them', async (t) => {
+    const alert = { tenantId: 't1', kind: 'JOB_FAILED', subjectId: 1, message: 'x', raisedAt: 1 } as const
+    const closedAt = now - 91 * dayMs
+    const entry = { id: 'e', subject: 's', data: '{}', at: new Date(now) }
+    await alerts.model.insertMany([
+      ...Array.from({ length: 1001 }, (_, index) => ({ ...alert, _id: `old-${index}`, closedAt })),
+      { ...alert, _id: 'open', open: true },
+      { ...alert, _id: 'young', closedAt: now - 89 * dayMs },
+      { ...alert, _id: 'unmailed', closedAt, unmailed: true },
+      { ...alert, _id: 'untold', closedAt, outbox: [entry] }
+    ])
+    const prune = createPrune({ ...deps, retentionDays: 90 })
+    t.equal(await prune(), true, 'there is more')
+    t.equal(await prune(), false)
+    t.strictSame((await alerts.model.distinct('_id')).toSorted(), ['open', 'unmailed', 'untold', 'young'])
   })
 })
 
