@@ -10,6 +10,7 @@ import { connectFleet, runOnce } from './fleet/fanout.js'
 import { withStack } from './fleet/withStack.js'
 import { fill } from './lists/fill.js'
 import { groupMark, questions } from './lists/questions.js'
+import { settle } from './lists/settle.js'
 
 /**
  * Lists and logs of a large fleet through the gateway: each question asked again and again, one at a time.
@@ -26,6 +27,9 @@ const clients = Number(values.clients)
 const rows = Number(values.rows)
 const rounds = Number(values.rounds)
 
+// Filled in machines are online in the documents alone: a comparison with the broker would set them offline.
+process.env.RECONCILE_MS ??= String(86_400_000)
+
 await withStack(async (stack, dataDir) => {
   const say = (line: string) => console.log(line)
   const options = { dataDir, email: process.env.EMAIL, password: process.env.PASSWORD, say }
@@ -35,8 +39,12 @@ await withStack(async (stack, dataDir) => {
   fleet.close()
   say(`Filling in ${clients} clients and ${rows} results …`)
   const begun = performance.now()
-  const filled = await fill(findStack(dataDir)?.mongoUri ?? '', jobId, { clients, rows })
-  say(`filled in ${Math.round((performance.now() - begun) / 1000)} s`)
+  const { mongoUri = '', natsUrl = '' } = findStack(dataDir) ?? {}
+  const filled = await fill(mongoUri, jobId, { clients, rows })
+  const filledAt = performance.now()
+  say(`filled in ${seconds(filledAt - begun)} s`)
+  await settle(session, { natsUrl, tenantId, names: filled.names })
+  say(`all machines are devices after ${seconds(performance.now() - filledAt)} s more`)
   const group = { groupName: 'Online', description: '', type: 1, enabled: true }
   const rule = { queryProperty: 'status', queryOperation: 'EQ', queryValue: 'ONLINE' }
   const { groupId } = await post<{ groupId: number }>(session, '/v1/groups', { ...group, ...rule })
@@ -57,6 +65,10 @@ async function ask(session: Session, path: string): Promise<number[]> {
     times.push(performance.now() - begun)
   }
   return times
+}
+
+function seconds(ms: number): string {
+  return (ms / 1000).toFixed(0)
 }
 
 function at(times: number[], part: number): string {

@@ -11,11 +11,14 @@ export interface Wanted {
 
 export interface Filled {
   clientIds: number[]
+  /** Names of those clients on MQTT. */
+  names: string[]
   jobId: number
   runId: string
 }
 
-const perRun = 10_000
+/** A machine takes part in a run once. */
+const mostPerRun = 10_000
 
 /**
  * Multiplies what one real job on real connections has left in the scheduler's database: each document here is a copy of one
@@ -33,6 +36,7 @@ export async function fill(mongoUri: string, jobId: number, { clients, rows }: W
     const ids = Array.from({ length: clients }, (_, index) => first + index)
     await insert('clients', clients, (index) => clientCopy(client, ids[index] ?? 0))
     await reserve(store, `${client.tenantId}:client`, first + clients)
+    const perRun = Math.min(mostPerRun, clients)
     const runs = Math.ceil(rows / perRun)
     const runIds = Array.from({ length: runs }, () => randomBytes(16).toString('hex'))
     const sizeOf = (index: number) => Math.min(perRun, rows - index * perRun)
@@ -42,14 +46,18 @@ export async function fill(mongoUri: string, jobId: number, { clients, rows }: W
       const runIndex = Math.floor(index / perRun)
       return executionCopy(execution, { runId: runIds[runIndex] ?? '', clientId, index, runIndex })
     })
-    return { clientIds: ids, jobId, runId: runIds[0] ?? '' }
+    return { clientIds: ids, names: ids.map(nameOf), jobId, runId: runIds[0] ?? '' }
   } finally {
     await store.close()
   }
 }
 
+export function nameOf(clientId: number): string {
+  return `filled-${String(clientId).padStart(7, '0')}`
+}
+
 function clientCopy(client: Document, clientId: number): Document {
-  const name = `filled-${String(clientId).padStart(7, '0')}`
+  const name = nameOf(clientId)
   const status = clientId % 10 === 0 ? 'OFFLINE' : 'ONLINE'
   return {
     ...client,
@@ -81,7 +89,7 @@ function executionCopy(
     _id: `${runId}-${clientId}`,
     runId,
     clientId,
-    mqttClientId: `filled-${String(clientId).padStart(7, '0')}`,
+    mqttClientId: nameOf(clientId),
     state: index % 20 === 0 ? 'FAILED' : 'SUCCEEDED',
     createdAt: Number(execution.createdAt) - shift,
     endedAt: Number(execution.endedAt) - shift

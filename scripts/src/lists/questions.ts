@@ -1,4 +1,4 @@
-import type { Filled } from './fill.js'
+import { type Filled, nameOf } from './fill.js'
 
 /** What consoles and programs ask of a large fleet: by the name of the row in the table. */
 export function questions({ clientIds, jobId, runId }: Filled, rows: number): [name: string, path: string][] {
@@ -10,7 +10,7 @@ export function questions({ clientIds, jobId, runId }: Filled, rows: number): [n
     ['clients, first page', `/v1/clients?${page(1, 50)}`],
     ['clients, middle page', `/v1/clients?${deep(clientIds.length, 50)}`],
     ['clients that are online', `/v1/clients?status=ONLINE&${page(1, 50)}`],
-    ['clients, one by name', `/v1/clients?mqttClientId=filled-${String(clientId).padStart(7, '0')}&${page(1, 50)}`],
+    ['clients, one by name', `/v1/clients?mqttClientId=${nameOf(clientId)}&${page(1, 50)}`],
     ['clients, part of a name', `/v1/clients?mqttClientIdContain=${clientId}&${page(1, 50)}`],
     ['one client', `/v1/clients/${clientId}/details`],
     ['clients of a query group', `/v1/groups/${groupMark}/clients?${page(1, 50)}`],
