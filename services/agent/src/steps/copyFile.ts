@@ -1,12 +1,11 @@
 import { constants } from 'node:fs'
 import { type FileHandle, open, rename, rm, unlink } from 'node:fs/promises'
 import { join, sep } from 'node:path'
-import { blockSize } from '@fleetgate/contracts/fleet'
+import { blockSize, createTurns } from '@fleetgate/contracts/fleet'
 import { sha256, sha256Of, writePiece } from '../files.js'
 import type { Place } from '../paths.js'
 import { refuseIfFull } from '../room.js'
 import { findFiles, hasWildcard } from '../tree.js'
-import { createTurns } from '../turns.js'
 import { type Outcome, requiredPath, type StepContext, StepError } from './step.js'
 import { modeOf, nameOf, openTarget, reasonToSkip, summaryOf } from './target.js'
 

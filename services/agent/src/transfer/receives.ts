@@ -1,10 +1,9 @@
-import { type ReceiveCommand, type Received, transferOf, upTopic } from '@fleetgate/contracts/fleet'
+import { createTurns, type ReceiveCommand, type Received, transferOf, upTopic } from '@fleetgate/contracts/fleet'
 import type { Connection } from '../connection.js'
 import type { Log } from '../log.js'
 import { PathError } from '../paths.js'
 import { publishUntilTaken } from '../publishUntilTaken.js'
 import { type ReceiveParts, receiveFiles } from '../steps/receiveFiles.js'
-import { createTurns } from '../turns.js'
 
 /** Takes on a SERVER machine what other machines send to it. */
 export interface Receives {

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import {
   type Bus,
+  createTurns,
   type Delivered,
   type Log,
   listMachines,
@@ -44,6 +45,9 @@ const longestRestMs = 10_000
  * values are those of the answer, at the moment of the answer, and only what differs is kept.
  */
 export function createFleet({ devices, entities, settle, report, bus, log, now }: FleetOptions) {
+  /** What an event and a comparison find of one machine at once would stand in its history twice. */
+  const inTurn = createTurns()
+
   /** Machines that are not as they were when their devices were made; most are, so the rest is not read for them. */
   async function sync(tenantId: string, all: Machine[], at: number): Promise<void> {
     const digests = new Map(all.map((machine) => [machineKey(machine), digestOf(machine, at)]))
@@ -110,7 +114,7 @@ export function createFleet({ devices, entities, settle, report, bus, log, now }
             after: '',
             limit: 500
           })
-          await sync(tenantId, machines, takenAt)
+          await inTurn(tenantId, () => sync(tenantId, machines, takenAt))
         }
         const gone = removed.map((clientId) => machineKey({ clientId }))
         const found = gone.length > 0 ? await devices.findByKeys(tenantId, gone) : []
@@ -126,7 +130,7 @@ export function createFleet({ devices, entities, settle, report, bus, log, now }
         for (const tenantId of new Set(machines.map((machine) => machine.tenantId))) {
           const own = machines.filter((machine) => machine.tenantId === tenantId)
           for (const machine of own) seen.add(`${tenantId}/${machineKey(machine)}`)
-          await sync(tenantId, own, takenAt)
+          await inTurn(tenantId, () => sync(tenantId, own, takenAt))
         }
       }
       for await (const { marks } of inPages(pageOfDevices, stopped)) {
