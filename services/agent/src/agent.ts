@@ -47,7 +47,7 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
     const { journal, records } = await openJournal({ file: join(stateDir, 'journal'), log })
     const book = createBook(journal, records)
     const runner = createRunner(folders.runs)
-    await removeOldRuns(folders.runs, book, runner)
+    await removeOldRuns({ folder: folders.runs, book, runner, log })
     const reports = createReports({ book, connection, clientId, now, log })
     const downloads = createDownloads({ connection, clientId, mapFolder: folders.transfers, log })
     const uploads = createUploads({ connection, clientId })
@@ -93,10 +93,14 @@ async function openState(stateDir: string): Promise<{ runs: string; transfers: s
 }
 
 /** Folders of runs whose results are in the journal: left if the agent died between the two. */
-async function removeOldRuns(runs: string, book: Book, runner: Runner): Promise<void> {
+async function removeOldRuns(runs: { folder: string; book: Book; runner: Runner; log: Log }): Promise<void> {
   const wanted = new Set<string>()
-  for (const { finished, launches } of book.attempts()) {
+  for (const { finished, launches } of runs.book.attempts()) {
     if (!finished) for (const launch of launches) wanted.add(launch.folder)
   }
-  for (const folder of await readdir(runs)) if (!wanted.has(folder)) await runner.remove(folder)
+  for (const name of await readdir(runs.folder)) {
+    if (wanted.has(name)) continue
+    // What still uses it, a child of the program's perhaps, is no reason not to start.
+    await runs.runner.remove(name).catch((err) => runs.log.warn({ err, name }, 'old run folder not removed'))
+  }
 }

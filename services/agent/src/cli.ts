@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs'
 import { type ParseArgsConfig, parseArgs } from 'node:util'
+import { usualPaths } from './platform/usualPaths.js'
 import { version } from './version.js'
 
 type Options = NonNullable<ParseArgsConfig['options']>
@@ -13,8 +14,7 @@ interface Command {
   run(values: Values, rest: string[]): Promise<number | undefined>
 }
 
-/** Where the configuration is unless told otherwise. */
-const usualConfig = '/etc/fleetgate/agent.json'
+const usualConfig = usualPaths().config
 const config = { config: { type: 'string' } } satisfies Options
 
 /** Each loads what it needs when it is called: a runner or a self-test is no place for an MQTT client. */
@@ -84,13 +84,21 @@ const commands: Record<string, Command> = {
 export async function runCommand(args: string[]): Promise<void> {
   try {
     const code = await dispatch(args)
-    if (code !== undefined) process.exit(code)
+    if (code !== undefined) await exit(code)
   } catch (error) {
     const isUsage = (error as NodeJS.ErrnoException).code?.startsWith('ERR_PARSE_ARGS') ?? false
     console.error(`fleetgate-agent: ${error instanceof Error ? error.message : String(error)}`)
     if (isUsage) console.error(usage())
-    process.exit(isUsage ? 2 : 1)
+    await exit(isUsage ? 2 : 1)
   }
+}
+
+/** When all that was said is out: where standard output is a pipe, that may take a moment on Windows and macOS. */
+async function exit(code: number): Promise<void> {
+  // Whoever listened may be gone: that is an end too.
+  for (const stream of [process.stdout, process.stderr])
+    await new Promise((done) => stream.once('error', done).write('', done))
+  process.exit(code)
 }
 
 async function dispatch(args: string[]): Promise<number | undefined> {

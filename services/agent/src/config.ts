@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { delimiter, isAbsolute, resolve } from 'node:path'
 import { AppError, compile, oneOf, type Role, roles, type Static, Type } from '@fleetgate/contracts/fleet'
+import { decodeText } from './decodeText.js'
 import { oddWindowsRoot } from './platform/windowsPaths.js'
 
 const PathList = Type.Array(Type.String({ minLength: 1 }))
@@ -134,7 +135,7 @@ function readJson(file: string): Record<string, unknown> {
 }
 
 function readText(file: string): string {
-  return readFileSync(file, 'utf8')
+  return decodeText(readFileSync(file))
 }
 
 function parseJson(name: string, text: string): unknown {

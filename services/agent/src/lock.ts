@@ -1,6 +1,8 @@
-import { link, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { link, readdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { isRunning, markOf, type ProcessMark } from './platform/processes.js'
+import { beginLife } from './platform/life.js'
+import { isRunning, type ProcessMark } from './platform/processes.js'
+import { replaceFile } from './platform/replaceFile.js'
 
 const first = 'agent.lock'
 
@@ -12,9 +14,24 @@ const first = 'agent.lock'
  * leaves it there, as nobody's.
  */
 export async function lockFolder(folder: string): Promise<() => Promise<void>> {
+  const life = await beginLife(join(folder, 'agent.life'))
+  if (!life) throw new Error(`${folder} is in use by another agent`)
+  try {
+    const own = await takeNumber(folder, life.mark)
+    return async () => {
+      await release(own)
+      life.end()
+    }
+  } catch (error) {
+    life.end()
+    throw error
+  }
+}
+
+async function takeNumber(folder: string, mark: ProcessMark): Promise<string> {
   const draft = join(folder, `lock-draft-${process.pid}-${drafts++}`)
   // Made aside: whoever looks at a lock sees the whole of it.
-  await writeFile(draft, JSON.stringify(await markOf(process.pid)), { mode: 0o600 })
+  await writeFile(draft, JSON.stringify(mark), { mode: 0o600 })
   try {
     for (;;) {
       const number = await highest(folder)
@@ -23,7 +40,7 @@ export async function lockFolder(folder: string): Promise<() => Promise<void>> {
       if (!(await isMade(link(draft, own)))) continue
       if ((await highest(folder)) === number + 1) {
         await removeBelow(folder, number + 1)
-        return () => release(own)
+        return own
       }
       // Its number had been taken, given back and gone: who looked at the same time as this one was faster by far.
       await rm(own, { force: true })
@@ -91,5 +108,5 @@ async function removeBelow(folder: string, number: number): Promise<void> {
 
 async function release(path: string): Promise<void> {
   await writeFile(`${path}.free`, '')
-  await rename(`${path}.free`, path)
+  await replaceFile(`${path}.free`, path)
 }

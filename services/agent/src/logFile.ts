@@ -1,4 +1,5 @@
 import { closeSync, existsSync, fstatSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs'
+import { isInUse } from './platform/replaceFile.js'
 
 export interface LogFileOptions {
   path: string
@@ -6,6 +7,7 @@ export interface LogFileOptions {
   maxBytes: number
   /** So many files are kept aside: `path.1`, the newest, to `path.<keep>`. */
   keep: number
+  rename?: (from: string, to: string) => void
 }
 
 export interface LogFile {
@@ -19,7 +21,7 @@ export interface LogFile {
  * do not, and which costs nothing at the few lines of an agent. Renaming makes each file whole under its name at any moment.
  * A disk that is full costs log lines, and says how many when it has room; it must not cost the agent.
  */
-export function openLogFile({ path, maxBytes, keep }: LogFileOptions): LogFile {
+export function openLogFile({ path, maxBytes, keep, rename = renameSync }: LogFileOptions): LogFile {
   let file = openSync(path, 'a', 0o600)
   let size = fstatSync(file).size
   let lost = 0
@@ -27,11 +29,22 @@ export function openLogFile({ path, maxBytes, keep }: LogFileOptions): LogFile {
   /** The old file is let go last: should there be no new one, the number of a closed file would soon be another file's. */
   function turnOver(): void {
     fsyncSync(file)
-    putAside(path, keep)
+    if (!isPutAside()) return
     const next = openSync(path, 'a', 0o600)
     closeSync(file)
     file = next
     size = fstatSync(file).size
+  }
+
+  /** On Windows a file that somebody reads may not be moved. Then this one goes on, and is put aside when it may be. */
+  function isPutAside(): boolean {
+    try {
+      putAside({ path, keep, rename })
+      return true
+    } catch (error) {
+      if (isInUse(error)) return false
+      throw error
+    }
   }
 
   function append(lines: string): void {
@@ -57,23 +70,18 @@ export function openLogFile({ path, maxBytes, keep }: LogFileOptions): LogFile {
 }
 
 /**
- * From the oldest on: a process that dies in between leaves a gap in the numbers, and no file is written over. Nothing is moved
- * where the file has gone already, in a try after which no new one could be opened.
+ * From the oldest on, up to the first gap: a process that dies in between leaves a gap in the numbers, as does a file that cannot
+ * be moved, and no file is written over. Nothing is moved where the file has gone already, in a try after which no new one could
+ * be opened.
  */
-function putAside(path: string, keep: number): void {
+function putAside({ path, keep, rename }: Pick<Required<LogFileOptions>, 'path' | 'keep' | 'rename'>): void {
   if (!existsSync(path)) return
   if (keep === 0) {
     rmSync(path, { force: true })
     return
   }
-  for (let number = keep; number > 1; number -= 1) move(`${path}.${number - 1}`, `${path}.${number}`)
-  move(path, `${path}.1`)
-}
-
-function move(from: string, to: string): void {
-  try {
-    renameSync(from, to)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
-  }
+  let last = 1
+  while (last < keep && existsSync(`${path}.${last}`)) last += 1
+  for (let number = last; number > 1; number -= 1) rename(`${path}.${number - 1}`, `${path}.${number}`)
+  rename(path, `${path}.1`)
 }

@@ -1,6 +1,6 @@
 import type { Stats } from 'node:fs'
 import { type FileHandle, lstat, mkdir, open, realpath } from 'node:fs/promises'
-import { isAbsolute, join, normalize, sep } from 'node:path'
+import nodePath, { isAbsolute, join, normalize, type posix, sep } from 'node:path'
 import { asFile, hasExactFolders, type OpenFolder, openFolder, refuseOther } from './platform/folders.js'
 import { isWithinOnWindows, oddWindowsPath } from './platform/windowsPaths.js'
 
@@ -130,7 +130,7 @@ async function walk(
   target: string,
   { create = false, ofLink = false, isExact }: OpenOptions & { isExact: boolean }
 ): Promise<Place | string> {
-  const segments = target === root ? [] : target.slice(root === sep ? 1 : root.length + 1).split(sep)
+  const segments = partsBelow(root, target)
   const name = segments.pop() ?? '.'
   let folderPath = root
   let folder = await openFolder(root, root, isExact)
@@ -191,13 +191,26 @@ async function factsOf(path: string): Promise<Stats | undefined> {
   })
 }
 
-function isWithin(root: string, path: string): boolean {
+/** Is the path the root or below it? As the system compares; both are absolute. */
+export function isWithin(root: string, path: string): boolean {
   if (process.platform === 'win32') return isWithinOnWindows(root, path)
   return path === root || path.startsWith(root.endsWith(sep) ? root : root + sep)
 }
 
-function strip(path: string): string {
-  return path.length > 1 && path.endsWith(sep) ? path.slice(0, -1) : path
+/** Are they one and the same path, as the system compares? */
+export function isSame(a: string, b: string): boolean {
+  return isWithin(a, b) && isWithin(b, a)
+}
+
+/** Without the separator at the end; `/`, and on Windows a drive, are nothing without theirs. */
+export function strip(path: string, system: typeof posix = nodePath): string {
+  return path.endsWith(system.sep) && system.parse(path).root !== path ? path.slice(0, -1) : path
+}
+
+/** The parts of a path below a root that it is within; neither ends with a separator that could be left off. */
+export function partsBelow(root: string, path: string, system: typeof posix = nodePath): string[] {
+  if (path.length <= root.length) return []
+  return path.slice(root.endsWith(system.sep) ? root.length : root.length + 1).split(system.sep)
 }
 
 export function refuseOddPath(path: string): void {

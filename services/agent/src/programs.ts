@@ -1,6 +1,6 @@
 import { realpath, stat } from 'node:fs/promises'
 import { isAbsolute, sep } from 'node:path'
-import { PathError, type Paths, refuseOddPath } from './paths.js'
+import { isWithin, PathError, type Paths, refuseOddPath } from './paths.js'
 
 /**
  * The true path of a program that may be run. Allowed are the programs named in the list and those below the folders
@@ -22,7 +22,7 @@ export async function resolveProgram(path: string, allowed: string[], paths: Pat
 export async function isAllowed(path: string, allowed: string[]): Promise<boolean> {
   for (const entry of allowed) {
     const real = await realpath(entry).catch(() => entry)
-    if (path === real || path.startsWith(real.endsWith(sep) ? real : real + sep)) return true
+    if (isWithin(real, path)) return true
   }
   return false
 }

@@ -4,6 +4,9 @@ import { loadConfig } from './config.js'
 import { createConnection } from './connection.js'
 import { openLogFile } from './logFile.js'
 
+/** On Windows Ctrl-C, Ctrl-Break, and a console that is closed; who ends the process there asks nobody. */
+const signals = process.platform === 'win32' ? ['SIGINT', 'SIGBREAK', 'SIGHUP'] : ['SIGTERM', 'SIGINT']
+
 /** Reads the configuration and runs the agent until a signal ends it. */
 export async function start(file: string | undefined): Promise<void> {
   const config = loadConfig(process.env, file)
@@ -23,5 +26,5 @@ export async function start(file: string | undefined): Promise<void> {
     await agent.stop()
     process.exit(0)
   }
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => void stop(signal))
+  for (const signal of signals) process.on(signal, () => void stop(signal))
 }

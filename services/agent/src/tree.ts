@@ -59,9 +59,10 @@ export function hasWildcard(path: string): boolean {
   return /[*?]/.test(path)
 }
 
-function patternOf(pattern: string): RegExp {
+/** Windows does not tell capitals apart. */
+export function patternOf(pattern: string, isWindows = process.platform === 'win32'): RegExp {
   const escaped = pattern.replace(/[.+^${}()|[\]\\]/g, '\\$&')
-  return new RegExp(`^${escaped.replaceAll('*', '.*').replaceAll('?', '.')}$`, 'su')
+  return new RegExp(`^${escaped.replaceAll('*', '.*').replaceAll('?', '.')}$`, isWindows ? 'siu' : 'su')
 }
 
 function nothingAt(kind: Found['kind'], base: string): Found {

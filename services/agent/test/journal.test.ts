@@ -9,7 +9,7 @@ import {
   symlinkSync,
   writeFileSync
 } from 'node:fs'
-import { open } from 'node:fs/promises'
+import { open, rename } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { ReportEvent } from '@fleetgate/contracts/fleet'
@@ -52,6 +52,25 @@ t.test('gives back what was appended, in order', async (t) => {
     Array.from({ length: 100 }, (_, n) => ({ n }))
   )
   await again.journal.close()
+})
+
+t.test('goes on in the file that it has when another cannot take its place', async (t) => {
+  const file = fileOf(t)
+  let refusals = 1
+  const replace = async (from: string, to: string) => {
+    if (refusals-- > 0) throw Object.assign(new Error('in use'), { code: 'EPERM' })
+    await rename(from, to)
+  }
+  const { journal } = await openJournal({ file, log: quiet, retryMs: 10, replace })
+  await journal.append({ n: 1 })
+  await journal.rewrite(() => [{ short: true }])
+  await journal.append({ n: 2 })
+  t.equal(readFileSync(file, 'utf8'), '{"n":1}\n{"n":2}\n')
+  t.equal(journal.size(), 16)
+  await journal.rewrite(() => [{ n: 3 }])
+  await journal.append({ n: 4 })
+  await journal.close()
+  t.equal(readFileSync(file, 'utf8'), '{"n":3}\n{"n":4}\n')
 })
 
 t.test('cuts off a last line that is torn at any byte, and goes on', async (t) => {

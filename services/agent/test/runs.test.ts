@@ -1,10 +1,10 @@
 /** The process that runs one program for the agent, when the disk is full or the program does not want to end. */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { existsSync, mkdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync, symlinkSync } from 'node:fs'
 import { join } from 'node:path'
 import { until } from '@fleetgate/testkit'
 import t, { type Test } from 'tap'
-import { type RunOrder, readExit, writeOrder } from '../src/runs/runFiles.js'
+import { outputFile, type RunOrder, readExit, wishEnd, writeOrder } from '../src/runs/runFiles.js'
 import { mainFile } from '../src/self.js'
 import { finished, sendCommand, step, command as toCommand } from './centre.js'
 import { makeFolders, startMachine, writeProgram } from './machine.js'
@@ -70,6 +70,38 @@ t.test('children that do not care for the first signal end too, though the progr
   t.match(await exitOf(run), { cancelled: true })
   const isOver = () => !existsSync(`/proc/${pid}`) || /\) Z /.test(readFileSync(`/proc/${pid}/stat`, 'utf8'))
   await until(isOver, { what: 'the end of the child', deadlineMs: 30_000 })
+})
+
+t.test('a program ends by a file too, where there are no signals', async (t) => {
+  const run = await startRun(t, ['echo x > ready', 'sleep 300'])
+  await until(() => existsSync(join(run.root, 'ready')), { what: 'the program', deadlineMs: 30_000 })
+  await wishEnd(run.folder)
+  t.match(await exitOf(run), { cancelled: true, signal: 'SIGTERM' })
+})
+
+t.test('a program whose end was wished before it began is not started', async (t) => {
+  const folders = makeFolders(t)
+  const program = writeProgram(folders, 'program', ['echo x > ran'])
+  const folder = join(folders.base, 'run')
+  mkdirSync(folder)
+  await writeOrder(folder, { program, args: [], cwd: folders.root, timeoutMs: 60_000 })
+  await wishEnd(folder)
+  const runner = spawn(process.execPath, [mainFile, 'runner', folder], { stdio: 'ignore' })
+  t.teardown(() => runner.kill('SIGKILL'))
+  t.strictSame(await until(() => readExit(folder), { what: 'the exit', deadlineMs: 30_000 }), { cancelled: true })
+  t.notOk(existsSync(join(folders.root, 'ran')))
+})
+
+t.test('output without end does not fill the disk, and its end is kept', async (t) => {
+  const lines = ['head -c 20000000 /dev/zero', 'while [ ! -e go ]; do sleep 0.05; done', 'echo the end']
+  const run = await startRun(t, lines)
+  const output = join(run.folder, outputFile)
+  const size = () => (existsSync(output) ? statSync(output).size : 0)
+  await until(() => size() === 20_000_000, { what: 'the output', deadlineMs: 30_000, everyMs: 5 })
+  await until(() => size() === 0, { what: 'the cut', deadlineMs: 30_000 })
+  writeProgram({ base: '', root: '', state: '', programs: run.root }, 'go', [])
+  t.strictSame(await exitOf(run), { exitCode: 0 })
+  t.equal(readFileSync(output, 'utf8'), 'the end\n')
 })
 
 t.test('a program may run for longer than a timer can wait', async (t) => {

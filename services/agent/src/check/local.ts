@@ -5,6 +5,7 @@ import type { AgentConfig } from '../config.js'
 import { holderOf } from '../lock.js'
 import { refuseOverlap } from '../overlap.js'
 import { createPaths } from '../paths.js'
+import { isWindowsProgram } from '../platform/windowsPrograms.js'
 import { Skipped } from './result.js'
 
 type Looks = [name: string, work: () => Promise<string>][]
@@ -69,7 +70,7 @@ async function lookAtProgram(path: string): Promise<string> {
 async function isProgram(path: string): Promise<boolean> {
   try {
     await access(path, constants.X_OK)
-    return (await stat(path)).isFile()
+    return (await stat(path)).isFile() && (process.platform !== 'win32' || isWindowsProgram(path))
   } catch {
     return false
   }

@@ -1,12 +1,13 @@
-import { open, readFile, rename, rm, stat } from 'node:fs/promises'
+import { open, readFile, rm, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
-import { syncPath } from '../runs/runFiles.js'
+import { decodeText } from '../decodeText.js'
+import { replaceFile, syncPath } from '../platform/replaceFile.js'
 
 export type ConfigFile = Record<string, unknown>
 
 /** What is there already; nothing of it is lost when the machine enrols again. */
 export async function readConfigFile(path: string): Promise<ConfigFile> {
-  const text = await readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
+  const text = await readFile(path).then(decodeText, (error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return '{}'
     throw error
   })
@@ -30,12 +31,12 @@ export async function writePrivately(path: string, text: string): Promise<void> 
   const file = await open(draft, 'wx', 0o600)
   try {
     // By what was opened, never by a name: whoever may write to the folder could have put a link there since.
-    if (before && before.uid !== process.getuid?.()) await file.chown(before.uid, before.gid)
+    if (before && process.getuid && before.uid !== process.getuid()) await file.chown(before.uid, before.gid)
     await file.writeFile(text)
     await file.sync()
   } finally {
     await file.close()
   }
-  await rename(draft, path)
+  await replaceFile(draft, path)
   await syncPath(dirname(path))
 }

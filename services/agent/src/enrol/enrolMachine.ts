@@ -2,6 +2,8 @@ import { readFileSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
+import { decodeText } from '../decodeText.js'
+import { usualPaths } from '../platform/usualPaths.js'
 import { type Admission, askFleet } from './askFleet.js'
 import { type ConfigFile, readConfigFile, writePrivately } from './configFile.js'
 
@@ -56,7 +58,7 @@ function identityOf(
 
 function foldersOf(options: EnrolOptions, before: ConfigFile): ConfigFile {
   const given = {
-    STATE_DIR: options['state-dir'] ?? before.STATE_DIR ?? '/var/lib/fleetgate',
+    STATE_DIR: options['state-dir'] ?? before.STATE_DIR ?? usualPaths().state,
     ROOTS: options.root ?? before.ROOTS,
     PROGRAMS: options.program ?? before.PROGRAMS
   }
@@ -72,7 +74,7 @@ async function keepCa(folder: string, pem: string | undefined): Promise<string |
 
 function tokenOf({ token, 'token-file': file }: EnrolOptions): string {
   const from = text(file)
-  const given = from === undefined ? text(token) : readFileSync(from === '-' ? 0 : from, 'utf8').trim()
+  const given = from === undefined ? text(token) : decodeText(readFileSync(from === '-' ? 0 : from)).trim()
   if (!given) throw new Error('enrol needs --token or --token-file')
   return given
 }

@@ -2,7 +2,9 @@ import { constants } from 'node:fs'
 import { type FileHandle, open, readFile, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { writePiece } from '../files.js'
 import type { Log } from '../log.js'
+import { syncPath } from '../platform/replaceFile.js'
 import { readLines } from './readLines.js'
 
 /** An append-only file of JSON lines that survives kill -9 and power loss at any point. */
@@ -21,7 +23,9 @@ export interface Journal {
   close(): Promise<void>
 }
 
-const openAnew = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | constants.O_APPEND
+/** Never for adding at the end: what is open for that cannot be cut on Windows, so each write says where it goes. */
+const openKept = constants.O_WRONLY | constants.O_CREAT
+const openAnew = openKept | constants.O_TRUNC
 
 interface Job {
   line?: string
@@ -34,6 +38,8 @@ export interface JournalOptions {
   log: Log
   /** Milliseconds between two tries when the disk refuses (full, read-only). */
   retryMs?: number
+  /** Without patience: nothing may be written meanwhile, and the next try is as good. */
+  replace?: (from: string, to: string) => Promise<void>
 }
 
 /** Opens or creates the journal and answers what it holds. A torn last line, left by a sudden death, is cut off. */
@@ -43,18 +49,19 @@ export async function openJournal(options: JournalOptions): Promise<{ journal: J
   const content = await readFile(file).catch(absentIsEmpty)
   const { records, goodBytes, broken } = readLines(content)
   if (broken > 0) log.error({ file, broken }, 'journal has unreadable lines; they are left out')
-  const handle = await open(file, 'a', 0o600)
+  const handle = await open(file, openKept, 0o600)
   if (goodBytes < content.length) {
     log.warn({ file, bytes: content.length - goodBytes }, 'torn last line of the journal cut off')
     await handle.truncate(goodBytes)
   }
   await handle.sync()
-  await syncFolder(dirname(file))
+  await syncPath(dirname(file))
   return { journal: createWriter(options, handle, goodBytes), records }
 }
 
-function createWriter({ file, log, retryMs = 1000 }: JournalOptions, first: FileHandle, firstSize: number): Journal {
-  let handle = first
+function createWriter(options: JournalOptions, first: FileHandle, firstSize: number): Journal {
+  const { file, log, retryMs = 1000, replace: putInPlace = rename } = options
+  let handle: FileHandle | undefined = first
   let size = firstSize
   /** A write that failed may have left a piece of a line at the end. */
   let isTorn = false
@@ -97,13 +104,15 @@ function createWriter({ file, log, retryMs = 1000 }: JournalOptions, first: File
   }
 
   async function write(batch: Job[]): Promise<void> {
+    // It was let go for a new one that did not come.
+    handle ??= await open(file, constants.O_WRONLY)
     // Before anything else: a line that followed a piece of another could never be read.
     if (isTorn) await handle.truncate(size)
     isTorn = true
     const bytes = Buffer.from(batch.map((job) => job.line ?? '').join(''))
-    await handle.appendFile(bytes)
+    await writePiece(handle, bytes, size)
     await handle.datasync()
-    if (isFolderStale) await syncFolder(dirname(file))
+    if (isFolderStale) await syncPath(dirname(file))
     isTorn = false
     isFolderStale = false
     size += bytes.length
@@ -120,14 +129,11 @@ function createWriter({ file, log, retryMs = 1000 }: JournalOptions, first: File
 
   async function replace([job]: Job[]): Promise<void> {
     const text = [...(job?.rewrite?.() ?? [])].map(toLine).join('')
-    const next = await writeNext(text)
-    const before = handle
-    handle = next
+    handle = await writeNext(text)
     size = Buffer.byteLength(text)
     isTorn = false
     isFolderStale = true
-    await before.close()
-    await syncFolder(dirname(file))
+    await syncPath(dirname(file))
     isFolderStale = false
   }
 
@@ -137,7 +143,11 @@ function createWriter({ file, log, retryMs = 1000 }: JournalOptions, first: File
     try {
       await next.writeFile(text)
       await next.sync()
-      await rename(`${file}.new`, file)
+      // Windows puts nothing in the place of a file that is open.
+      const before = handle
+      handle = undefined
+      await before?.close()
+      await putInPlace(`${file}.new`, file)
       return next
     } catch (error) {
       await next.close()
@@ -153,22 +163,13 @@ function createWriter({ file, log, retryMs = 1000 }: JournalOptions, first: File
     size: () => size,
     close: async () => {
       await work
-      await handle.close()
+      await handle?.close()
     }
   }
 }
 
 function toLine(record: object): string {
   return `${JSON.stringify(record)}\n`
-}
-
-async function syncFolder(path: string): Promise<void> {
-  const folder = await open(path, 'r')
-  try {
-    await folder.sync()
-  } finally {
-    await folder.close()
-  }
 }
 
 function absentIsEmpty(error: NodeJS.ErrnoException): Buffer {

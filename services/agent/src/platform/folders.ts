@@ -50,7 +50,7 @@ function fold(path: string): string {
   return path.normalize().toUpperCase()
 }
 
-/** Windows makes no folder durable, and says so. */
+/** Windows makes no folder durable, and refuses to. */
 async function syncFolder(handle: FileHandle): Promise<void> {
   if (process.platform !== 'win32') await handle.sync()
 }

@@ -1,8 +1,10 @@
 import { execFile } from 'node:child_process'
-import { readFile } from 'node:fs/promises'
+import { open, readFile } from 'node:fs/promises'
 import { promisify } from 'node:util'
 
 const call = promisify(execFile)
+/** Where systems have their own tools, whatever the agent was started with. */
+const toolEnv = { PATH: `/usr/bin:/bin:/usr/sbin:/sbin:${process.env.PATH ?? ''}`, LC_ALL: 'C', TZ: 'UTC' }
 
 /** Names a process for ever: a pid alone is given again to others, and start times begin anew with each boot. */
 export interface ProcessMark {
@@ -10,6 +12,8 @@ export interface ProcessMark {
   /** When it was started, in the words of the system; empty where that does not say. */
   startedAt: string
   boot: string
+  /** On Windows: a file that it has open for itself alone as long as it runs (life.ts). */
+  held?: string | undefined
 }
 
 interface Facts {
@@ -21,13 +25,33 @@ export async function markOf(pid: number): Promise<ProcessMark> {
   return { pid, startedAt: (await factsOf(pid))?.startedAt ?? '', boot: await bootId() }
 }
 
-/** True while this very process runs; a zombie does not run. On Windows the pid alone decides. */
-export async function isRunning(mark: ProcessMark): Promise<boolean> {
+/** Opens a file and lets go of it. */
+type Look = (path: string) => Promise<void>
+
+/** True while this very process runs; a zombie does not run. On Windows it is one that is known by a file, or unknown. */
+export async function isRunning(
+  mark: ProcessMark,
+  isWindows = process.platform === 'win32',
+  look: Look = openAndClose
+): Promise<boolean> {
+  if (isWindows) return mark.held !== undefined && answersSignals(mark.pid) && isTaken(mark.held, look)
   if (mark.boot !== (await bootId())) return false
   if (process.platform !== 'linux' && !answersSignals(mark.pid)) return false
   const facts = await factsOf(mark.pid)
-  if (facts) return facts.startedAt === mark.startedAt && !/^[ZX]/.test(facts.state)
-  return process.platform === 'win32'
+  return facts !== undefined && facts.startedAt === mark.startedAt && !/^[ZX]/.test(facts.state)
+}
+
+/** A file that nobody has open for itself alone can be opened. */
+function isTaken(file: string, look: Look): Promise<boolean> {
+  return look(file).then(
+    () => false,
+    (error: NodeJS.ErrnoException) => error.code === 'EBUSY'
+  )
+}
+
+async function openAndClose(path: string): Promise<void> {
+  const file = await open(path, 'r')
+  await file.close()
 }
 
 async function factsOf(pid: number): Promise<Facts | undefined> {
@@ -52,8 +76,8 @@ export async function factsFromPs(pid: number): Promise<Facts | undefined> {
   const last = known.get(pid)
   if (last && Date.now() - last.at < goodForMs) return last
   known.delete(pid)
-  const env = { PATH: process.env.PATH, LC_ALL: 'C', TZ: 'UTC' }
-  const answer = await call('ps', ['-o', 'stat=', '-o', 'lstart=', '-p', String(pid)], { env }).catch(() => undefined)
+  const args = ['-o', 'stat=', '-o', 'lstart=', '-p', String(pid)]
+  const answer = await call('ps', args, { env: toolEnv }).catch(() => undefined)
   const [, state = '', startedAt = ''] = /^\s*(\S+)\s+(\S.*\S)\s*$/.exec(answer?.stdout ?? '') ?? []
   if (startedAt === '') return undefined
   const facts = { state, startedAt }
@@ -71,7 +95,7 @@ function bootId(): Promise<string> {
 
 async function readBootId(): Promise<string> {
   if (process.platform === 'darwin') {
-    return call('sysctl', ['-n', 'kern.bootsessionuuid']).then(
+    return call('sysctl', ['-n', 'kern.bootsessionuuid'], { env: toolEnv }).then(
       ({ stdout }) => stdout,
       () => ''
     )

@@ -1,6 +1,8 @@
-import { link, open, readFile, rename, rm } from 'node:fs/promises'
+import { access, link, open, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { beginLife } from '../platform/life.js'
 import { markOf, type ProcessMark } from '../platform/processes.js'
+import { replaceFile, syncPath } from '../platform/replaceFile.js'
 
 /** What the runner is told to start. */
 export interface RunOrder {
@@ -8,6 +10,8 @@ export interface RunOrder {
   args: string[]
   cwd: string
   timeoutMs: number
+  /** The arguments are a command line already: they go to Windows as they are. */
+  isVerbatim?: boolean | undefined
 }
 
 /** What became of a program. */
@@ -35,6 +39,8 @@ export const outputFile = 'out'
 const claimFile = 'pid'
 const exitFile = 'exit'
 const programFile = 'program'
+const lifeFile = 'life'
+const cancelFile = 'cancel'
 
 export const readClaim = (folder: string) => readJson<Claim>(join(folder, claimFile))
 export const readExit = (folder: string) => readJson<RunExit>(join(folder, exitFile))
@@ -44,14 +50,24 @@ export const writeExit = (folder: string, exit: RunExit) => writeJson(join(folde
 export const writeOrder = (folder: string, order: RunOrder) => writeJson(join(folder, orderFile), order)
 export const writeProgram = (folder: string, mark: ProcessMark) => writeJson(join(folder, programFile), mark)
 
+/** Tells the runner of the folder to end its program; a file, since Windows has no signal that one could listen to. */
+export const wishEnd = (folder: string) => writeFile(join(folder, cancelFile), '')
+export const isEndWished = (folder: string) =>
+  access(join(folder, cancelFile)).then(
+    () => true,
+    () => false
+  )
+
 /**
  * Takes the folder's one claim; false when somebody has it. The claim is complete and on disk when it appears, so a
  * program that ever ran has left it, even after power loss.
  */
 export async function claim(folder: string, isVoid: boolean): Promise<boolean> {
+  const mark = isVoid ? await markOf(process.pid) : (await beginLife(join(folder, lifeFile)))?.mark
+  if (!mark) return false
   const path = join(folder, claimFile)
   const draft = `${path}.${process.pid}`
-  await writeSynced(draft, JSON.stringify({ ...(await markOf(process.pid)), isVoid } satisfies Claim))
+  await writeSynced(draft, JSON.stringify({ ...mark, isVoid } satisfies Claim))
   try {
     await link(draft, path)
     await syncPath(folder)
@@ -61,17 +77,6 @@ export async function claim(folder: string, isVoid: boolean): Promise<boolean> {
     throw error
   } finally {
     await rm(draft, { force: true })
-  }
-}
-
-/** Makes durable what was made or renamed in a folder; Windows knows no such thing. */
-export async function syncPath(path: string): Promise<void> {
-  if (process.platform === 'win32') return
-  const handle = await open(path, 'r')
-  try {
-    await handle.sync()
-  } finally {
-    await handle.close()
   }
 }
 
@@ -87,7 +92,7 @@ async function readJson<T>(path: string): Promise<T | undefined> {
 /** The file is either not there or complete. */
 async function writeJson(path: string, value: object): Promise<void> {
   await writeSynced(`${path}.new`, JSON.stringify(value))
-  await rename(`${path}.new`, path)
+  await replaceFile(`${path}.new`, path)
   await syncPath(join(path, '..'))
 }
 

@@ -1,24 +1,35 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { type FileHandle, open } from 'node:fs/promises'
+import { open, stat, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { endTree, ownGroup } from '../platform/endTree.js'
 import { markOf } from '../platform/processes.js'
-import { claim, outputFile, type RunExit, type RunOrder, readOrder, writeExit, writeProgram } from './runFiles.js'
+import {
+  claim,
+  isEndWished,
+  outputFile,
+  type RunExit,
+  type RunOrder,
+  readOrder,
+  writeExit,
+  writeProgram
+} from './runFiles.js'
 
-/** Between asking a program to end and ending it. */
-const graceMs = 5000
 /** Only the end of the output is ever reported; a program that writes for ever must not fill the disk. */
 const outputLimit = 16 * 1024 * 1024
 
 /** Between two tries to write what became of the program. */
 const retryMs = 1000
 
+/** Between two looks whether the program is to end. */
+const lookMs = 250
+
 /**
  * Runs the one program of a run folder and writes down what became of it. Called in a process of its own, in its own
  * session, so that the program and its result outlive the agent.
  */
 export async function runProgram(folder: string): Promise<void> {
-  const wish = listenForCancel()
+  const wish = listenForCancel(folder)
   const order = await readOrder(folder)
   if (!order || !(await claim(folder, false))) return
   await writeAtLast(folder, await run(folder, order, wish).catch((error: Error): RunExit => ({ error: error.message })))
@@ -37,24 +48,29 @@ async function writeAtLast(folder: string, exit: RunExit): Promise<void> {
 }
 
 /** Listening from the first moment on: a signal must not end the runner between its claim and its program. */
-function listenForCancel(): AbortSignal {
+function listenForCancel(folder: string): AbortSignal {
   const wish = new AbortController()
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP']) process.on(signal, () => wish.abort())
+  const look = setInterval(() => void isEndWished(folder).then((isWished) => isWished && wish.abort()), lookMs)
+  look.unref()
   return wish.signal
 }
 
 async function run(folder: string, order: RunOrder, wish: AbortSignal): Promise<RunExit> {
-  const output = await open(join(folder, outputFile), 'a', 0o600)
+  const outputPath = join(folder, outputFile)
+  const output = await open(outputPath, 'a', 0o600)
+  const isWished = await isEndWished(folder)
   // Looked at last: from here to the listener nothing is waited for.
-  if (wish.aborted) return { cancelled: true }
-  const { program, args, cwd, timeoutMs } = order
-  const child = spawn(program, args, { cwd, stdio: ['ignore', output.fd, output.fd], detached: true })
+  if (isWished || wish.aborted) return { cancelled: true }
+  const { program, args, cwd, timeoutMs, isVerbatim = false } = order
+  const stdio = ['ignore' as const, output.fd, output.fd]
+  const child = spawn(program, args, { cwd, stdio, windowsVerbatimArguments: isVerbatim, ...ownGroup })
   const end = endOf(child)
-  const watch = setInterval(() => void cutOutput(output).catch(() => undefined), 2000)
+  const watch = setInterval(() => void cutOutput(outputPath).catch(() => undefined), 2000)
   let timedOut: boolean | undefined
   let ending: Promise<void> | undefined
   const endIt = () => {
-    ending ??= endGroup(child)
+    ending ??= endTree(child)
   }
   const timer = setTimeout(() => {
     timedOut = true
@@ -77,38 +93,8 @@ function endOf(child: ChildProcess): Promise<RunExit> {
   })
 }
 
-/**
- * The program leads a process group of its own, so its children end with it: also those that did not care for the first
- * signal while the program itself did. Resolves when nothing of it is left, or was ended by force.
- */
-async function endGroup(child: ChildProcess): Promise<void> {
-  signalGroup(child, 'SIGTERM')
-  const begun = performance.now()
-  while (hasGroup(child) && performance.now() - begun < graceMs) await delay(50)
-  signalGroup(child, 'SIGKILL')
-}
-
-function hasGroup({ pid }: ChildProcess): boolean {
-  if (process.platform === 'win32' || pid === undefined) return false
-  try {
-    process.kill(-pid, 0)
-    return true
-  } catch {
-    return false
-  }
-}
-
-function signalGroup(child: ChildProcess, signal: NodeJS.Signals): void {
-  try {
-    // Windows knows neither process groups nor signals: there the program itself is ended at once.
-    if (process.platform === 'win32') child.kill(signal)
-    else if (child.pid !== undefined) process.kill(-child.pid, signal)
-  } catch {
-    // It has ended by itself meanwhile.
-  }
-}
-
-async function cutOutput(output: FileHandle): Promise<void> {
-  const { size } = await output.stat()
-  if (size > outputLimit) await output.truncate(0)
+/** By its path: what is open for adding to it must not cut it on Windows. */
+async function cutOutput(path: string): Promise<void> {
+  const { size } = await stat(path)
+  if (size > outputLimit) await truncate(path, 0)
 }

@@ -2,7 +2,9 @@ import { spawn } from 'node:child_process'
 import { mkdir, open, rm } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { passedEnvironment } from '../platform/environment.js'
 import { isRunning } from '../platform/processes.js'
+import { syncPath } from '../platform/replaceFile.js'
 import { mainFile } from '../self.js'
 import {
   claim,
@@ -12,7 +14,7 @@ import {
   readClaim,
   readExit,
   readProgram,
-  syncPath,
+  wishEnd,
   writeOrder
 } from './runFiles.js'
 
@@ -37,9 +39,6 @@ export interface Runner {
 
 const pollMs = 100
 
-/** What a program gets to see of the agent's environment: nothing that could hold a secret. */
-const passedVariables = ['PATH', 'HOME', 'USER', 'LOGNAME', 'SHELL', 'LANG', 'LC_ALL', 'TZ', 'TMPDIR']
-
 /** `root` is the folder of all run folders. */
 export function createRunner(root: string): Runner {
   const started = new Map<string, { isAlive: boolean }>()
@@ -52,8 +51,9 @@ export function createRunner(root: string): Runner {
     const runner = spawn(process.execPath, ['--max-old-space-size=32', mainFile, 'runner', path], {
       detached: true,
       stdio: 'ignore',
+      windowsHide: true,
       cwd: dirname(mainFile),
-      env: environment()
+      env: passedEnvironment(process.env)
     })
     const life = { isAlive: true }
     started.set(folder, life)
@@ -87,15 +87,22 @@ export function createRunner(root: string): Runner {
       if (await takeUnclaimed(path)) return
       const claimed = await readClaim(path)
       if (!claimed || claimed.isVoid || !(await isRunning(claimed))) return
-      try {
-        process.kill(claimed.pid, 'SIGTERM')
-      } catch (error) {
-        // It has ended between the two, and has written how.
-        if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
-      }
+      // On Windows that would be its death, and its program's end be unknown.
+      if (process.platform === 'win32') await wishEnd(path)
+      else signal(claimed.pid)
     },
     outputTail: (folder, bytes) => readTail(join(root, folder, outputFile), bytes),
-    remove: (folder) => rm(join(root, folder), { recursive: true, force: true })
+    // The runner has its files open until it is gone, which on Windows keeps the folder there.
+    remove: (folder) => rm(join(root, folder), { recursive: true, force: true, maxRetries: 10 })
+  }
+}
+
+function signal(pid: number): void {
+  try {
+    process.kill(pid, 'SIGTERM')
+  } catch (error) {
+    // It has ended between the two, and has written how.
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
   }
 }
 
@@ -140,10 +147,4 @@ async function readTail(path: string, bytes: number): Promise<string> {
   } finally {
     await file.close()
   }
-}
-
-function environment(): NodeJS.ProcessEnv {
-  return Object.fromEntries(
-    passedVariables.flatMap((name) => (process.env[name] === undefined ? [] : [[name, process.env[name]]]))
-  )
 }

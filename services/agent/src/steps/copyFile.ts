@@ -1,9 +1,10 @@
 import { constants } from 'node:fs'
-import { type FileHandle, open, rename, rm, unlink } from 'node:fs/promises'
-import { join, sep } from 'node:path'
+import { type FileHandle, open, rm, unlink } from 'node:fs/promises'
+import { join } from 'node:path'
 import { blockSize, createTurns } from '@fleetgate/contracts/fleet'
 import { sha256, sha256Of, writePiece } from '../files.js'
-import type { Place } from '../paths.js'
+import { isSame, isWithin, type Place } from '../paths.js'
+import { replaceFile } from '../platform/replaceFile.js'
 import { refuseIfFull } from '../room.js'
 import { findFiles, hasWildcard } from '../tree.js'
 import { type Outcome, requiredPath, type StepContext, StepError } from './step.js'
@@ -47,7 +48,7 @@ async function copyOne(context: StepContext, base: string, path: string): Promis
 
 /** The next run would find the copy among the files, and the one after that the copy of the copy. */
 function refuseIntoItself({ step }: StepContext, base: string, { from, to }: { from: Place; to: Place }): void {
-  if (hasWildcard(step.filePath ?? '') || to.path === from.path || !to.path.startsWith(base + sep)) return
+  if (hasWildcard(step.filePath ?? '') || isSame(to.path, from.path) || !isWithin(base, to.path)) return
   throw new StepError(`${base} cannot be copied into itself`)
 }
 
@@ -89,7 +90,7 @@ async function replace(to: Place, mode: number, fill: (part: FileHandle) => Prom
     await fill(part)
     await part.chmod(mode)
     await part.sync()
-    await rename(to.at(name), to.at(to.name))
+    await replaceFile(to.at(name), to.at(to.name))
   } catch (error) {
     await unlink(to.at(name)).catch(() => undefined)
     throw error

@@ -1,6 +1,6 @@
 import { lstat, rmdir, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
-import { PathError, type Paths } from '../paths.js'
+import { isSame, PathError, type Paths } from '../paths.js'
 import { findFiles, hasWildcard } from '../tree.js'
 import { type Outcome, requiredPath, type StepContext, StepError } from './step.js'
 
@@ -33,7 +33,8 @@ async function findDoomed(paths: Paths, path: string, ignoreHidden: boolean): Pr
     const { kind, base, files, folders, links, odd } = await findFiles(paths, path, ignoreHidden)
     if (kind === 'file') return [base]
     if (kind === 'pattern') return files.map((name) => join(base, name))
-    if (paths.roots.includes(base)) throw new StepError(`${base} is one of the allowed folders itself and stays`)
+    if (paths.roots.some((root) => isSame(root, base)))
+      throw new StepError(`${base} is one of the allowed folders itself and stays`)
     if (odd[0] !== undefined) throw new StepError(`${join(base, odd[0])} is no file, folder or link`)
     const below = folders.toReversed().map((name) => `${join(base, name)}/`)
     return [...[...files, ...links].map((name) => join(base, name)), ...below, `${base}/`]

@@ -2,6 +2,7 @@ import { constants } from 'node:fs'
 import { access } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Launch } from '../journal/records.js'
+import { type Call, windowsCall } from '../platform/windowsPrograms.js'
 import { resolveProgram } from '../programs.js'
 import type { RunOrder } from '../runs/runFiles.js'
 import type { RunEnd } from '../runs/runner.js'
@@ -38,10 +39,18 @@ async function toOrder({ parts, step }: StepContext): Promise<RunOrder> {
   })
   const folder = dirname(program)
   return {
-    program,
-    args: step.arguments ?? [],
+    ...callOf(program, step.arguments ?? []),
     cwd: paths.contains(folder) ? folder : (paths.roots[0] ?? folder),
     timeoutMs: Math.min(step.timeout ? step.timeout * 1000 : config.programTimeoutMs, longestTimerMs)
+  }
+}
+
+function callOf(program: string, args: string[]): Call {
+  if (process.platform !== 'win32') return { program, args }
+  try {
+    return windowsCall(program, args, process.env.SYSTEMROOT)
+  } catch (error) {
+    throw new StepError((error as Error).message)
   }
 }
 

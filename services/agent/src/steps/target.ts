@@ -28,7 +28,7 @@ export async function openTarget(paths: Paths, step: TargetStep, { path, name }:
 
 /** A target that is a folder, or says so by its last character, takes the file's own name. */
 async function nameIn(paths: Paths, target: string, name: string): Promise<string> {
-  return target.endsWith('/') || (await isFolder(paths, target)) ? join(target, refuseDots(name)) : target
+  return /[\\/]$/.test(target) || (await isFolder(paths, target)) ? join(target, refuseDots(name)) : target
 }
 
 /** The last part of a path of any machine. */

@@ -1,9 +1,10 @@
 import { constants, type Stats } from 'node:fs'
-import { type FileHandle, open, readdir, rename, rm, unlink } from 'node:fs/promises'
+import { type FileHandle, lstat, open, readdir, rm, unlink } from 'node:fs/promises'
 import { join } from 'node:path'
 import { blockSize, type ManifestFile } from '@fleetgate/contracts/fleet'
 import { readPiece, sha256, sha256Of, writePiece } from '../files.js'
 import type { Place } from '../paths.js'
+import { replaceFile } from '../platform/replaceFile.js'
 
 /** The unfinished file beside its target: which blocks it has, and how it becomes the target. */
 export interface PartFile {
@@ -53,7 +54,8 @@ export async function openPartFile(place: Place, file: ManifestFile, mapFolder: 
 /** A file that only the agent can have made: anything else under this name would be written to, or read by others later. */
 async function openOwn(path: string): Promise<FileHandle> {
   const part = await open(path, openNew, 0o600).catch(linkIsForeign)
-  if (part && isOwn(await part.stat())) return part
+  // The look by name is for Windows, which opens what a link leads to.
+  if (part && isOwn(await part.stat()) && (await lstat(path)).isFile()) return part
   await part?.close()
   await unlink(path)
   return open(path, openNew | constants.O_EXCL, 0o600)
@@ -113,7 +115,7 @@ function createPartFile({ place, file, name, part, map, mapPath, have, blocks }:
     }
     await part.chmod(mode)
     await part.sync()
-    await rename(place.at(name), place.at(place.name))
+    await replaceFile(place.at(name), place.at(place.name))
     await place.syncFolder()
     await rm(mapPath, { force: true })
   }
