@@ -1,4 +1,4 @@
-import { execFile, execFileSync } from 'node:child_process'
+import { execFile } from 'node:child_process'
 import {
   chmodSync,
   closeSync,
@@ -8,6 +8,7 @@ import {
   openSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -27,7 +28,6 @@ import { createTidy } from '../src/tidy.js'
 t.setTimeout(240_000)
 
 const main = fileURLToPath(new URL('../src/main.js', import.meta.url))
-const deploy = fileURLToPath(new URL('../../../../deploy/agent', import.meta.url))
 
 function folderFor(t: Test): string {
   const folder = mkdtempSync(join(tmpdir(), 'product-'))
@@ -185,7 +185,9 @@ t.test('to enrol is safe to repeat and keeps what its operator wrote', async (t)
   t.equal(readFileSync(join(base, 'etc/broker-ca.pem'), 'utf8'), 'PEM')
   writeFileSync(config, JSON.stringify({ ...written, CONCURRENCY: 4, STATE_DIR: '/data' }))
   const tokenFile = join(base, 'token')
-  writeFileSync(tokenFile, 'T2\n')
+  // As shells of Windows write.
+  writeFileSync(tokenFile, Buffer.from('\ufeffT2\r\n', 'utf16le'))
+  writeFileSync(config, `\ufeff${readFileSync(config, 'utf8')}`)
   t.match(await call(['enrol', '--config', config, '--token-file', tokenFile]), { code: 0 })
   t.match(fleet.asked.at(-1), ['POST', '/v1/clients/enrol', { token: 'T2', clientId: 'till' }])
   t.match(JSON.parse(readFileSync(config, 'utf8')), { CONCURRENCY: 4, STATE_DIR: '/data', ROOTS: ['/srv/a', '/srv/b'] })
@@ -232,6 +234,29 @@ t.test('a log file turns over by itself and loses nothing', (t) => {
   for (const line of lines) none.write(line)
   none.close()
   t.notOk(existsSync(join(base, 'none.1')))
+  t.end()
+})
+
+t.test('a log file that somebody keeps from being moved goes on, and loses nothing', (t) => {
+  const base = folderFor(t)
+  const path = join(base, 'agent.log')
+  let isRead = true
+  const rename = (from: string, to: string) => {
+    if (isRead && from === path) throw Object.assign(new Error('in use'), { code: 'EBUSY' })
+    renameSync(from, to)
+  }
+  writeFileSync(`${path}.1`, 'one')
+  writeFileSync(`${path}.3`, 'three')
+  const log = openLogFile({ path, maxBytes: 100, keep: 3, rename })
+  const lines = Array.from({ length: 10 }, (_, i) => `${i} ${'x'.repeat(40)}\n`)
+  for (const line of lines.slice(0, 9)) log.write(line)
+  t.equal(readFileSync(path, 'utf8'), lines.slice(0, 9).join(''))
+  isRead = false
+  for (const line of lines.slice(9)) log.write(line)
+  log.close()
+  t.equal(readFileSync(path, 'utf8'), lines[9])
+  const aside = [1, 2, 3].map((number) => readFileSync(`${path}.${number}`, 'utf8'))
+  t.strictSame(aside, [lines.slice(0, 9).join(''), 'one', 'three'], 'moved up to the gap, once')
   t.end()
 })
 
@@ -283,53 +308,3 @@ t.test('garbage is collected while a transfer lasts, and all of it once when it 
 })
 
 const pause = () => new Promise<false>((resolve) => setTimeout(() => resolve(false), 100))
-
-t.test('the unit is one that systemd understands', (t) => {
-  const unit = join(deploy, 'fleetgate-agent.service')
-  const text = readFileSync(unit, 'utf8')
-  for (const line of ['KillMode=process', 'Restart=always', 'User=fleetgate']) t.ok(text.includes(`\n${line}\n`), line)
-  if (hasProgram('systemd-analyze'))
-    t.equal(execFileSync('systemd-analyze', ['verify', unit], { encoding: 'utf8' }), '')
-  t.end()
-})
-
-t.test('the installer says what it would do, and does it', (t) => {
-  const base = folderFor(t)
-  const bundle = join(base, 'bundle.mjs')
-  writeFileSync(bundle, '// the agent\n')
-  const script = join(deploy, 'install.sh')
-  const run = (...args: string[]) => execFileSync('sh', [script, '--bundle', bundle, ...args], { encoding: 'utf8' })
-  const destdir = join(base, 'image')
-  const said = run(
-    '--dry-run',
-    '--destdir',
-    destdir,
-    '--url',
-    'https://fleet',
-    '--token',
-    'SECRET',
-    '--root',
-    '/srv/a b'
-  )
-  t.match(said, /\+ mkdir -p .*srv\/a b/)
-  t.notMatch(said, /SECRET/, 'the token is shown to nobody')
-  t.notOk(existsSync(destdir), 'and nothing is done')
-  for (const round of ['first', 'again']) {
-    run('--destdir', destdir, '--user', 'tills', '--root', '/srv/a b')
-    t.equal(readFileSync(join(destdir, 'usr/local/lib/fleetgate/fleetgate-agent.mjs'), 'utf8'), '// the agent\n', round)
-    t.match(
-      readFileSync(join(destdir, 'etc/systemd/system/fleetgate-agent.service'), 'utf8'),
-      /\nUser=tills\nGroup=tills\n/
-    )
-    t.ok(statSync(join(destdir, 'srv/a b')).isDirectory())
-  }
-  for (const args of [['--nonsense', 'x'], ['--url'], ['--user', '-x; rm'], ['--bundle', join(base, 'none')]]) {
-    t.throws(() => execFileSync('sh', [script, '--destdir', destdir, ...args], { stdio: 'pipe' }), args.join(' '))
-  }
-  if (hasProgram('shellcheck')) t.equal(execFileSync('shellcheck', [script], { encoding: 'utf8' }), '')
-  t.end()
-})
-
-function hasProgram(name: string): boolean {
-  return (process.env.PATH ?? '').split(':').some((folder) => existsSync(join(folder, name)))
-}
