@@ -299,17 +299,19 @@ t.test('works off one execution after the other, in order', async (t) => {
 t.test('begins nothing after the deadline of the run', async (t) => {
   const folders = makeFolders(t)
   let now = 1000
+  // By the system's clock: what passes before a command is in the journal counts.
+  const expiresInMs = 60_000
   writeProgram(folders, 'good', [])
   const { centre } = await startMachine(t, folders, { elapsed: () => now })
   const scripts = [step(1, 'EXECUTE_FILE', { filePath: 'bin/good' })]
-  sendCommand(centre, command('in-time', scripts, { expiresInMs: 100 }))
+  sendCommand(centre, command('in-time', scripts, { expiresInMs }))
   t.equal((await finished(centre, 'in-time')).at(-1)?.status, 'SUCCESS')
   writeProgram(folders, 'slow', ['sleep 0.3'])
   const slow = [step(1, 'EXECUTE_FILE', { filePath: 'bin/slow' }), step(2, 'EXECUTE_FILE', { filePath: 'bin/good' })]
-  sendCommand(centre, command('slow', slow, { expiresInMs: 100 }))
-  sendCommand(centre, command('late', scripts, { expiresInMs: 100 }))
+  sendCommand(centre, command('slow', slow, { expiresInMs }))
+  sendCommand(centre, command('late', scripts, { expiresInMs }))
   await until(() => centre.events('slow').some(({ kind }) => kind === 'STEP_STARTED'), { what: 'the first step' })
-  now += 101
+  now += expiresInMs + 1
   t.strictSame(short(await finished(centre, 'slow')).slice(2, 5), [
     'STEP_STARTED 1',
     'STEP_ENDED 1 SUCCESS',
