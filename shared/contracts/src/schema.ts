@@ -9,9 +9,14 @@ const strictAjv = createAjv({ coerce: false })
 const coercingAjv = createAjv({ coerce: true })
 
 /**
- * Compiles a schema once; the returned function answers the value (defaults filled in) or throws
- * `AppError('invalid_input')` whose message names the field and the reason.
+ * The returned function answers the value (defaults filled in) or throws `AppError('invalid_input')` whose message names
+ * the field and the reason. The schema is compiled when it first checks something: a process has hundreds of schemas, and
+ * compiling all of them was half of the work of its start.
  */
 export function compile<S extends TSchema>(schema: S, options: CheckOptions = {}): Check<Static<S>> {
-  return checkWith((options.coerce ? coercingAjv : strictAjv).compile(schema) as Validator)
+  let check: Check<Static<S>> | undefined
+  return (value) => {
+    check ??= checkWith((options.coerce ? coercingAjv : strictAjv).compile(schema) as Validator)
+    return check(value)
+  }
 }

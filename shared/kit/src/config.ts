@@ -30,19 +30,35 @@ export const commonConfig = {
  * names, as orchestrators hand out secrets.
  */
 export function loadConfig<P extends TProperties>(schema: TObject<P>, env: NodeJS.ProcessEnv): Static<TObject<P>> {
-  const config: Record<string, unknown> = {}
-  const problems: string[] = []
-  for (const [key, property] of Object.entries<TSchema>(schema.properties)) {
-    const check = compile(Type.Object({ [key]: property }), { coerce: true })
-    try {
-      const value = env[key] || fromFile(key, env, schema.properties)
-      Object.assign(config, check(value ? { [key]: toWord(property, value) } : {}))
-    } catch (error) {
-      problems.push((error as Error).message)
-    }
+  const settings: TProperties = schema.properties
+  const readOne = (key: string) => givenValue(key, env, settings)
+  try {
+    const given = Object.keys(settings).map(readOne)
+    return compile(schema, { coerce: true })(Object.assign({}, ...given))
+  } catch {
+    // The whole names its first problem only; each setting by itself would take longer at every start.
+    const problems = Object.keys(settings).flatMap((key) => problemOf(key, settings, readOne) ?? [])
+    throw new AppError('invalid_input', `bad configuration: ${problems.join('; ')}`)
   }
-  if (problems.length > 0) throw new AppError('invalid_input', `bad configuration: ${problems.join('; ')}`)
-  return config as Static<TObject<P>>
+}
+
+function problemOf(
+  key: string,
+  settings: TProperties,
+  readOne: (key: string) => Record<string, string>
+): string | undefined {
+  try {
+    compile(Type.Object({ [key]: settings[key] as TSchema }), { coerce: true })(readOne(key))
+    return undefined
+  } catch (error) {
+    return (error as Error).message
+  }
+}
+
+/** The setting as the environment has it; nothing where it has none. */
+function givenValue(key: string, env: NodeJS.ProcessEnv, settings: TProperties): Record<string, string> {
+  const value = env[key] || fromFile(key, env, settings)
+  return value ? { [key]: toWord(settings[key] as TSchema, value) } : {}
 }
 
 function fromFile(key: string, env: NodeJS.ProcessEnv, properties: TProperties): string | undefined {
