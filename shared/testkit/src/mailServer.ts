@@ -1,5 +1,5 @@
 import type { AddressInfo } from 'node:net'
-import { SMTPServer, type SMTPServerOptions } from 'smtp-server'
+import type { SMTPServerOptions } from 'smtp-server'
 import { certificate, privateKey } from './mailCertificate.js'
 import type { Teardown } from './teardown.js'
 
@@ -37,6 +37,7 @@ export const mailServerCertificate = certificate
 /** A real SMTP server that keeps what it is given. */
 export async function startMailServer(t: Teardown, options: MailServerOptions = {}): Promise<MailServer> {
   const received: ReceivedMail[] = []
+  const { SMTPServer } = await import('smtp-server')
   const server = new SMTPServer({ ...settingsOf(options), ...handlersOf(options, received) })
   // Clients that hang up are part of some tests.
   server.on('error', () => undefined)

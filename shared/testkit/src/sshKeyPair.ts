@@ -1,4 +1,4 @@
-import ssh2 from 'ssh2'
+import { createRequire } from 'node:module'
 
 export interface SshKeyPairOptions {
   comment?: string
@@ -11,9 +11,11 @@ export interface SshKeyPairOptions {
  * itself included: those are made anew.
  */
 export function sshKeyPair({ comment = '', passphrase }: SshKeyPairOptions = {}): { private: string; public: string } {
+  // Most tests have nothing to do with it, and it takes a while to load.
+  const { utils } = createRequire(import.meta.url)('ssh2') as typeof import('ssh2')
   const sealed = passphrase === undefined ? {} : { passphrase, cipher: 'aes256-ctr', rounds: 16 }
   for (;;) {
-    const pair = ssh2.utils.generateKeyPairSync('ed25519', { comment, ...sealed })
-    if (!(ssh2.utils.parseKey(pair.private, passphrase) instanceof Error)) return pair
+    const pair = utils.generateKeyPairSync('ed25519', { comment, ...sealed })
+    if (!(utils.parseKey(pair.private, passphrase) instanceof Error)) return pair
   }
 }

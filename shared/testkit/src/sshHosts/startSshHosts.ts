@@ -7,7 +7,7 @@ import { sshKeyPair } from '../sshKeyPair.js'
 import type { Teardown } from '../teardown.js'
 import { command, succeeds } from './commands.js'
 import { startNetwork } from './network.js'
-import { startPrivateFolderHost } from './privateFolderHost.js'
+import type { startPrivateFolderHost } from './privateFolderHost.js'
 import { startRealHost } from './realHost.js'
 import type { SshHost, SshHosts, SshHostsOptions } from './sshHost.js'
 
@@ -34,10 +34,16 @@ export async function startSshHosts(t: Teardown, { count, smallDisk }: SshHostsO
       const varMegabytes = smallDisk?.host === index ? smallDisk.megabytes : 0
       const plan = { index, dir: join(dir, `host${index}`), authorizedKey: keys.public, password, port, varMegabytes }
       mkdirSync(plan.dir)
-      hosts[index] = await (network ? startRealHost({ ...plan, network }) : startPrivateFolderHost(plan))
+      hosts[index] = await (network ? startRealHost({ ...plan, network }) : startFolderHost(plan))
     })
   )
   return { isReal, hosts, privateKey: keys.private, publicKey: keys.public, password }
+}
+
+/** Loaded where it is used: its SSH server takes a while. */
+async function startFolderHost(plan: Parameters<typeof startPrivateFolderHost>[0]): Promise<SshHost> {
+  const { startPrivateFolderHost: start } = await import('./privateFolderHost.js')
+  return start(plan)
 }
 
 let known: Promise<boolean> | undefined
