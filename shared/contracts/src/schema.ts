@@ -11,7 +11,7 @@ const coercingAjv = createAjv({ coerce: true })
 /**
  * The returned function answers the value (defaults filled in) or throws `AppError('invalid_input')` whose message names
  * the field and the reason. The schema is compiled when it first checks something: a process has hundreds of schemas, and
- * compiling all of them was half of the work of its start.
+ * compiling all of them was a third of the work of its start.
  */
 export function compile<S extends TSchema>(schema: S, options: CheckOptions = {}): Check<Static<S>> {
   let check: Check<Static<S>> | undefined
