@@ -15,14 +15,10 @@ export interface SteadyLoad {
 }
 
 const lanes = 8
-
-export interface LoadOptions {
-  /** How long each lane rests after an answer; 4. */
-  pauseMs?: number
-}
+const pauseMs = 4
 
 /** Requests one after the other in several lanes: reads and writes, with and without a body, of each service in turn. */
-export async function startLoad(session: Session, { pauseMs = 4 }: LoadOptions = {}): Promise<SteadyLoad> {
+export async function startLoad(session: Session): Promise<SteadyLoad> {
   const perLane = await Promise.all(Array.from({ length: lanes }, (_, lane) => prepareQuestions(session, lane)))
   const failed: string[] = []
   let sent = 0
