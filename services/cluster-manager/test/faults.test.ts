@@ -79,7 +79,7 @@ await t.test('a disk that turns out to be full on the way is named, and all is t
   mkdirSync(tools, { recursive: true })
   // Preflight is told of plenty. The disk of a real host is as small as before; elsewhere a stand-in says what that would say.
   const df = 'echo; echo "disk 9000 0 9000 0% /"'
-  const mv = 'case $* in *.fleetgate/files/*) echo "No space left on device" >&2; exit 1 ;; esac; exec /bin/mv "$@"'
+  const mv = 'case $* in *fleetgate/files/*) echo "No space left on device" >&2; exit 1 ;; esac; exec /bin/mv "$@"'
   for (const [name, text] of Object.entries(hosts.isReal ? { df } : { df, mv }))
     writeFileSync(join(tools, name), `#!/bin/sh\n${text}\n`, { mode: 0o755 })
   const { id, operation } = await made(api, draft(hosts, 'filled', [1, 1]))

@@ -1,5 +1,5 @@
-import { execFileSync } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
+import { execFileSync, spawnSync } from 'node:child_process'
+import { createHash, randomBytes } from 'node:crypto'
 import { rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
@@ -16,7 +16,7 @@ const dir = temporaryFolder(t)
 function file(name: string, content: Buffer) {
   const path = join(dir, name)
   writeFileSync(path, content)
-  return { name, path, bytes: content.length, sha256: name }
+  return { name, path, bytes: content.length, sha256: createHash('sha256').update(content).digest('hex') }
 }
 
 async function bytesOf({ input }: Travelling): Promise<Buffer> {
@@ -39,9 +39,30 @@ await t.test('a file travels in the best packing that both sides know', async (t
   t.ok(gunzipSync(await bytesOf(gzip)).equals(text))
 })
 
+await t.test('what unpacks it sees whether all of it came, and as it was', async (t) => {
+  const noise = Buffer.concat([randomBytes(50_000), Buffer.alloc(50_000)])
+  for (const unpacks of [['zstd'], ['gzip']]) {
+    const packed = await packedFor(file('half', noise), unpacks)
+    if (!packed.isChecked) continue
+    const bytes = await bytesOf(packed)
+    const other = Buffer.from(bytes)
+    other.writeUInt8(other.readUInt8(20_000) ^ 1, 20_000)
+    for (const input of [bytes.subarray(0, -1), bytes.subarray(0, 30_000), other]) {
+      const { status } = spawnSync('sh', ['-c', packed.unpack], { input })
+      t.not(status, 0, packed.unpack)
+    }
+  }
+})
+
+await t.test('a file that was replaced since it was hashed does not travel packed', async (t) => {
+  const replaced = file('replaced', Buffer.concat([text, text]))
+  writeFileSync(replaced.path, Buffer.from('another line of a program\n'.repeat(10_000)))
+  t.match(await packedFor(replaced, ['gzip']), { unpack: 'cat', isChecked: false })
+})
+
 await t.test('it travels as it is where the host undoes nothing, or packing would win nothing', async (t) => {
   const plain = await packedFor(file('text', text), ['compress'])
-  t.equal(plain.unpack, 'cat')
+  t.match(plain, { unpack: 'cat', isChecked: false })
   t.ok((await bytesOf(plain)).equals(text))
   const noise = randomBytes(100_000)
   const kept = await packedFor(file('noise', noise), ['gzip', 'zstd'])

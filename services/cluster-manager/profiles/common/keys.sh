@@ -1,12 +1,17 @@
 # The cluster's public keys, as one block in authorized_keys of the user that the control plane logs in as.
 file=$HOME_OF_USER/.ssh/authorized_keys
 begin='# fleetgate: keys of the cluster, written by the control plane' end='# fleetgate: end'
-[ -s "$here/input.d/keys" ] || grep -q -F "$begin" "$file" 2>/dev/null || exit 0
+hasBlock() {
+  [ -s "$file" ] || return 1
+  while IFS= read -r line; do [ "$line" != "$begin" ] || return 0; done <"$file"
+  return 1
+}
+[ -n "$in_keys" ] || hasBlock || exit 0
 mkdir -p "$HOME_OF_USER/.ssh"
 owner=$(stat -c %u:%g "$HOME_OF_USER")
 {
   [ ! -e "$file" ] || awk -v begin="$begin" -v end="$end" '$0 == begin { skip = 1 } !skip { print } $0 == end { skip = 0 }' "$file"
-  if [ -s "$here/input.d/keys" ]; then echo "$begin"; cat "$here/input.d/keys"; echo "$end"; fi
+  [ -z "$in_keys" ] || printf '%s\n' "$begin" "$in_keys" "$end"
 } >"$file.new" || fail "cannot write $file"
 if [ ! -s "$file.new" ]; then
   rm -f "$file.new" "$file"

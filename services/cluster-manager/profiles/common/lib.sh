@@ -1,19 +1,30 @@
-# What every script needs. Read once by run.sh or work.sh, which read the scripts themselves into subshells of their own: on a
-# small host starting a program costs more than what the program does. `here` is the folder with the scripts and their input.
+# What every script needs, as functions. Whoever runs the scripts sets $HOME_OF_USER, the home of who logged in, reads the input by
+# readValues, and in a run with a folder of its own sets $here, that folder.
 umask 077
 root=${FLEETGATE_ROOT:-}
 base=$root/var/lib/fleetgate
 
-# Each line of the input as a variable: of `role=master` comes $in_role. Keys are letters, digits and _, made by the control
-# plane; what stands behind them is only ever text.
-if [ -s "$here/input" ]; then
-  while IFS= read -r line; do eval "in_${line%%=*}=\${line#*=}"; done <"$here/input"
-fi
-HOME_OF_USER=${HOME:-/root}
-[ ! -s "$here/home" ] || IFS= read -r HOME_OF_USER <"$here/home"
+newline='
+'
+# Makes variables of the lines of the input: of `role=master` comes $in_role, and `+more` is a further line of the one before. Keys are
+# letters, digits and _, made by the control plane; what stands behind them is only ever text.
+readValues() {
+  while IFS= read -r line; do
+    case $line in
+      +*) eval "in_$key=\$in_$key\$newline\${line#+}" ;;
+      *=*) key=${line%%=*} && eval "in_$key=\${line#*=}" ;;
+    esac
+  done
+  address=${in_address-}
+  # Where only this host itself can ask; hosts that are addresses of one computer have no more than that address.
+  case $address in 127.*) local=$address ;; *) local=127.0.0.1 ;; esac
+}
 
 # The value of a key that is put together, such as registry_0_address.
 value() { eval "printf '%s\n' \"\${in_$1-}\""; }
+
+# The scripts in their order, each in a shell of its own, up to the first that fails.
+runScripts() { for script in "$@"; do ("script_${script%.sh}") || return; done; }
 
 # A word of the run's progress, shown to the operator.
 say() { echo "progress $*"; }
@@ -21,11 +32,14 @@ say() { echo "progress $*"; }
 # Ends the script, and with it the run, with a reason.
 fail() { echo "problem $*" >&2; exit 1; }
 
-# Makes a file of this mode the same as another, and tells by `changed=1` whether it was not.
+# Makes a file of this mode the same as another, which may be `$1.new` already, and tells by `changed=1` whether it was not.
 put() {
   [ -d "${1%/*}" ] || mkdir -p "${1%/*}" || fail "cannot make ${1%/*}"
-  [ ! -e "$1" ] || ! cmp -s "$3" "$1" || return 0
-  cp "$3" "$1.new" || { rm -f "$1.new"; fail "cannot write $1"; }
+  if [ -e "$1" ] && cmp -s "$3" "$1"; then
+    [ "$3" != "$1.new" ] || rm -f "$3"
+    return 0
+  fi
+  [ "$3" = "$1.new" ] || cp "$3" "$1.new" || { rm -f "$1.new"; fail "cannot write $1"; }
   [ "$2" = 600 ] || chmod "$2" "$1.new" || fail "cannot write $1"
   mv "$1.new" "$1" && changed=1
 }
@@ -54,7 +68,8 @@ exec 3<>"/dev/tcp/${at%:*}/${at##*:}" || exit 1
 printf "GET %s HTTP/1.0\r\nHost: %s\r\n\r\n" "$path" "$at" >&3
 IFS= read -r -t 5 line <&3 && [[ $line == HTTP/1.?" 200"* ]] || exit 1
 while IFS= read -r -t 5 line <&3 && [[ ${#line} -gt 1 ]]; do :; done
-exec cat <&3'
+IFS= read -r -d "" -t 5 body <&3
+printf "%s\n" "$body"'
 
 hasSystemd() { [ -d "$root/run/systemd/system" ] && command -v systemctl >/dev/null; }
 
@@ -80,21 +95,8 @@ isWorking() {
   return 1
 }
 
-# A file that the control plane staged, by its checksum, kept below the base once it is seen to be whole: its path is $file.
-# openssl uses what the processor has for it, where it is there.
+# A file that the control plane staged, by its checksum: its path is $file.
 staged() {
   file=$base/files/$1
-  [ ! -s "$file" ] || return 0
-  came=$HOME_OF_USER/.fleetgate/files/$1
-  [ -s "$came" ] || fail "$2 was not staged"
-  sum=$(openssl dgst -sha256 -r "$came" 2>/dev/null || sha256sum "$came")
-  [ "${sum%% *}" = "$1" ] || fail "the staged $2 is not whole"
-  [ -d "$base/files" ] || mkdir -p "$base/files" || fail "cannot make $base/files"
-  # Under another name first: a move from one disk to another may end half way.
-  said=$(mv "$came" "$file.new" 2>&1) || { rm -f "$file.new"; fail "$2 cannot be kept: $said"; }
-  mv "$file.new" "$file"
+  [ -s "$file" ] || fail "$2 was not staged"
 }
-
-address=${in_address-}
-# Where only this host itself can ask; hosts that are addresses of one computer have no more than that address.
-case $address in 127.*) local=$address ;; *) local=127.0.0.1 ;; esac

@@ -35,17 +35,28 @@ if [ -s "$base/lock" ]; then
 fi
 
 # A port that our own installation listens on is no problem. A server that listens at every address often does so for IPv6 and IPv4
-# with one socket, which stands among those of IPv6 only.
+# with one socket, which stands among those of IPv6 only. ss asks for what listens; the lists in /proc make the kernel look for every
+# connection as well, which takes some milliseconds.
 if [ "$held" != "$in_cluster" ]; then
-  awk -v address="$address" -v ports="$in_ports" '
-    BEGIN {
-      split(address, part, ".")
-      mine = sprintf("%02X%02X%02X%02X", part[4], part[3], part[2], part[1])
-      count = split(ports, wanted, " ")
-    }
-    $4 == "0A" { split($2, at, ":"); if (at[1] ~ "^(0+FFFF0000)?" mine "$" || at[1] ~ /^0+$/) taken[at[2]] = 1 }
-    END { for (i = 1; i <= count; i++) if (sprintf("%04X", wanted[i]) in taken) print "problem port " wanted[i] " is in use" }
-  ' /proc/net/tcp $([ ! -e /proc/net/tcp6 ] || echo /proc/net/tcp6)
+  if listening=$(ss -Hltn 2>/dev/null); then
+    taken=' '
+    while read -r _ _ _ at _; do
+      case ${at%:*} in "$address" | 0.0.0.0 | '*' | '[::]' | "[::ffff:$address]") taken="$taken${at##*:} " ;; esac
+    done <<LISTENING
+$listening
+LISTENING
+    for port in $in_ports; do case $taken in *" $port "*) wrong "port $port is in use" ;; esac; done
+  else
+    awk -v address="$address" -v ports="$in_ports" '
+      BEGIN {
+        split(address, part, ".")
+        mine = sprintf("%02X%02X%02X%02X", part[4], part[3], part[2], part[1])
+        count = split(ports, wanted, " ")
+      }
+      $4 == "0A" { split($2, at, ":"); if (at[1] ~ "^(0+FFFF0000)?" mine "$" || at[1] ~ /^0+$/) taken[at[2]] = 1 }
+      END { for (i = 1; i <= count; i++) if (sprintf("%04X", wanted[i]) in taken) print "problem port " wanted[i] " is in use" }
+    ' /proc/net/tcp $([ ! -e /proc/net/tcp6 ] || echo /proc/net/tcp6)
+  fi
 fi
 
 if [ -n "$in_nic" ] && [ "$in_checkNic" = 1 ]; then

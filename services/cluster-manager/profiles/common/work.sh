@@ -1,13 +1,9 @@
-#!/bin/sh
-# The work of one run, detached: the scripts in their order, up to the first that fails. The last run of an operation on
-# this host gives the lock back and leaves the state of its own run only.
-state=$1 last=$2 here=$1/work
-shift 2
-. "$here/lib.sh"
-rc=0
-for script in "$@"; do
-  (. "$here/$script") || { rc=$?; break; }
-done
+# The work of one run, detached. The last run of an operation on this host gives the lock back and leaves the state of its own run only.
+state=$1 HOME_OF_USER=$2 last=$3 here=$1/work
+shift 3
+readValues <"$here/input"
+runScripts "$@"
+rc=$?
 isForgotten=
 [ ! -e "$state/forget" ] || isForgotten=1
 # What came with the run may be secret, and is not needed again.

@@ -25,8 +25,10 @@ else
     fi
     echo '    tls:' >>"$configs"
     if [ "$scheme" = http ]; then echo '      insecure_skip_verify: true' >>"$configs"; else echo '      insecure_skip_verify: false' >>"$configs"; fi
-    if [ -s "$here/input.d/registry.$index.ca" ]; then
-      put "$folder/$index.crt" 644 "$here/input.d/registry.$index.ca"
+    ca=$(value "registry_${index}_ca")
+    if [ -n "$ca" ]; then
+      printf '%s\n' "$ca" >"$here/ca"
+      put "$folder/$index.crt" 644 "$here/ca"
       echo "      ca_file: $(yaml "$folder/$index.crt")" >>"$configs"
     fi
     index=$((index + 1))

@@ -1,7 +1,7 @@
 # Puts program and configuration in place and (re)starts the server where one of them changed or it does not run.
 . "$here/nats.sh"
 changed=
-[ -d "$home/data" ] || mkdir -p "$home/data" || fail 'cannot make the folder of the server'
+[ -d "$home/data" ] && [ -d "${config%/*}" ] || mkdir -p "$home/data" "${config%/*}" || fail 'cannot make the folders of the server'
 echo "$in_cluster" >"$base/cluster" || fail 'cannot write to the host'
 
 sum=
@@ -9,8 +9,10 @@ read -r sum 2>/dev/null <"$home/sum"
 if [ "$sum" != "$in_file_nats_server" ]; then
   staged "$in_file_nats_server" nats-server
   # Another name first: a running program cannot be written over. A second name of one file needs no room.
-  ln -f "$file" "$binary.new" 2>/dev/null || cp "$file" "$binary.new" || fail 'cannot copy nats-server'
-  chmod 755 "$binary.new" && mv "$binary.new" "$binary" && echo "$in_file_nats_server" >"$home/sum" && changed=1
+  new=$binary
+  [ ! -e "$binary" ] || new=$binary.new
+  ln -f "$file" "$new" 2>/dev/null || cp "$file" "$new" || fail 'cannot copy nats-server'
+  chmod 755 "$new" && { [ "$new" = "$binary" ] || mv "$new" "$binary"; } && echo "$in_file_nats_server" >"$home/sum" && changed=1
 fi
 
 isNew=$changed changed=
@@ -49,8 +51,8 @@ role=$in_role
   if [ "$role" = master ] || { [ "$role" = shared ] && [ "$in_clustered" = 1 ]; }; then
     echo "mqtt { listen: \"$address:1883\", stream_replicas: $in_replicas }"
   fi
-} >"$here/config"
-put "$config" 600 "$here/config"
+} >"$config.new" || fail "cannot write $config"
+put "$config" 600 "$config.new"
 isOther=$changed changed=
 
 if hasSystemd; then

@@ -22,9 +22,10 @@ index=0 users=
 while [ "$index" -lt "$count" ]; do
   at=$(value "registry_${index}_address")
   echo "$at" >>"$list"
-  if [ -s "$here/input.d/registry.$index.ca" ]; then
+  ca=$(value "registry_${index}_ca")
+  if [ -n "$ca" ]; then
     for folder in "$root/etc/docker/certs.d" "$root/etc/containers/certs.d"; do
-      mkdir -p "$folder/$at" && cp "$here/input.d/registry.$index.ca" "$folder/$at/ca.crt"
+      mkdir -p "$folder/$at" && printf '%s\n' "$ca" >"$folder/$at/ca.crt"
     done
   fi
   insecure=$(value "registry_${index}_insecure")

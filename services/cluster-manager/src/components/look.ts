@@ -62,10 +62,12 @@ export async function lookAt({ shared, runner, now, log }: LookDeps, cluster: Cl
     return hosts.run(host, {
       id: 'direct',
       operationId: cluster.id,
+      clusterId: cluster.id,
       epoch: 0,
       last: false,
+      program: known.profile.program,
       scripts: plan.scripts,
-      files: inputOf(known, host, plan, now()),
+      input: inputOf(known, host, plan, now()),
       timeoutMs: withinMs,
       patient: false,
       onLine: () => {},

@@ -4,8 +4,9 @@ import type { Host } from '../clusters/cluster.js'
 import type { StagedFile } from '../profiles/profile.js'
 import { connectHost, type HostConnection, type Target } from '../ssh/connect.js'
 import { HostProblem, toProblem } from '../ssh/problem.js'
-import { type Packed, tar } from '../ssh/tar.js'
+import { type HostShell, openShell } from '../ssh/shell.js'
 import { packedFor, packings } from './packing.js'
+import { quoted } from './runText.js'
 
 export interface HostSecrets {
   privateKey?: string | undefined
@@ -27,10 +28,14 @@ export interface Run {
   /** Names the run on the host: asked for again it is followed, not repeated. `direct` keeps no state. */
   id: string
   operationId: string
+  clusterId: string
   epoch: number
   last: boolean
+  /** What the shell there does, the same for all runs of an operation: that of the profile. */
+  program: string
   scripts: readonly string[]
-  files: Packed[]
+  /** What the scripts read, as `inputOf` makes it. */
+  input: string
   timeoutMs: number
   /** Goes on trying where the host is away. */
   patient: boolean
@@ -67,6 +72,8 @@ const pauseMs = 300
 const mostLines = 1_000
 const longestReason = 2_000
 const stageMs = 600_000
+/** As `lib.sh` has it. */
+const filesFolder = '$FLEETGATE_ROOT/var/lib/fleetgate/files'
 
 export function loginContext(hostId: string): string {
   return `host:${hostId}`
@@ -74,6 +81,7 @@ export function loginContext(hostId: string): string {
 
 export function createHostRunner({ secrets, settings, onKeys }: HostRunnerOptions): HostRunner {
   const connections = new Map<string, Promise<HostConnection>>()
+  const shells = new Map<string, HostShell>()
 
   /** A host that does not answer is not waited for where nobody wants it any more; what comes of it is closed with the rest. */
   function connection(host: Host, signal: AbortSignal): Promise<HostConnection> {
@@ -92,6 +100,14 @@ export function createHostRunner({ secrets, settings, onKeys }: HostRunnerOption
     return opened
   }
 
+  async function shell(host: Host, { program, signal }: Run): Promise<HostShell> {
+    const known = shells.get(host.id)
+    if (known?.isOpen()) return known
+    const opened = openShell(await connection(host, signal), asRoot(host, 'sh -s -- "$HOME" 2>&1'), program)
+    shells.set(host.id, opened)
+    return opened
+  }
+
   async function once(host: Host, run: Run): Promise<string[]> {
     const lines: string[] = []
     const onLine = (line: string) => {
@@ -99,9 +115,9 @@ export function createHostRunner({ secrets, settings, onKeys }: HostRunnerOption
       if (lines.length > 2 * mostLines) lines.splice(0, mostLines)
       run.onLine(line)
     }
-    const open = await connection(host, run.signal)
+    const open = await shell(host, run)
     const signal = AbortSignal.any([run.signal, AbortSignal.timeout(run.timeoutMs)])
-    const { code } = await open.exec(commandOf(run), { input: tar(run.files), onLine, signal }).catch((error) => {
+    const code = await open.run(requestOf(run), { onLine, signal }).catch((error) => {
       if (signal.aborted && !run.signal.aborted) throw tooLong(run)
       throw error
     })
@@ -134,24 +150,27 @@ export function createHostRunner({ secrets, settings, onKeys }: HostRunnerOption
     }
   }
 
-  /** Asks whether a file is there whole, and which packings the host undoes. */
-  async function askFor(host: Host, file: string, bytes: number, signal: AbortSignal): Promise<string[] | undefined> {
+  /** Asks whether a file is there, and which packings the host undoes. */
+  async function askFor(host: Host, sha256: string, signal: AbortSignal): Promise<string[] | undefined> {
     const open = await connection(host, signal)
-    const line = `wc -c <${file} 2>/dev/null || echo 0; for p in ${packings.join(' ')}; do command -v $p >/dev/null && echo $p; done`
-    const [size, ...unpacks] = (await open.exec(line, { signal })).output.split('\n')
-    return Number(size) === bytes ? undefined : unpacks
+    const script = `[ ! -s ${fileOf(sha256)} ] || echo there; for p in ${packings.join(' ')}; do command -v $p >/dev/null && echo $p; done`
+    const said = (await open.exec(asRoot(host, `sh -c ${quoted(script)}`), { signal })).output.split('\n')
+    return said.includes('there') ? undefined : said
   }
 
   async function bring(host: Host, staged: StagedFile, { unpacks, signal }: StageOptions): Promise<void> {
-    const { sha256, bytes } = staged
-    const file = `"$HOME/.fleetgate/files/${sha256}"`
-    const able = unpacks ?? (await askFor(host, file, bytes, signal))
+    const able = unpacks ?? (await askFor(host, staged.sha256, signal))
     if (!able) return
     const open = await connection(host, signal)
-    const { input, unpack } = await packedFor(staged, able)
+    const { input, unpack, isChecked } = await packedFor(staged, able)
+    const file = fileOf(staged.sha256)
     const part = `${file.slice(0, -1)}.${randomBytes(4).toString('hex')}"`
-    const line = `umask 077; mkdir -p "$HOME/.fleetgate/files" && ${unpack} >${part} && mv ${part} ${file} || { rm -f ${part}; exit 1; }`
-    const { code, output } = await open.exec(line, { input, signal })
+    const sum = `sum=$(openssl dgst -sha256 -r ${part} 2>/dev/null || sha256sum ${part}) && [ "\${sum%% *}" = ${staged.sha256} ]`
+    const script =
+      `umask 077; mkdir -p "${filesFolder}" && ${unpack} >${part} && ` +
+      `${isChecked ? '' : `{ ${sum} || { echo "the file that came is not whole"; false; }; } && `}` +
+      `mv ${part} ${file} || { rm -f ${part}; exit 1; }`
+    const { code, output } = await open.exec(asRoot(host, `sh -c ${quoted(script)}`), { input, signal })
     if (code !== 0) throw new HostProblem('refused', reasonOf(output.split('\n'), code))
   }
 
@@ -188,14 +207,26 @@ function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   })
 }
 
-/** Unpacks standard input and runs it. Only our own ids, numbers and names of scripts are on the line. */
-function commandOf({ id, operationId, epoch, last, scripts }: Run): string {
-  const folder = `"$HOME/.fleetgate/${operationId}.${randomBytes(6).toString('hex')}"`
-  const args = [id, operationId, epoch, last ? 1 : 0, ...scripts].join(' ')
+/** One line of ids, numbers and names of our own scripts, with how many lines of values follow, as `run.sh` takes it. */
+function requestOf({ id, operationId, clusterId, epoch, last, scripts, input }: Run): string {
+  const lines = input.split('\n').length - 1
+  return `${[lines, id, operationId, clusterId, epoch, last ? 1 : 0, ...scripts].join(' ')}\n${input}`
+}
+
+/** Starts a program of our own as root; who logs in as somebody else needs sudo without a password. Nothing that a person wrote is on the line. */
+function asRoot({ user }: Host, program: string): string {
+  if (user === 'root') return `exec ${program}`
   return (
-    `umask 077; d=${folder}; mkdir -p "$d/work" && tar -xf - -C "$d/work" && printf '%s\\n' "$HOME" >"$d/work/home" && exec sh "$d/work/run.sh" ${args}; ` +
-    'rm -rf "$d"; rmdir "$HOME/.fleetgate" 2>/dev/null; exit 74'
+    `[ "$(id -u)" != 0 ] || exec ${program}; ` +
+    "command -v sudo >/dev/null || { echo 'problem sudo is missing, and the user is not root' >&2; exit 77; }; " +
+    "sudo -n true 2>/dev/null || { echo 'problem sudo asks for a password: allow it without (NOPASSWD), or use root' >&2; exit 77; }; " +
+    `exec sudo -n ${program}`
   )
+}
+
+/** A file that is there is whole: it gets its name when all of it has come. */
+function fileOf(sha256: string): string {
+  return `"${filesFolder}/${sha256}"`
 }
 
 function reasonOf(lines: readonly string[], code: number): string {

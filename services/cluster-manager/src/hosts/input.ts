@@ -1,7 +1,7 @@
 import { type Cluster, type Host, innerAddress, leaderOf, mastersOf } from '../clusters/cluster.js'
 import type { PhasePlan } from '../operations/operation.js'
 import type { Profile, StagedFile } from '../profiles/profile.js'
-import type { Packed } from '../ssh/tar.js'
+import { valuesText } from './runText.js'
 
 /** A registry as hosts are told of it. */
 export interface HostRegistry {
@@ -28,8 +28,8 @@ export interface Shared {
 
 const architectures: Record<string, string> = { x64: 'x86_64', arm64: 'aarch64' }
 
-/** The files of one run on one host: the scripts, and beside them the data they read. */
-export function inputOf(shared: Shared, host: Host, plan: PhasePlan, now: number): Packed[] {
+/** What the scripts of one run read on one host. Throws a HostProblem for what no shell can keep. */
+export function inputOf(shared: Shared, host: Host, plan: PhasePlan, now: number): string {
   const { cluster, profile, files, secrets, keys } = shared
   const registries = shared.registries.filter(isFirst)
   const masters = mastersOf(cluster)
@@ -76,26 +76,17 @@ export function inputOf(shared: Shared, host: Host, plan: PhasePlan, now: number
       ? Buffer.from(`${registry.username}:${registry.password}`).toString('base64')
       : ''
   })
-  const input = Object.entries(values).map(([key, value]) => `${variable(key)}=${oneLine(String(value))}\n`)
-  return [
-    ...profile.scripts,
-    { name: 'input', content: input.join('') },
-    { name: 'input.d/keys', content: keys.map((key) => `${oneLine(key)}\n`).join('') },
-    ...registries.map(({ ca }, index) => ({
-      name: `input.d/registry.${index}.ca`,
-      content: ca ? `${ca.trim()}\n` : ''
-    }))
-  ]
+  const lines = Object.entries(values).map(([key, value]) => [key, oneLine(String(value))] as const)
+  const texts = registries.map(({ ca }, index) => [`registry_${index}_ca`, ca.trim()] as const)
+  return valuesText({
+    ...Object.fromEntries([...lines, ...texts]),
+    keys: keys.map(oneLine).join('\n')
+  })
 }
 
 /** What reads a list of registries takes each address once. */
 function isFirst({ address }: HostRegistry, index: number, all: HostRegistry[]): boolean {
   return all.findIndex((one) => one.address === address) === index
-}
-
-/** Scripts have each key as a variable of the shell. */
-function variable(key: string): string {
-  return key.replace(/[^A-Za-z0-9_]/g, '_')
 }
 
 /** The edge has refused control characters already; a second line would be a second key here. */

@@ -5,7 +5,7 @@ import { pipeline } from 'node:stream/promises'
 import { promisify } from 'node:util'
 import zlib from 'node:zlib'
 import { findOnPath } from '../profiles/findOnPath.js'
-import type { StagedFile } from '../profiles/profile.js'
+import { hashOf, type StagedFile } from '../profiles/profile.js'
 
 /**
  * How a file travels to many hosts: packed once, so that fewer bytes are enciphered here, sent, and deciphered there. The best
@@ -23,6 +23,8 @@ export interface Travelling {
   input: Buffer | Readable
   /** The command that makes the file of its standard input. */
   unpack: string
+  /** The command fails where what comes is not all, or not what was packed. */
+  isChecked: boolean
 }
 
 const known = new Map<string, Promise<Buffer | undefined>>()
@@ -31,9 +33,9 @@ const known = new Map<string, Promise<Buffer | undefined>>()
 export async function packedFor(file: StagedFile, unpacks: readonly string[]): Promise<Travelling> {
   for (const packing of file.bytes > largest ? [] : packings) {
     const input = unpacks.includes(packing) ? await packedBy(packing, file) : undefined
-    if (input) return { input, unpack: `${packing} -dc` }
+    if (input) return { input, unpack: `${packing} -dc`, isChecked: true }
   }
-  return { input: createReadStream(file.path), unpack: 'cat' }
+  return { input: createReadStream(file.path), unpack: 'cat', isChecked: false }
 }
 
 /** Nothing where this machine cannot do it, or it is not worth it. */
@@ -47,15 +49,22 @@ function packedBy(packing: Packing, file: StagedFile): Promise<Buffer | undefine
   return packed
 }
 
-async function pack(packing: Packing, { path, bytes }: StagedFile): Promise<Buffer | undefined> {
+async function pack(packing: Packing, { path, bytes, sha256 }: StagedFile): Promise<Buffer | undefined> {
   const packed = packing === 'gzip' ? await through(path, zlib.createGzip({ level: 1 })) : await zstd(path)
-  return packed && packed.length < bytes * worthwhile ? packed : undefined
+  if (!packed || packed.length >= bytes * worthwhile) return undefined
+  // A file that was replaced meanwhile would come whole, but under the name of the other.
+  return (await hashOf(path)) === sha256 ? packed : undefined
 }
 
 /** Node itself can from 22.15 on; before that by the program, where there is one. */
 async function zstd(path: string): Promise<Buffer | undefined> {
-  const { createZstdCompress } = zlib as { createZstdCompress?: () => Duplex }
-  if (createZstdCompress) return through(path, createZstdCompress())
+  const { createZstdCompress, constants } = zlib as {
+    createZstdCompress?: (options: { params: Record<number, number> }) => Duplex
+    constants: { ZSTD_c_checksumFlag?: number }
+  }
+  // The program adds a checksum by itself.
+  if (createZstdCompress)
+    return through(path, createZstdCompress({ params: { [constants.ZSTD_c_checksumFlag ?? 201]: 1 } }))
   const program = findOnPath('zstd', process.env.PATH)
   if (!program) return undefined
   const run = promisify(execFile)

@@ -95,10 +95,12 @@ export function createPhases(deps: PhasesDeps): Phases {
     const lines = await runner.run(host, {
       id: plan.kind === 'preflight' ? 'direct' : `${operation.id}.${operation.attempt}.${plan.name}`,
       operationId: operation.id,
+      clusterId: cluster.id,
       epoch,
       last: plan.last ?? false,
+      program: shared.profile.program,
       scripts: plan.scripts,
-      files: inputOf(shared, host, plan, now()),
+      input: inputOf(shared, host, plan, now()),
       timeoutMs: plan.timeoutS * 1000 + marginMs,
       patient: plan.kind !== 'preflight' && !(isRemoval(plan) && isNew),
       onLine: (line) => {

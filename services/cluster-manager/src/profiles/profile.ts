@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { createReadStream, existsSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { compile, oneOf, type Static, Type } from '@fleetgate/kit'
-import type { Packed } from '../ssh/tar.js'
+import { programOf } from '../hosts/runText.js'
 
 export const categories = ['compact', 'ha'] as const
 export type Category = (typeof categories)[number]
@@ -54,6 +54,12 @@ const Described = Type.Object({
   })
 })
 
+/** A POSIX script by the name of its file. */
+export interface Script {
+  name: string
+  content: string
+}
+
 /** A file of the control machine, by its content. */
 export interface StagedFile {
   name: string
@@ -64,8 +70,8 @@ export interface StagedFile {
 
 export interface Profile extends Static<typeof Described> {
   name: string
-  /** Every script of a run, those common to all profiles included. */
-  scripts: Packed[]
+  /** What does its runs on a host, with every script of it and those common to all profiles. */
+  program: string
   /** The files to stage; throws a plain Error that names a setting where one cannot be had. Read and hashed again where one was replaced. */
   staged(): Promise<StagedFile[]>
 }
@@ -85,13 +91,13 @@ export function loadProfiles(dir: string, sources: Record<string, () => string |
   return { names, get: (name) => loaded.get(name) }
 }
 
-function load(dir: string, name: string, common: Packed[], sources: Record<string, () => string | undefined>): Profile {
+function load(dir: string, name: string, common: Script[], sources: Record<string, () => string | undefined>): Profile {
   const described = check(JSON.parse(readFileSync(join(dir, 'profile.json'), 'utf8')))
   let known: { stamp: string; files: Promise<StagedFile[]> } | undefined
   return {
     ...described,
     name,
-    scripts: [...common, ...scriptsOf(dir)],
+    program: programOf([...common, ...scriptsOf(dir)]),
     staged() {
       const stamp = described.files.map(({ source }) => stampOf(sources[source]?.())).join(' ')
       if (known?.stamp === stamp) return known.files
@@ -111,9 +117,9 @@ function stampOf(path: string | undefined): string {
   return [path, ino, size, mtimeMs].join(':')
 }
 
-function scriptsOf(dir: string): Packed[] {
+function scriptsOf(dir: string): Script[] {
   const names = readdirSync(dir).filter((name) => name.endsWith('.sh'))
-  return names.map((name) => ({ name, content: readFileSync(join(dir, name)) }))
+  return names.map((name) => ({ name, content: readFileSync(join(dir, name), 'utf8') }))
 }
 
 async function stage(
@@ -129,7 +135,8 @@ async function stage(
   return found
 }
 
-async function hashOf(path: string): Promise<string> {
+/** SHA-256, in hex. */
+export async function hashOf(path: string): Promise<string> {
   const hash = createHash('sha256')
   for await (const chunk of createReadStream(path)) hash.update(chunk)
   return hash.digest('hex')

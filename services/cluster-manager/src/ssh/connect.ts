@@ -43,6 +43,8 @@ export interface HostConnection {
 }
 
 const keepaliveMs = 5_000
+/** Bytes that are sent before the host has taken them. OpenSSH allows 2 MB, and then its buffers cost it as much as all else of an upload. */
+const mostAhead = 1024 * 1024
 const longestOutput = 1_000_000
 /** What a host says is kept in memory, and in part in documents. */
 const longestLine = 4_000
@@ -132,6 +134,8 @@ function exec(
     // Listened to in the callback itself: of a short program the end comes in the same packet as the start.
     client.exec(line, (error, channel) => {
       if (error) return fail(error)
+      const outgoing = channel.outgoing as { window: number }
+      outgoing.window = Math.min(outgoing.window, mostAhead)
       let output = ''
       let rest = ''
       let code: number | undefined
