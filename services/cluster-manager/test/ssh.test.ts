@@ -4,7 +4,8 @@ import { chmodSync, copyFileSync, createReadStream, mkdirSync, readdirSync, read
 import { type AddressInfo, createServer } from 'node:net'
 import { dirname, join } from 'node:path'
 import { createSecrets, loadKeyRing } from '@fleetgate/store'
-import { type SshHost, startSshHosts } from '@fleetgate/testkit'
+import { type SshHost, sshKeyPair, startSshHosts } from '@fleetgate/testkit'
+import ssh2 from 'ssh2'
 import t from 'tap'
 import type { Host } from '../src/clusters/cluster.js'
 import { createHostRunner, loginContext } from '../src/hosts/hostRunner.js'
@@ -181,6 +182,21 @@ await t.test('the key of a bastion is recorded where that of the host was given'
   t.teardown(() => runner.close())
   await runner.reach(host)
   t.same(told, [connection.hostKey])
+})
+
+await t.test('a bastion that never answers for the way on is given up in time', async (t) => {
+  const silent = new ssh2.Server({ hostKeys: [sshKeyPair().private] }, (client) => {
+    client.on('error', () => {})
+    client.on('authentication', (asked) => asked.accept())
+    client.on('tcpip', () => {})
+  }).listen(0, '127.0.0.1')
+  await once(silent, 'listening')
+  t.teardown(() => silent.close())
+  const bastion = { address: '127.0.0.1', port: (silent.address() as AddressInfo).port, user: 'any', password: 'any' }
+  await t.rejects(connectHost({ ...login, bastion }, 1_000), {
+    kind: 'unreachable',
+    message: /does not answer in time/
+  })
 })
 
 await t.test('what a host says of its address is taken only where it is one', (t) => {

@@ -53,7 +53,8 @@ const longestLine = 4_000
 export async function connectHost(target: Target, timeoutMs: number): Promise<HostConnection> {
   const bastion = target.bastion ? await open(target.bastion, timeoutMs, undefined) : undefined
   try {
-    const through = await bastion?.ssh.forwardOut('127.0.0.1', 0, target.address, target.port)
+    const onward = bastion?.ssh.forwardOut('127.0.0.1', 0, target.address, target.port)
+    const through = onward && (await within(timeoutMs, onward))
     const host = await open(target, timeoutMs, through)
     return {
       hostKey: host.hostKey,
@@ -69,6 +70,14 @@ export async function connectHost(target: Target, timeoutMs: number): Promise<Ho
     bastion?.ssh.dispose()
     throw toProblem(error, target.address)
   }
+}
+
+/** A bastion may take the request for the way on and never answer it. */
+function within<T>(ms: number, work: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error('the bastion timed out')), ms)
+    work.finally(() => clearTimeout(timer)).then(resolve, reject)
+  })
 }
 
 interface Opened {
