@@ -2,88 +2,16 @@ import { createAllowed, createHttp } from '@fleetgate/kit/outbound'
 import { sshKeyPair } from '@fleetgate/testkit'
 import t from 'tap'
 import type { Cluster, Host } from '../src/clusters/cluster.js'
-import { createMachines, type Machines } from '../src/machines/machines.js'
-import { newOperation } from '../src/operations/operation.js'
-import { createProgress } from '../src/operations/progress.js'
-import { type Driver, providerTypes } from '../src/providers/driver.js'
+import { providerTypes } from '../src/providers/driver.js'
 import { HostProblem } from '../src/ssh/problem.js'
-import { type Cloud, driverOf, isEmpty, startCloud } from './clouds/index.js'
+import { clusterId, problemOf } from './clouds/conformance.js'
+import { driverOf, isEmpty, startCloud } from './clouds/index.js'
+import { type Drive, drive, limits, newDocument, newHost } from './machineSupport.js'
 
-t.setTimeout(120_000)
+t.setTimeout(240_000)
 const { http, close } = createHttp({ allowed: createAllowed('127.0.0.1'), setting: 'TEST', maxAnswerBytes: 1_000_000 })
 t.teardown(close)
-const clusterId = '59bb43f8284ae3000bf663ea'
 const publicKey = sshKeyPair().public.trim()
-
-function newHost(at: number): Host {
-  const id = `59bb43f8284ae3000bf6640${at}`
-  return {
-    id,
-    name: `h-0000000${at}-till`,
-    role: 'shared',
-    status: 'INSTALLING',
-    ip: '',
-    machine: { serial: 1 }
-  } as Host
-}
-
-/** A cluster as its document says, with the operation that makes these hosts. */
-function newDocument(cloud: Cloud, hosts: Host[]): Cluster {
-  const operation = newOperation({ id: '0'.repeat(24), kind: 'create', by: { userId: 'ann', name: 'ann' }, hosts }, 1)
-  const at = { providerId: '1'.repeat(24), type: cloud.type, publicKey, sealedKey: '', user: 'root', sshPort: 22 }
-  return { id: clusterId, status: 'INSTALLING', cloud: at, hosts, operation } as unknown as Cluster
-}
-
-interface Drive {
-  machines: Machines
-  cluster: Cluster
-  /** As it was last written. */
-  kept: () => Cluster
-}
-
-interface DriveOptions {
-  /** Whether a write comes through. */
-  isWritten?: () => boolean
-  reach?: (host: Host) => Promise<void>
-}
-
-/** One driver of the operation, on a document as it was left. */
-function drive(
-  driver: Driver,
-  document: Cluster,
-  { isWritten = () => true, reach = async () => {} }: DriveOptions = {}
-): Drive {
-  let kept = structuredClone(document)
-  const cluster = structuredClone(document)
-  const progress = createProgress({
-    cluster,
-    async write(set) {
-      if (!isWritten()) throw new Error('killed')
-      kept = { ...kept, hosts: structuredClone(set.hosts) as Host[] }
-    },
-    now: Date.now
-  })
-  const machines = createMachines({
-    cluster,
-    ports: [1883],
-    progress,
-    runner: { reach },
-    open: async () => driver,
-    settings: { withinMs: 30_000, pollMs: 5, from: '0.0.0.0/0' },
-    lost: new AbortController().signal,
-    now: Date.now
-  })
-  return { machines, cluster, kept: () => kept }
-}
-
-const limits = () => ({ signal: new AbortController().signal, until: Date.now() + 30_000 })
-
-async function problem(work: Promise<unknown>): Promise<Error> {
-  return work.then(
-    () => new Error('none'),
-    (error: Error) => error
-  )
-}
 
 for (const type of providerTypes) {
   await t.test(type, async (t) => {
@@ -98,8 +26,10 @@ for (const type of providerTypes) {
     await t.test('a crash between order and record finds the machine again', async (t) => {
       cloud.createFaults.length = 0
       const before = cloud.created.length
-      const dying = drive(driver, newDocument(cloud, [newHost(1)]), { isWritten: () => cloud.machines.size === 0 })
-      t.match(await problem(dying.machines.create(first(dying.cluster), limits())), { message: 'killed' })
+      const dying = drive(driver, newDocument(type, publicKey, [newHost(1)]), {
+        isWritten: () => cloud.machines.size === 0
+      })
+      t.match(await problemOf(dying.machines.create(first(dying.cluster), limits())), { message: 'killed' })
       t.equal(cloud.machines.size, 1)
       t.notOk(first(dying.kept()).machine?.id, 'nothing is recorded')
       const next = drive(driver, dying.kept())
@@ -112,7 +42,7 @@ for (const type of providerTypes) {
       t.match(first(third.kept()), { ip: /^10\.9\./, privateIp: /^10\.8\./ })
 
       const ending = drive(driver, third.kept(), { isWritten: () => cloud.machines.size > 0 })
-      t.match(await problem(ending.machines.destroy(first(ending.cluster), limits())), { message: 'killed' })
+      t.match(await problemOf(ending.machines.destroy(first(ending.cluster), limits())), { message: 'killed' })
       const again = drive(driver, ending.kept())
       await clear(again)
       t.match(first(again.kept()), { machine: { serial: 2 }, ip: '' })
@@ -120,7 +50,7 @@ for (const type of providerTypes) {
     })
 
     await t.test('a machine that went without a record of it is made anew', async (t) => {
-      const one = drive(driver, newDocument(cloud, [newHost(2)]))
+      const one = drive(driver, newDocument(type, publicKey, [newHost(2)]))
       await one.machines.create(first(one.cluster), limits())
       const [machine] = cloud.machines.values()
       await driver.destroy(
@@ -128,7 +58,7 @@ for (const type of providerTypes) {
         limits()
       )
       while ((await driver.list(clusterId, limits())).length > 0);
-      const next = drive(driver, newDocument(cloud, [newHost(2)]))
+      const next = drive(driver, newDocument(type, publicKey, [newHost(2)]))
       await next.machines.create(first(next.cluster), limits())
       await next.machines.boot(first(next.cluster), limits())
       t.equal(cloud.machines.size, 1)
@@ -139,15 +69,15 @@ for (const type of providerTypes) {
     await t.test('waits where the cloud is busy, and gives up where it says no', async (t) => {
       cloud.createFaults.push('throttled', 'unavailable')
       const said: string[] = []
-      const one = drive(driver, newDocument(cloud, [newHost(3)]))
+      const one = drive(driver, newDocument(type, publicKey, [newHost(3)]))
       const timer = setInterval(() => said.push(one.cluster.operation.hosts[0]?.message ?? ''), 20)
       await one.machines.create(first(one.cluster), limits())
       clearInterval(timer)
       t.ok(said.some((text) => text.startsWith('waiting: ')))
       await clear(one)
       cloud.createFaults.push('quota')
-      const other = drive(driver, newDocument(cloud, [newHost(4)]))
-      const no = await problem(other.machines.create(first(other.cluster), limits()))
+      const other = drive(driver, newDocument(type, publicKey, [newHost(4)]))
+      const no = await problemOf(other.machines.create(first(other.cluster), limits()))
       t.ok(no instanceof HostProblem)
       t.match(no, { kind: 'refused', message: /quota|vCPU/i })
       await clear(other)
@@ -158,21 +88,21 @@ for (const type of providerTypes) {
       'one that fails, vanishes or never comes up is told of, and is replaced when it is asked for again',
       async (t) => {
         cloud.failing = 1
-        const one = drive(driver, newDocument(cloud, [newHost(5)]))
+        const one = drive(driver, newDocument(type, publicKey, [newHost(5)]))
         await one.machines.create(first(one.cluster), limits())
-        t.match(await problem(one.machines.boot(first(one.cluster), limits())), { message: /the host broke/ })
+        t.match(await problemOf(one.machines.boot(first(one.cluster), limits())), { message: /the host broke/ })
         const retry = drive(driver, one.kept())
         await retry.machines.create(first(retry.cluster), limits())
         await retry.machines.boot(first(retry.cluster), limits())
         t.match([cloud.machines.size, first(retry.kept()).machine?.serial], [1, 2])
         cloud.machines.clear()
-        t.match(await problem(retry.machines.boot(first(retry.cluster), limits())), { message: /vanished/ })
+        t.match(await problemOf(retry.machines.boot(first(retry.cluster), limits())), { message: /vanished/ })
         await clear(retry)
         cloud.slowness = 1_000_000
-        const slow = drive(driver, newDocument(cloud, [newHost(6)]))
+        const slow = drive(driver, newDocument(type, publicKey, [newHost(6)]))
         await slow.machines.create(first(slow.cluster), limits())
         const soon = { ...limits(), until: Date.now() + 50 }
-        t.match(await problem(slow.machines.boot(first(slow.cluster), soon)), {
+        t.match(await problemOf(slow.machines.boot(first(slow.cluster), soon)), {
           message: /not running with an address in time/
         })
         cloud.slowness = 1
@@ -188,7 +118,7 @@ for (const type of providerTypes) {
         const kind = problems[tries++]
         if (kind) throw new HostProblem(kind, 'not yet')
       }
-      const one = drive(driver, newDocument(cloud, [newHost(7)]), { reach })
+      const one = drive(driver, newDocument(type, publicKey, [newHost(7)]), { reach })
       await one.machines.create(first(one.cluster), limits())
       await one.machines.boot(first(one.cluster), limits())
       t.equal(tries, 4)
@@ -196,13 +126,13 @@ for (const type of providerTypes) {
         throw new HostProblem('host_key', 'another key')
       }
       const other = drive(driver, one.kept(), { reach: refused })
-      t.match(await problem(other.machines.boot(first(other.cluster), limits())), { message: 'another key' })
+      t.match(await problemOf(other.machines.boot(first(other.cluster), limits())), { message: 'another key' })
       await clear(one)
       t.ok(isEmpty(cloud))
     })
 
     await t.test('takes away what it made and no other machine, strays of the cluster included', async (t) => {
-      const pair = drive(driver, newDocument(cloud, [newHost(8), newHost(9)]))
+      const pair = drive(driver, newDocument(type, publicKey, [newHost(8), newHost(9)]))
       await pair.machines.create(first(pair.cluster), limits())
       await pair.machines.create(pair.cluster.hosts[1] as Host, limits())
       const name = 'fleetgate-other'
@@ -233,12 +163,12 @@ for (const type of providerTypes) {
 
     if (type === 'amazonec2') {
       await t.test('a machine that is not seen counts as gone at its own account alone', async (t) => {
-        const one = drive(driver, newDocument(cloud, [newHost(1)]))
+        const one = drive(driver, newDocument(type, publicKey, [newHost(1)]))
         await one.machines.create(first(one.cluster), limits())
         const [[machineId, machine], key] = [[...cloud.machines][0] ?? [], [...cloud.keys][0]]
         cloud.machines.clear()
         cloud.keys.clear()
-        const refused = await problem(one.machines.destroy(first(one.cluster), limits()))
+        const refused = await problemOf(one.machines.destroy(first(one.cluster), limits()))
         t.match(refused, { name: 'HostProblem', message: /another account/ })
         t.equal(first(one.kept()).machine?.id, machineId, 'it is not forgotten')
         if (machineId && machine && key) {
@@ -252,7 +182,7 @@ for (const type of providerTypes) {
 
     if (type === 'openstack') {
       await t.test('of two that two drivers made at the same time one stays', async (t) => {
-        const document = newDocument(cloud, [newHost(1)])
+        const document = newDocument(type, publicKey, [newHost(1)])
         const [a, b] = [drive(driver, document), drive(driver, document)]
         await Promise.all([a, b].map(({ machines, cluster }) => machines.create(first(cluster), limits())))
         t.equal(cloud.machines.size, 2, 'Nova knows no key of idempotency')

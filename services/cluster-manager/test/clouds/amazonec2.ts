@@ -43,6 +43,12 @@ export async function startAmazon(t: Test): Promise<Cloud> {
         return ask.get('ImageId.1') === 'ami-0fake'
           ? xml(action, list('imagesSet', ['<imageId>ami-0fake</imageId><rootDeviceName>/dev/xvda</rootDeviceName>']))
           : refused(400, 'InvalidAMIID.NotFound', `The image id '[${ask.get('ImageId.1')}]' does not exist`)
+      case 'DescribeInstanceTypes': {
+        const type = ask.get('InstanceType.1')
+        return type === 't3.small'
+          ? xml(action, list('instanceTypeSet', [`<instanceType>${type}</instanceType>`]))
+          : refused(400, 'InvalidInstanceType', `The following supplied instance types do not exist: [${type}]`)
+      }
       case 'DescribeVpcs':
         return xml(action, list('vpcSet', ['<vpcId>vpc-0fake</vpcId><isDefault>true</isDefault>']))
       case 'DescribeSubnets':

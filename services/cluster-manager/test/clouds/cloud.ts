@@ -52,6 +52,12 @@ export interface Cloud {
   /** Looks until a machine runs, or is gone. */
   slowness: number
   pageSize: number
+  /** The account's keys and rules are at its quota. */
+  isFull: boolean
+  /** OpenStack that defers deletions: a plain one keeps the machine, and no list shows it. */
+  isDeferring: boolean
+  /** OpenStack whose policy refuses deletions that are forced. */
+  isPlain: boolean
   /** As if every token had run out. */
   expireTokens(): void
   /** Where machines get their addresses; the next of 10.9.0.x otherwise. */
@@ -75,6 +81,9 @@ export function newCloud(type: ProviderType): Cloud {
     failing: 0,
     slowness: 1,
     pageSize: 100,
+    isFull: false,
+    isDeferring: false,
+    isPlain: false,
     expireTokens: () => {},
     place: async () => {
       count += 1

@@ -137,8 +137,12 @@ export async function startGoogle(t: Test): Promise<Cloud> {
     if (!tokens.has((headers.authorization ?? '').replace('Bearer ', '')))
       return refused(401, 'authError', 'Invalid Credentials')
     const [, project, place = '', kind = '', name = ''] =
-      /^\/v1\/projects\/([^/]+)\/(zones\/[^/]+|global)\/([a-zA-Z]+)(?:\/(.+))?$/.exec(url.pathname) ?? []
-    if (project !== 'project-1' || (place !== 'global' && place !== 'zones/europe-west3-a'))
+      /^\/v1\/projects\/([^/]+)\/(zones\/[^/]+|regions\/[^/]+|global)\/([a-zA-Z]+)(?:\/(.+))?$/.exec(url.pathname) ?? []
+    if (url.pathname === '/v1/projects/debian-cloud/global/images/family/debian-13')
+      return json(200, { kind: 'compute#image', name: 'debian-13-v20260310', status: 'READY' })
+    if (project === 'debian-cloud')
+      return refused(404, 'notFound', `The resource '${url.pathname.slice(4)}' was not found`)
+    if (project !== 'project-1' || !['global', 'regions/europe-west3', 'zones/europe-west3-a'].includes(place))
       return refused(403, 'forbidden', `Required permission for '${url.pathname}'`)
     const content = (body ? JSON.parse(body) : {}) as Body
     if (kind === 'operations') return json(200, operations.get(name) ?? {})

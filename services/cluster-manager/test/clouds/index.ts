@@ -3,7 +3,7 @@ import type { Test } from '../support.js'
 import { startAmazon } from './amazonec2.js'
 import type { Cloud } from './cloud.js'
 import { startGoogle } from './google.js'
-import { startOpenstack } from './openstack.js'
+import { startOpenstack } from './openstack/openstack.js'
 
 const starters: Record<ProviderType, (t: Test) => Promise<Cloud>> = {
   openstack: startOpenstack,

@@ -1,6 +1,7 @@
 import {
   DeleteKeyPairCommand,
   DescribeImagesCommand,
+  DescribeInstanceTypesCommand,
   DescribeKeyPairsCommand,
   type Filter,
   ImportKeyPairCommand,
@@ -62,6 +63,15 @@ export function createAmazonEc2({ settings, endpoint, now }: AmazonEc2Options): 
     return found
   }
 
+  /** Whoever may not look can still order. */
+  async function typeKnown(call: Call): Promise<void> {
+    const command = new DescribeInstanceTypesCommand({ InstanceTypes: [settings.instanceType as never] })
+    await unless(
+      /^UnauthorizedOperation$/,
+      ec2.ask((client, options) => client.send(command, options), call)
+    )
+  }
+
   /** The root disk of the size that is asked for; it goes with the machine. */
   async function rootDisk(call: Call) {
     const { RootDeviceName } = await image(call)
@@ -110,6 +120,7 @@ export function createAmazonEc2({ settings, endpoint, now }: AmazonEc2Options): 
 
     async validate(call) {
       await image(call)
+      await typeKnown(call)
       await network.validate(call)
     },
 

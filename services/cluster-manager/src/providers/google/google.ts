@@ -89,7 +89,9 @@ export function createGoogle({ settings, urls, http, now }: GoogleOptions): Driv
 
     async validate(call) {
       await client.ask(`zones/${zone}/machineTypes/${settings.machineType}`, call)
+      await client.ask(settings.image, call)
       await firewall.validate(call)
+      if (settings.subnetwork && !settings.subnetwork.includes('/')) await client.ask(subnetPath(settings), call)
     },
 
     // The key is part of each machine.

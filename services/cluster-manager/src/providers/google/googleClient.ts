@@ -12,7 +12,7 @@ export interface GoogleUrls {
 }
 
 export interface GoogleClient {
-  /** One request below `projects/<project>/`; throws a CloudProblem. */
+  /** One request below `projects/<project>/`, or at the path of another project; throws a CloudProblem. */
   ask(path: string, call: Call, ask?: Ask): Promise<{ status: number; body: Body }>
   /** Every item of a list, over all its pages. */
   all<T>(path: string, filter: string, call: Call): Promise<T[]>
@@ -86,11 +86,12 @@ export function createGoogleClient({ account, project, urls, http, now }: Google
   }
 
   function ask(path: string, call: Call, { method = 'GET', body, allow }: Ask = {}) {
+    const place = path.startsWith('projects/') ? path : `projects/${encodeURIComponent(project)}/${path}`
     return answered({
       send: async () =>
         send(call, {
           method,
-          url: `${urls.compute}/projects/${encodeURIComponent(project)}/${path}`,
+          url: `${urls.compute}/${place}`,
           headers: {
             authorization: `Bearer ${await login(call)}`,
             'content-type': 'application/json',
@@ -139,7 +140,10 @@ export function createGoogleClient({ account, project, urls, http, now }: Google
         operation = answer.body as unknown as Operation
       }
       const [error] = operation.error?.errors ?? []
-      if (error) throw failed(error.code ?? '', error.message ?? '', operation.httpErrorStatusCode ?? 400)
+      // Taken at the same time as another of the same name, or for what goes already, it fails only now.
+      const isSo = options.method === 'DELETE' ? 'RESOURCE_NOT_FOUND' : 'RESOURCE_ALREADY_EXISTS'
+      if (error && error.code !== isSo)
+        throw failed(error.code ?? '', error.message ?? '', operation.httpErrorStatusCode ?? 400)
     }
   }
 }
@@ -155,7 +159,9 @@ function problemOf(answer: HttpAnswer, now: number): CloudProblem {
 function failed(code: string, said: string, status: number, wait?: number): CloudProblem {
   const word = code.replaceAll('_', '').toLowerCase()
   const message = `Google Cloud: ${said.slice(0, 300)}`
-  if (word.includes('ratelimit') || status === 429) return new CloudProblem('throttled', message, wait)
+  // Of operations at the same time, too many for now; other quotas stay as they are.
+  const isBusy = /ratelimit|rateexceeded|^concurrentoperations/.test(word)
+  if (isBusy || status === 429) return new CloudProblem('throttled', message, wait)
   if (word.includes('quota')) return new CloudProblem('quota', message)
   if (word.includes('resourcepoolexhausted') || word.includes('stockout')) return new CloudProblem('capacity', message)
   if (status === 401 || status === 403) return new CloudProblem('credentials', message)

@@ -1,4 +1,5 @@
 import { type Call, CloudProblem, type Machine } from '../driver.js'
+import { errorType } from './answers.js'
 import type { Names } from './names.js'
 import type { OpenstackClient } from './openstackClient.js'
 import type { OpenstackSettings } from './settings.js'
@@ -28,10 +29,17 @@ export function createAddresses(client: OpenstackClient, names: Names, { floatin
       if (known) return known.floating_ip_address
       const [port] = await ports(machine, call)
       if (!port) throw new CloudProblem('unavailable', 'OpenStack: the machine has no port in a network yet')
-      const floating_network_id = await names.network(floatingPool, call)
+      const floating_network_id = await names.pool(floatingPool, call)
       const body = { floatingip: { floating_network_id, port_id: port, description: machine.tag } }
-      const made = (await client.ask('network', '/floatingips', call, { method: 'POST', body })).body.floatingip
-      return (made as FloatingIp).floating_ip_address
+      try {
+        const { body: made } = await client.ask('network', '/floatingips', call, { method: 'POST', body })
+        return (made.floatingip as FloatingIp).floating_ip_address
+      } catch (error) {
+        // Another driver of the same machine was faster.
+        const [other] = errorType(error) === 'FloatingIPPortAlreadyAssociated' ? await owned(machine.tag, call) : []
+        if (!other) throw error
+        return other.floating_ip_address
+      }
     },
 
     async release(tag: string, call: Call): Promise<void> {

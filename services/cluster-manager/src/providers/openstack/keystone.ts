@@ -36,10 +36,12 @@ export async function openToken(
   const answer = await send(call, 'POST', `${authUrl}/auth/tokens`, {}, { auth })
   if (answer.status === 401)
     throw new CloudProblem('credentials', 'OpenStack refuses the log-in: name, password or project is wrong')
-  if (answer.status >= 300) throw problemOf(answer, now())
+  const { token, error } = parsed(answer) as { token?: { catalog?: CatalogEntry[] }; error?: unknown }
   const id = answer.headers['x-subject-token']
-  const { token } = parsed(answer) as { token?: { catalog?: CatalogEntry[] } }
-  if (!id || !token) throw new CloudProblem('invalid', 'OpenStack: what answers at the auth url is no Keystone v3')
+  // 404 and the like of something else; Keystone's own come with its `error`.
+  const isOther = answer.status < 300 ? !id || !token : answer.status < 500 && answer.status !== 429 && !error
+  if (isOther) throw new CloudProblem('invalid', 'OpenStack: what answers at the auth url is no Keystone v3')
+  if (answer.status >= 300 || !id || !token) throw problemOf(answer, now())
   return { id, catalog: catalogOf(token.catalog ?? [], region) }
 }
 

@@ -6,6 +6,11 @@ interface Named {
   name?: string
 }
 
+interface Network extends Named {
+  'router:external'?: boolean
+  shared?: boolean
+}
+
 /** Names, or ids, as the settings have them, to ids; looked up once for each client. */
 export function createNames(client: OpenstackClient) {
   const known = new Map<string, Promise<string>>()
@@ -19,6 +24,12 @@ export function createNames(client: OpenstackClient) {
   }
 
   const query = (name: string) => encodeURIComponent(name)
+
+  async function networks(name: string, call: Call): Promise<Network[]> {
+    const byName = await client.all<Network>('network', `/networks?name=${query(name)}`, 'networks', call)
+    return byName.length > 0 ? byName : client.all<Network>('network', `/networks?id=${query(name)}`, 'networks', call)
+  }
+
   return {
     /** Nova has no filter for names of flavors. */
     flavor: (name: string, call: Call) =>
@@ -30,13 +41,21 @@ export function createNames(client: OpenstackClient) {
         const { status, body } = await client.ask('image', `/images/${query(name)}`, call, { allow: [400, 404] })
         return status === 200 ? [body as unknown as Named] : []
       }),
-    network: (name: string, call: Call) =>
-      once('network', name, async () => {
-        const byName = await client.all<Named>('network', `/networks?name=${query(name)}`, 'networks', call)
-        return byName.length > 0
-          ? byName
-          : client.all<Named>('network', `/networks?id=${query(name)}`, 'networks', call)
-      })
+    network: (name: string, call: Call) => once('network', name, () => networks(name, call)),
+    /** The outer networks are those that floating addresses come from. */
+    pool: (name: string, call: Call) =>
+      once('outer network', name, async () =>
+        (await networks(name, call)).filter((network) => network['router:external'] === true)
+      ),
+
+    /** Without a name Nova takes the only network that there is. */
+    async onlyNetwork(call: Call): Promise<void> {
+      const all = await client.all<Network>('network', '/networks', 'networks', call)
+      const { length } = all.filter((network) => network['router:external'] !== true || network.shared === true)
+      if (length === 1) return
+      const many = length === 0 ? 'no network' : 'several networks'
+      throw new CloudProblem('invalid', `OpenStack has ${many} for machines: name one in openstack-network`)
+    }
   }
 }
 

@@ -54,9 +54,10 @@ export function createOpenstack({ settings, http, now }: OpenstackOptions): Driv
     return status === 404 || !server || server.status === 'DELETED' ? undefined : toMachine(server)
   }
 
-  /** Named groups are the tenant's; otherwise the cluster's own. */
-  function groupsOf({ name }: MachineGroup): string[] {
-    return settings.securityGroups.length > 0 ? settings.securityGroups : [name]
+  /** Named groups are the tenant's; otherwise the cluster's own. By id: names of groups may be there twice, and Nova takes none of them then. */
+  async function groupsOf({ name }: MachineGroup, call: Call): Promise<{ name: string }[]> {
+    const wanted = settings.securityGroups.length > 0 ? settings.securityGroups : [name]
+    return Promise.all(wanted.map(async (one) => ({ name: (await groups.find(one, call)).id })))
   }
 
   return {
@@ -70,13 +71,16 @@ export function createOpenstack({ settings, http, now }: OpenstackOptions): Driv
       await names.flavor(settings.flavor, call)
       await names.image(settings.image, call)
       if (settings.network) await names.network(settings.network, call)
-      if (settings.floatingPool) await names.network(settings.floatingPool, call)
+      else await names.onlyNetwork(call)
+      if (settings.floatingPool) await names.pool(settings.floatingPool, call)
       for (const group of settings.securityGroups) await groups.find(group, call)
     },
 
     async ensureKey({ name, publicKey }, call) {
+      // The name is the cluster's, so is the key. Looked for first: Nova counts before it compares, and at the limit refuses what is there too.
+      const path = `/os-keypairs/${encodeURIComponent(name)}`
+      if ((await client.ask('compute', path, call, { allow: [404] })).status !== 404) return
       const keypair = { name, public_key: publicKey }
-      // 409: it is there. The name is the cluster's, so is the key.
       await client.ask('compute', '/os-keypairs', call, { method: 'POST', body: { keypair }, allow: [409] })
     },
 
@@ -91,7 +95,7 @@ export function createOpenstack({ settings, http, now }: OpenstackOptions): Driv
         flavorRef,
         imageRef,
         key_name: group.name,
-        security_groups: groupsOf(group).map((one) => ({ name: one })),
+        security_groups: await groupsOf(group, call),
         metadata: { [machineTag]: tag, [clusterTag]: group.clusterId },
         ...(settings.network ? { networks: [{ uuid: await names.network(settings.network, call) }] } : {})
       }
@@ -109,10 +113,11 @@ export function createOpenstack({ settings, http, now }: OpenstackOptions): Driv
     async destroy({ id, tag }, call) {
       await addresses.release(tag, call)
       if (id === undefined) return
-      await client.ask('compute', `/servers/${encodeURIComponent(id)}`, call, {
-        method: 'DELETE',
-        allow: [404]
-      })
+      const path = `/servers/${encodeURIComponent(id)}`
+      // A plain deletion at a cloud that defers them keeps ports, rules and quota taken for days, where no list shows the machine.
+      const force = { method: 'POST' as const, body: { forceDelete: null }, allow: [400, 403, 404, 409] }
+      const { status } = await client.ask('compute', `${path}/action`, call, force)
+      if (status >= 300) await client.ask('compute', path, call, { method: 'DELETE', allow: [404] })
     },
 
     // Project and address of a provider in use do not change.
@@ -138,7 +143,12 @@ const states: Record<string, Machine['state']> = {
   ERROR: 'FAILED',
   SHUTOFF: 'STOPPED',
   SUSPENDED: 'STOPPED',
-  PAUSED: 'STOPPED'
+  PAUSED: 'STOPPED',
+  RESCUE: 'STOPPED',
+  SHELVED: 'STOPPED',
+  SHELVED_OFFLOADED: 'STOPPED',
+  // It keeps its disk and addresses until it is told to go once more.
+  SOFT_DELETED: 'STOPPED'
 }
 
 function toMachine(server: Server): Machine {
@@ -146,12 +156,13 @@ function toMachine(server: Server): Machine {
   const v4 = all.filter(({ version }) => version === 4)
   const floating = v4.find((one) => one['OS-EXT-IPS:type'] === 'floating')?.addr
   const fixed = v4.find((one) => one['OS-EXT-IPS:type'] !== 'floating')?.addr ?? ''
+  const state = states[server.status] ?? 'PENDING'
   return {
     id: server.id,
     tag: server.metadata?.[machineTag] ?? '',
-    state: states[server.status] ?? 'PENDING',
+    state,
     address: floating ?? fixed,
     privateAddress: fixed,
-    message: server.fault?.message?.slice(0, 300) ?? ''
+    message: server.fault?.message?.trim().slice(0, 300) ?? (state === 'STOPPED' ? `it is ${server.status}` : '')
   }
 }

@@ -72,16 +72,20 @@ export function createOpenstackClient(settings: OpenstackSettings, http: Http, n
         const query = `${path.includes('?') ? '&' : '?'}limit=${pageSize}${marker && `&marker=${encodeURIComponent(marker)}`}`
         const { body } = await ask(service, `${path}${query}`, call)
         const found = (body[key] ?? []) as (T & { id: string })[]
-        const before = items.size
         for (const item of found) items.set(item.id, item)
-        // Pages may be smaller than what is asked for, or not be known at all: the last one is that which brings nothing new.
         const last = found.at(-1)
-        if (!last || items.size === before) break
+        if (!last || !hasMore(body, key)) break
         marker = last.id
       }
       return [...items.values()]
     }
   }
+}
+
+/** Pages may be smaller than what was asked for. Nova and Neutron tell of the next one in `<key>_links`, Glance in `next`. */
+function hasMore(body: Body, key: string): boolean {
+  const links = body[`${key}_links`]
+  return body.next !== undefined || (Array.isArray(links) && links.some(({ rel }) => rel === 'next'))
 }
 
 function baseOf({ catalog }: Token, service: ServiceType): string {
