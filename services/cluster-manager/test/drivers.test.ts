@@ -5,6 +5,7 @@ import t from 'tap'
 import { withBackOff } from '../src/providers/backoff.js'
 import { type ProviderType, providerTypes } from '../src/providers/driver.js'
 import { createGoogleClient } from '../src/providers/google/googleClient.js'
+import { problemOf as openstackProblem } from '../src/providers/openstack/answers.js'
 import { type Account, call, conformance, groupFor, problemOf, reached, specFor } from './clouds/conformance.js'
 import { driverOf, isEmpty, startCloud } from './clouds/index.js'
 
@@ -258,3 +259,20 @@ await t.test(
     t.equal(await outcome('ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS', 503, 'POST'), 'capacity')
   }
 )
+
+await t.test("the forms of OpenStack's errors are told apart, with the reason of each", async (t) => {
+  const neutron = (type: string, message: string) => ({ NeutronError: { type, message, detail: '' } })
+  const answers: [number, object, string, string][] = [
+    [403, { forbidden: { code: 403, message: 'Quota exceeded, too many key pairs.' } }, 'quota', 'too many key pairs.'],
+    [409, neutron('OverQuota', 'Too many of them.'), 'quota', 'Too many of them.'],
+    [409, neutron('IpAddressGenerationFailure', 'No more IP addresses.'), 'capacity', 'No more IP addresses.'],
+    [403, { forbidden: { code: 403, message: "Policy doesn't allow it." } }, 'credentials', "Policy doesn't allow it."],
+    [400, { message: 'Unknown operator.<br /><br />\n\n', code: '400 Bad Request' }, 'invalid', 'Unknown operator.'],
+    [500, { computeFault: { code: 500, message: 'No quota engine.' } }, 'unavailable', 'No quota engine.'],
+    [502, {}, 'unavailable', 'it answered 502']
+  ]
+  for (const [status, body, kind, reason] of answers) {
+    const { kind: found, message } = openstackProblem({ status, headers: {}, body: JSON.stringify(body) }, 0)
+    t.same([found, message.endsWith(reason)], [kind, true], message)
+  }
+})
