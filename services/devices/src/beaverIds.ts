@@ -38,7 +38,7 @@ export const thingOrders = { ...times, ...keys }
 type Asked = Parameters<typeof toBeaverPage>[0]
 
 /** Where nothing is found the real system answers the empty page of its framework, whatever was asked. */
-export function pageReply<T>(asked: Asked, found: Found<T>) {
+export function pageReply<T>(asked: Asked, found: Found<T>, most?: number) {
   if (found.total === 0) return { page_size: 0, page_number: 1, total: 0, content: [] as T[] }
-  return toBeaverPage(asked, found)
+  return toBeaverPage(asked, found, most)
 }

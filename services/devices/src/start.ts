@@ -12,7 +12,7 @@ import { createGrantNow, watchGrants } from './grants/watchGrants.js'
 import { createLive } from './live/liveServer.js'
 import { serveNames } from './names/names.js'
 import { createSweep } from './sweep.js'
-import { brokerInfoRoute } from './templates/brokerInfo.js'
+import { brokerInfoRoutes } from './templates/brokerInfo.js'
 import { createThings } from './things.js'
 import { createHooks } from './workflows/hooks.js'
 import { createWorkflowParts } from './workflows/parts.js'
@@ -83,7 +83,7 @@ export async function startDevices({ config, log, add }: StartOptions): Promise<
   const app = createDevicesApp({
     log,
     guard,
-    things: [...things.routes(grants), brokerInfoRoute(config)],
+    things: [...things.routes(grants, creatorsOf), ...brokerInfoRoutes(config)],
     workflows: working.routes({ grants, grantNow, creatorsOf, reachOf: things.reachOf(grants) }),
     dashboards: createDashboards({
       store: dashboardStore,

@@ -1,4 +1,4 @@
-import type { Bus, Log, Route } from '@fleetgate/kit'
+import type { Bus, CreatorsOf, Log, Route } from '@fleetgate/kit'
 import type { Store } from '@fleetgate/store'
 import { deviceRoutes } from './devices/beaver.js'
 import { createDevices } from './devices/device.js'
@@ -113,7 +113,7 @@ export async function createThings({ historyDays, workflows, ...parts }: ThingsO
       const reachOf = createReachOf({ grants, provision })
       return { entities, reachOf, history: createHistory({ entities, reachOf, store: history }) }
     },
-    routes(grants: Pick<Grants, 'scopeOf'>): Route[] {
+    routes(grants: Pick<Grants, 'scopeOf'>, creatorsOf: CreatorsOf): Route[] {
       const reachOf = createReachOf({ grants, provision })
       const shared = { registry, reachOf, entities, now }
       const settle = async (id: string) => {
@@ -123,7 +123,7 @@ export async function createThings({ historyDays, workflows, ...parts }: ThingsO
       const integrationName = (id: string) => registry.find(id)?.manifest.name
       return [
         ...integrationRoutes(createIntegrations({ ...shared, devices })),
-        ...deviceRoutes(createDevices({ ...shared, store: devices, groups, settle, register })),
+        ...deviceRoutes(createDevices({ ...shared, store: devices, groups, settle, register, creatorsOf })),
         ...deviceGroupRoutes(createDeviceGroups({ ...shared, store: groups, devices })),
         ...entityTagRoutes(createEntityTags({ ...shared, store: tags })),
         ...templateRoutes(

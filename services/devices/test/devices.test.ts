@@ -1,4 +1,4 @@
-import { type Caller, connectBus } from '@fleetgate/kit'
+import { type Caller, connectBus, listUserNames } from '@fleetgate/kit'
 import { openStore } from '@fleetgate/store'
 import { quietLog, type Session, startParts, testGuardKeys, until } from '@fleetgate/testkit'
 import t from 'tap'
@@ -44,6 +44,11 @@ await t.test('lists the integrations that people see, and tells one with its for
     dataOf<unknown[]>(await session.post('/integration/search', { device_deletable: true })).length,
     all.length - 1
   )
+
+  t.equal(ping?.icon, 'public/ping-logo.svg')
+  const picture = await api.get('/public/ping-logo.svg')
+  t.match([picture.status, picture.text], [200, /^<svg /], 'which anybody may look at')
+  for (const file of ['system-logo.svg', 'nobody-logo.svg']) t.equal((await api.get(`/public/${file}`)).status, 404)
 
   const detail = dataOf<IntegrationDetail>(await session.get('/integration/ping'))
   t.match(detail, { id: 'ping', delete_device_service_key: 'ping.integration.delete_device' })
@@ -95,6 +100,21 @@ await t.test('adds a device with its entities, and finds it', async (t) => {
     ['ping.device.10_0_0_1.status', 'ping.device.10_0_0_1.delay']
   )
   t.match(door.entities[0], { value_attribute: { enum: { 0: 'ONLINE' } }, value_type: 'LONG' })
+})
+
+await t.test('tells who added a device, where auth knows', async (t) => {
+  const session = tenant('makers')
+  const { id } = await addPing(session, 'Gate', '10.9.9.9')
+  t.match(await getDevice(session, id), { user_id: '77', user_nickname: undefined }, 'while auth does not answer')
+  const auth = await connectBus({ name: 'auth', url: parts.natsUrl, log: quietLog })
+  t.teardown(() => auth.close())
+  const answering = await auth.serve(listUserNames, async ({ ids }) => ({
+    users: ids.map((one) => ({ id: one, nickname: `n${one}`, email: 'n@x.org', isDeleted: false }))
+  }))
+  t.teardown(() => answering.stop())
+  const maker = { user_nickname: 'n77', user_email: 'n@x.org', user_deleted: false }
+  t.match(await getDevice(session, id), maker)
+  t.match((await searchDevices(session)).content, [maker])
 })
 
 await t.test('refuses a device that its integration does not take, and keeps nothing of it', async (t) => {

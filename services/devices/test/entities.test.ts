@@ -129,6 +129,28 @@ await t.test('makes custom entities and children, tells what they are', async (t
   t.ok(await addEntity(tenant('t2'), draft), 'elsewhere it is free')
 })
 
+await t.test('takes limits as the web client sends them, as texts', async (t) => {
+  const draft = { identifier: 'typed', value_type: 'STRING', value_attribute: { min_length: '1', max_length: '3' } }
+  await addEntity(admin, draft)
+  const write = (key: string, value: unknown) =>
+    admin.post('/entity/property/update', { exchange: { [`system.integration.${key}`]: value } })
+  t.equal((await write('typed', 'abc')).status, 200)
+  t.equal((await write('typed', 'abcd')).status, 400)
+  const id = await addEntity(admin, { identifier: 'rounded', value_attribute: { fraction_digits: '1' } })
+  t.equal((await write('rounded', 1.26)).status, 200)
+  t.match(dataOf(await admin.get(`/entity/${id}/status`)), { value: 1.3 })
+  for (const min_length of ['', 'x', '-1', '1.5', {}]) {
+    const reply = await admin.post('/entity', {
+      ...draft,
+      name: 'n',
+      type: 'PROPERTY',
+      identifier: 'no',
+      value_attribute: { min_length }
+    })
+    t.equal(reply.status, 400, JSON.stringify(min_length))
+  }
+})
+
 await t.test('refuses custom entities that cannot be', async (t) => {
   const good = { identifier: 'good', name: 'Good', type: 'PROPERTY', value_type: 'LONG', access_mod: 'R' }
   await addEntity(admin, { identifier: 'plain' })

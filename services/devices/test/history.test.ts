@@ -17,7 +17,8 @@ interface Found {
 const parts = await startParts(t)
 const guardKeys = testGuardKeys()
 await serveKeys(t, parts, guardKeys)
-const api = await startDevicesFor(t, parts)
+// Times of 1970 stay, however long the tests take.
+const api = await startDevicesFor(t, parts, { HISTORY_DAYS: '0' })
 const admin = api.as(guardKeys.token({ userId: '77' }))
 
 async function ingest(session: Session, samples: object[]): Promise<{ stored: number; repeated: number }> {
@@ -162,6 +163,19 @@ await t.test('searches a time, both ends inclusive, newest first, page by page',
   ]) {
     t.equal((await admin.post('/entity/history/search', bad)).status, 400, JSON.stringify(bad))
   }
+})
+
+await t.test('tells a chart all values of its time on one page, up to a bound', async (t) => {
+  const id = await addEntity(admin)
+  const most = 20_000
+  const from = Date.now() - 100_000
+  const samples = Array.from({ length: most + 1 }, (_, value) => ({ entity_id: id, value, timestamp: from + value }))
+  for (let at = 0; at < samples.length; at += 5000) await ingest(admin, samples.slice(at, at + 5000))
+  const all = await search({ entity_id: id, page_size: 999_999 })
+  t.match(all, { page_size: most, total: most + 1 })
+  t.equal(all.content.length, most)
+  t.equal(all.content[0]?.value, most, 'the newest of them')
+  t.match(await search({ entity_id: id, page_size: 999_999, page_number: 2 }), { content: [{ value: 0 }] })
 })
 
 await t.test('aggregates in the shapes of the real system', async (t) => {

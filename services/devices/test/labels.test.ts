@@ -295,6 +295,8 @@ await t.test('the address of the broker is told where it is known', async (t) =>
   const ports = { MQTTS_PORT: '8883', MQTT_WS_PORT: '8083', MQTT_WSS_PORT: '0' }
   const told = await startDevicesFor(t, parts, { MACHINE_MQTT_URL: 'mqtt://mqtt.example.com', ...ports })
   const reply = await told.as(keys.token()).get<{ data: object }>('/mqtt-device/broker-info')
+  const editor = told.as(keys.token({ codes: ['workflow.view'] }))
+  t.same((await editor.get<{ data: object }>('/mqtt/broker-info')).body.data, reply.body.data, 'as editors ask for it')
   const doors = { mqtt_port: 1883, mqtts_port: 8883, ws_port: 8083, ws_path: '/mqtt' }
   t.same(reply.body.data, { host: 'mqtt.example.com', ...doors }, 'one that is chosen at each start is not told')
   t.same(infoOf('mqtts://[::1]'), { host: '::1', mqtts_port: 8883 })

@@ -27,6 +27,8 @@ export const prefixRules: readonly PrefixRule[] = [
   { prefix: '/workflow-http-in', service: 'devices', dialect: 'beaver' },
   { prefix: '/credentials', service: 'devices', dialect: 'beaver' },
   { prefix: '/workflow', service: 'devices', dialect: 'beaver' },
+  { prefix: '/mqtt', service: 'devices', dialect: 'beaver' },
+  { prefix: '/public', service: 'devices', dialect: 'beaver' },
   { prefix: '/mqtt-device', service: 'devices', dialect: 'beaver' },
   { prefix: '/websocket', service: 'devices', dialect: 'beaver' },
   { prefix: '/v1/logs', service: 'cluster-manager', dialect: 'linker', exact: true },
@@ -54,6 +56,9 @@ export const beaverAlias = '/api/v1'
 
 /** Links to dashboards need no token of a user: the link's own, a secret, follows in the path. */
 export const sharedPath = '/dashboard/shared/'
+
+/** Pictures of integrations, which pages show without a token. */
+export const picturePath = '/public/'
 
 /** A path as it may stand in a log: without the secret of a link. */
 export function loggedPath(path: string): string {

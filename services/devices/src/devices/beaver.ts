@@ -1,4 +1,15 @@
-import { BeaverPage, beaverPaging, beaverRange, type Route, route, type Static, Type } from '@fleetgate/kit'
+import {
+  BeaverPage,
+  beaverCreator,
+  beaverPaging,
+  beaverRange,
+  type Route,
+  route,
+  type Static,
+  Type,
+  toBeaverCreator,
+  type UserNames
+} from '@fleetgate/kit'
 import { ById, NumericId, orNull, pageReply, thingOrders, wishedOrder } from '../beaverIds.js'
 import type { Entity } from '../entities/entity.js'
 import type { Devices, DeviceView } from './device.js'
@@ -32,7 +43,8 @@ const Listed = {
   group_id: Text,
   group_name: Text,
   deletable: Type.Boolean(),
-  identifier: Type.String()
+  identifier: Type.String(),
+  ...beaverCreator
 }
 const EntityReply = Type.Object({
   id: Type.String(),
@@ -70,8 +82,8 @@ export function deviceRoutes(devices: Devices): Route[] {
         const named = { name: name ?? undefined, identifier: identifier ?? undefined }
         const range = { ...beaverRange(body), order: wishedOrder(body.sorts, thingOrders) }
         const wish = { ...named, ids: id_list?.map(String), groupIds }
-        const { items, total } = await devices.search(wish, range, caller)
-        return pageReply(body, { items: items.map(toListed), total })
+        const { items, total, creators } = await devices.search(wish, range, caller)
+        return pageReply(body, { items: items.map((one) => toListed(one, creators)), total })
       }
     }),
     route({
@@ -91,7 +103,7 @@ export function deviceRoutes(devices: Devices): Route[] {
       reply: Type.Object({ ...Listed, entities: Type.Array(EntityReply) }),
       handle: async ({ params, caller }) => {
         const found = await devices.get(params.id, caller)
-        return { ...toListed(found), entities: found.entities.map(toEntityReply) }
+        return { ...toListed(found, found.creators), entities: found.entities.map(toEntityReply) }
       }
     }),
     route({
@@ -106,7 +118,7 @@ export function deviceRoutes(devices: Devices): Route[] {
   ]
 }
 
-function toListed({ device, integrationName, groupName, isDeletable }: DeviceView) {
+function toListed({ device, integrationName, groupName, isDeletable }: DeviceView, creators: UserNames | undefined) {
   return {
     id: device.id,
     key: device.key,
@@ -120,7 +132,8 @@ function toListed({ device, integrationName, groupName, isDeletable }: DeviceVie
     group_id: groupName === undefined ? undefined : device.groupId,
     group_name: groupName,
     deletable: isDeletable,
-    identifier: device.identifier
+    identifier: device.identifier,
+    ...toBeaverCreator(device.userId, creators)
   }
 }
 

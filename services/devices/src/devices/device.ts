@@ -1,4 +1,4 @@
-import { AppError, type Caller } from '@fleetgate/kit'
+import { AppError, type Caller, type CreatorsOf, type UserNames } from '@fleetgate/kit'
 import type { Entity } from '../entities/entity.js'
 import type { EntityStore } from '../entities/entityStore.js'
 import type { Reach, ReachOf } from '../grants/reach.js'
@@ -61,10 +61,12 @@ export interface DevicesOptions {
   /** Makes the entities of a device as the device says; what fails is done later. */
   settle: Settle
   register: Register
+  creatorsOf: CreatorsOf
 }
 
 /** Others than super admins see what a role grants, itself or with its integration, and what they made. */
-export function createDevices({ store, entities, registry, groups, reachOf, settle, register }: DevicesOptions) {
+export function createDevices(options: DevicesOptions) {
+  const { store, entities, registry, groups, reachOf, settle, register, creatorsOf } = options
   const view = (device: Device): DeviceView => {
     const manifest = registry.find(device.integration)?.manifest
     return { device, integrationName: manifest?.name, isDeletable: !manifest || manifest.deleteDevice !== undefined }
@@ -99,14 +101,19 @@ export function createDevices({ store, entities, registry, groups, reachOf, sett
     async search(wish: Omit<DeviceWish, 'reach'>, range: OrderedPage, caller: Caller) {
       const reach = await reachOf(caller)
       const { items, total } = await store.search(caller.tenantId, { ...wish, reach }, range)
-      return { items: await inGroups(caller.tenantId, items.map(view)), total }
+      const creators = await creatorsOf(caller.tenantId, makersOf(items))
+      return { items: await inGroups(caller.tenantId, items.map(view)), total, creators }
     },
 
-    async get(id: string, caller: Caller): Promise<DeviceView & { entities: Entity[] }> {
+    async get(
+      id: string,
+      caller: Caller
+    ): Promise<DeviceView & { entities: Entity[]; creators?: UserNames | undefined }> {
       const device = await store.find(caller.tenantId, id, await reachOf(caller))
       if (!device) throw noSuchDevice()
       const [found = view(device)] = await inGroups(caller.tenantId, [view(device)])
-      return { ...found, entities: await entities.listOf(caller.tenantId, { deviceId: id }) }
+      const creators = await creatorsOf(caller.tenantId, makersOf([device]))
+      return { ...found, creators, entities: await entities.listOf(caller.tenantId, { deviceId: id }) }
     },
 
     async rename(id: string, name: string, caller: Caller): Promise<void> {
@@ -130,4 +137,9 @@ export function createDevices({ store, entities, registry, groups, reachOf, sett
 
 function noSuchDevice(): AppError {
   return new AppError('not_found', 'there is no such device')
+}
+
+/** Devices that came by themselves were made by nobody. */
+function makersOf(devices: Device[]): string[] {
+  return devices.map(({ userId }) => userId).filter(Boolean)
 }

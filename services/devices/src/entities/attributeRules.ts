@@ -61,8 +61,10 @@ function isGiven(value: unknown): boolean {
   return value !== undefined && value !== null
 }
 
+/** The web client sends what people typed: numbers as texts. */
 function isCount(value: unknown, most: number): boolean {
-  return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= most
+  const count = limitOf(value)
+  return count !== undefined && Number.isInteger(count) && count >= 0 && count <= most
 }
 
 function refuse(key: string, reason: string): never {

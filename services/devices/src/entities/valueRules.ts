@@ -74,8 +74,9 @@ function isBase64(text: string): boolean {
 }
 
 /** Half up, by decimal digits as they are printed: 1.005 becomes 1.01. */
-export function round(value: number, digits: unknown): number {
-  if (typeof digits !== 'number' || !Number.isInteger(digits) || digits < 0 || digits > 15) return value
+export function round(value: number, wanted: unknown): number {
+  const digits = limitOf(wanted)
+  if (digits === undefined || !Number.isInteger(digits) || digits < 0 || digits > 15) return value
   const [mantissa = '', exponent = '0'] = Math.abs(value).toExponential().split('e')
   const shifted = Number(`${mantissa}e${Number(exponent) + digits}`)
   if (shifted >= Number.MAX_SAFE_INTEGER) return value

@@ -19,6 +19,8 @@ import type { Aggregate, History } from './history.js'
 import type { Sample } from './historyStore.js'
 
 const latest = 8.64e15
+/** Of one page: charts ask for all values of their time at once. */
+const maxSamples = 20_000
 const time = { type: 'integer', minimum: 0, maximum: latest }
 const Time = Type.Integer({ minimum: 0, maximum: latest })
 
@@ -85,9 +87,9 @@ export function historyRoutes({ history, integrationName, now }: HistoryRoutesOp
       handle: async ({ body, caller }) => {
         const span = { from: body.start_timestamp ?? 0, to: body.end_timestamp ?? now() }
         const isOldestFirst = wishedOrder(body.sorts, { timestamp: 'at' })?.direction === 1
-        const page = { ...beaverRange(body), isOldestFirst }
+        const page = { ...beaverRange(body, maxSamples), isOldestFirst }
         const { items, total } = await history.search(entitiesOf(body), span, page, caller)
-        return pageReply(body, { items: items.map(toFound), total })
+        return pageReply(body, { items: items.map(toFound), total }, maxSamples)
       }
     }),
     route({

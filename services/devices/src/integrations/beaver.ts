@@ -1,4 +1,4 @@
-import { type Route, route, type Static, Type } from '@fleetgate/kit'
+import { type Route, raw, route, type Static, Type } from '@fleetgate/kit'
 import type { Entity } from '../entities/entity.js'
 import type { Integrations, IntegrationView } from './integration.js'
 
@@ -70,6 +70,17 @@ export function integrationRoutes(integrations: Integrations): Route[] {
           integration_entities: found.entities.map(toEntityReply)
         }
       }
+    }),
+    route({
+      method: 'get',
+      path: '/public/:file',
+      summary: 'The picture of an integration, as its `icon` names it',
+      needs: 'public',
+      params: Type.Object({ file: Type.String({ pattern: '^[a-z0-9-]{1,64}-logo\\.svg$' }) }),
+      handle: ({ params }) => {
+        const headers = { 'content-type': 'image/svg+xml', 'cache-control': 'public, max-age=86400' }
+        return raw({ headers, body: integrations.picture(params.file.slice(0, -'-logo.svg'.length)) })
+      }
     })
   ]
 }
@@ -78,7 +89,7 @@ export function integrationRoutes(integrations: Integrations): Route[] {
 function toListed({ manifest, addDeviceKey, deviceCount, entityCount }: IntegrationView) {
   return {
     id: manifest.id,
-    icon: manifest.icon,
+    icon: manifest.picture && `public/${manifest.id}-logo.svg`,
     name: manifest.name,
     description: manifest.description,
     add_device_service_key: addDeviceKey,

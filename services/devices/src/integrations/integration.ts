@@ -39,6 +39,13 @@ export function createIntegrations({ registry, devices, entities, reachOf }: Int
   }
 
   return {
+    /** Throws `not_found` where it has none. */
+    picture(id: string): string {
+      const { picture } = registry.find(id)?.manifest ?? {}
+      if (picture === undefined) throw new AppError('not_found', 'there is no such picture')
+      return picture
+    },
+
     async search(
       wish: { isAddable?: boolean | undefined; isDeletable?: boolean | undefined },
       caller: Caller

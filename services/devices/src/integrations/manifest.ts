@@ -20,8 +20,8 @@ export const Manifest = Type.Object({
   id: Type.String({ pattern: '^[a-z0-9][a-z0-9-]{0,62}$' }),
   name: Type.String({ minLength: 1 }),
   description: Type.Optional(Type.String()),
-  /** Relative URL of a picture. */
-  icon: Type.Optional(Type.String()),
+  /** A picture: the text of an SVG. */
+  picture: Type.Optional(Type.String({ pattern: '^<svg ' })),
   /** Shown in no list. */
   isHidden: Type.Optional(Type.Boolean()),
   /** The SERVICE among `entities` whose children are the form of a new device. */

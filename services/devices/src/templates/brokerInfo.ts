@@ -39,19 +39,22 @@ export interface BrokerInfoSettings extends FurtherPorts {
  * Where devices find the broker, as the operator has set it; who they are to be there says their MQTT user. Throws at start
  * for what is no URL of MQTT.
  */
-export function brokerInfoRoute({ MACHINE_MQTT_URL, ...further }: BrokerInfoSettings): Route {
+export function brokerInfoRoutes({ MACHINE_MQTT_URL, ...further }: BrokerInfoSettings): Route[] {
   const info = MACHINE_MQTT_URL === undefined ? undefined : infoOf(MACHINE_MQTT_URL, further)
-  return route({
-    method: 'get',
-    path: '/mqtt-device/broker-info',
-    summary: 'Host and ports of the broker for MQTT devices',
-    needs: ['device.view', 'integration.view'],
-    reply: Info,
-    handle: () => {
-      if (info) return info
-      throw new AppError('invalid_state', 'MACHINE_MQTT_URL is not set: nobody knows where devices find the broker')
-    }
-  })
+  // The editor of workflows asks at the second.
+  return ['/mqtt-device/broker-info', '/mqtt/broker-info'].map((path) =>
+    route({
+      method: 'get',
+      path,
+      summary: 'Host and ports of the broker for MQTT devices',
+      needs: ['device.view', 'integration.view', 'workflow.view', 'workflow.edit'],
+      reply: Info,
+      handle: () => {
+        if (info) return info
+        throw new AppError('invalid_state', 'MACHINE_MQTT_URL is not set: nobody knows where devices find the broker')
+      }
+    })
+  )
 }
 
 /** What the URL says of its own door counts before the further ones. Throws an Error for what is no URL of MQTT. */

@@ -81,8 +81,9 @@ function pagingObject() {
   return Type.Object(beaverPaging)
 }
 
-export function beaverRange({ page_number, page_size }: BeaverPaging): Range {
-  const limit = Math.min(page_size, maxPageSize)
+/** `most` is for lists whose items are small. */
+export function beaverRange({ page_number, page_size }: BeaverPaging, most = maxPageSize): Range {
+  const limit = Math.min(page_size, most)
   return { offset: (page_number - 1) * limit, limit }
 }
 
@@ -96,9 +97,9 @@ export function BeaverPage<S extends TSchema>(item: S) {
   })
 }
 
-export function toBeaverPage<T>(asked: BeaverPaging, found: Found<T>) {
+export function toBeaverPage<T>(asked: BeaverPaging, found: Found<T>, most = maxPageSize) {
   return {
-    page_size: Math.min(asked.page_size, maxPageSize),
+    page_size: Math.min(asked.page_size, most),
     page_number: asked.page_number,
     total: found.total,
     content: found.items

@@ -6,6 +6,8 @@ export const manifest: Manifest = {
   id: 'mqtt-device',
   name: 'MQTT devices',
   description: 'Devices that send JSON over MQTT, by templates',
+  picture:
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32" fill="none" stroke="#7b4efa" stroke-width="3" stroke-linecap="round"><path d="M6 26h0M6 17a9 9 0 0 1 9 9M6 8a18 18 0 0 1 18 18"/></svg>',
   addDevice: 'add_device',
   deleteDevice: 'delete_device',
   entities: [

@@ -4,7 +4,8 @@ export const manifest: Manifest = {
   id: 'ping',
   name: 'Ping',
   description: 'Tells whether machines of the network can be reached, and how fast',
-  icon: 'public/ping-logo.svg',
+  picture:
+    '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 32 32" fill="none" stroke="#7b4efa" stroke-width="3" stroke-linecap="round"><path d="M16 26v0M9 19a10 10 0 0 1 14 0M4 14a17 17 0 0 1 24 0"/></svg>',
   addDevice: 'add_device',
   deleteDevice: 'delete_device',
   entities: [
