@@ -119,6 +119,8 @@ async function populateDevices(ok: Ok): Promise<Ids> {
     [/^\/mqtt-device/, template.id],
     [/^\/device-group/, group.id],
     [/^\/entity\/tags/, tag.id],
+    [/^\/public/, 'ping-logo.svg'],
+    [/^\/credentials\/default/, 'HTTP'],
     [/^\/credentials/, credentials.id],
     [/^\/workflow-http-in/, `${credentials.id}@default`],
     [/^\/workflow\/components/, 'trigger'],

@@ -30,7 +30,7 @@ import { createLoginThrottle } from './users/loginThrottle.js'
 import { createPolicies } from './users/policies.js'
 import { dmsPolicyRoutes } from './users/policiesDms.js'
 import { createRevocation } from './users/revocation.js'
-import { serveMachineUsers } from './users/serveMachineUsers.js'
+import { serveAccounts, serveMachineUsers } from './users/serveMachineUsers.js'
 import { createUserStore } from './users/userStore.js'
 import { createUsers, type MqttUser } from './users/users.js'
 
@@ -202,6 +202,8 @@ export function createBrokerProxy(parts: BrokerProxyParts): BrokerProxy {
       stops.push(() => serving.stop())
       const providing = await serveMachineUsers({ bus, users, owners: presenceStore.owners })
       stops.push(() => providing.stop())
+      const keeping = await serveAccounts({ bus, users })
+      stops.push(() => keeping.stop())
       return { mqttPort: port, mqttPorts: ports }
     },
 

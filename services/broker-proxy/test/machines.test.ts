@@ -1,4 +1,4 @@
-import { createMachineUser } from '@fleetgate/contracts'
+import { createMachineUser, keepMqttAccount } from '@fleetgate/contracts'
 import { startParts, testGuardKeys, until } from '@fleetgate/testkit'
 import t from 'tap'
 import { addUser, callApi, logIn, openBus, startProxy } from './support.js'
@@ -74,5 +74,26 @@ t.test('users of machines', async (t) => {
     t.equal((await api.delete(path)).status, 200)
     await t.rejects(connect(user, 'till-7'))
     t.not((await ask('till-7', 'g1')).password, user.password, 'and then made anew')
+  })
+
+  t.test('accounts of services use their topics and nothing else, and take a new password', async (t) => {
+    const account = { tenantId: 't1', username: 'mqtt@t1', password: 'Abcd1234', topics: ['beaver-iot/mqtt@t1/#'] }
+    await Promise.all([1, 2, 3].map(() => bus.request(keepMqttAccount, account)))
+    const client = await connect(account, 'any-1')
+    t.match(await client.subscribeAsync('beaver-iot/mqtt@t1/#', { qos: 1 }), [{ qos: 1 }])
+    await client.publishAsync('beaver-iot/mqtt@t1/doors/1', '{}', { qos: 1 })
+    for (const filter of ['beaver-iot/#', '#', 'news/#'])
+      await t.rejects(client.subscribeAsync(filter, { qos: 1 }), filter)
+    await bus.request(keepMqttAccount, { ...account, password: 'Efgh5678' })
+    await until(
+      () =>
+        connect({ ...account, password: 'Efgh5678' }, 'any-2').then(
+          () => true,
+          () => false
+        ),
+      { what: 'the new password' }
+    )
+    await t.rejects(connect(account, 'any-3'), 'the old password')
+    await t.rejects(bus.request(keepMqttAccount, { ...account, tenantId: 't2' }), { code: 'conflict' })
   })
 })

@@ -1,7 +1,7 @@
 import { createHmac } from 'node:crypto'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { connectBus, sendMail } from '@fleetgate/kit'
+import { connectBus, keepMqttAccount, sendMail } from '@fleetgate/kit'
 import { quietLog, type Session, startParts, testGuardKeys, until } from '@fleetgate/testkit'
 import t from 'tap'
 import { type Failure, serveKeys, startDevicesFor } from './support.js'
@@ -151,6 +151,25 @@ await t.test('tells editors the components and languages', async (t) => {
     dataOf(await admin.get('/workflow/components/code')),
     groups.action?.find(({ name }) => name === 'code')?.data
   )
+  const form = (group: string, component: string) => {
+    const found = groups[group]?.find(({ name }) => name === component)
+    return JSON.parse(found?.data ?? '{}') as { component: object; properties: object; outputProperties: object }
+  }
+  t.match(form('action', 'code'), {
+    component: { name: 'code', title: 'Code', testable: true },
+    properties: {
+      inputArguments: { name: 'inputArguments', displayName: String, uiComponent: 'paramAssignInput', index: 0 },
+      expression: { uiComponent: 'codeEditor', autowired: false, index: 1 },
+      payload: { uiComponent: 'paramDefineInput' }
+    },
+    outputProperties: { payload: { editable: false } },
+    parameters: { type: 'object', properties: {} }
+  })
+  t.match(form('entry', 'httpIn'), {
+    component: { testable: false },
+    properties: { method: { enum: ['GET'], required: true, uiComponentGroup: 'Setting' }, url: { type: 'string' } },
+    outputProperties: {}
+  })
   t.equal((await admin.get('/workflow/components/none')).status, 404)
   t.same(dataOf(await admin.get('/workflow/components/languages')), { code: ['js'], expression: ['condition', 'js'] })
 })
@@ -278,13 +297,16 @@ await t.test('webhook, HTTP request and e-mail reach out, and secrets stay out o
     header: { 'X-A': 'b' },
     body: { type: 'text/plain', value: 'hi' }
   })
+  const form = { type: 'application/x-www-form-urlencoded', value: { n: '#{in.n}', text: 'a b&c' } }
+  const post = node('post', 'httpRequest', { method: 'POST', url: `${url}/form`, body: form })
   const out = output({ status: '#{req.statusCode}', body: '#{req.responseBody}' })
-  const { flow_id } = await save(admin, chain(trigger('n'), hook, request, out))
+  const { flow_id } = await save(admin, chain(trigger('n'), hook, request, post, out))
   const answer = dataOf(
     await admin.post('/entity/service/call', { exchange: { [`system.integration.${flow_id}.n`]: 5 } })
   )
   t.same(answer, { status: 201, body: 'made' })
-  const [first, second] = calls
+  const [first, second, third] = calls
+  t.match(third, { body: 'n=5&text=a+b%26c', headers: { 'content-type': /^application\/x-www-form-urlencoded/ } })
   const { timestamp, nonce, signature } = first?.headers ?? {}
   t.equal(first?.body, '{"a":5}')
   t.equal(signature, createHmac('sha256', 's3cret-text').update(`${timestamp}${nonce}${first?.body}`).digest('hex'))
@@ -393,6 +415,67 @@ await t.test('credentials are kept and never shown; HTTP in asks for them', asyn
   dataOf(await admin.post('/credentials/delete', { ids: [id] }))
   t.equal((await admin.get(`/credentials/${id}`)).status, 404)
   t.equal((await api.asBasic('user', 'new-one').post(path, {})).status, 401)
+})
+
+await t.test('default credentials are made once, told to who may edit, and meant where none is named', async (t) => {
+  const about = '/credentials/default/HTTP?auto_generate_password=true'
+  const made = await Promise.all(Array.from({ length: 5 }, () => admin.get(about)))
+  const [one, ...others] = made.map((reply) => dataOf<Record<string, string>>(reply as never))
+  const { id, access_key = '', access_secret = '' } = one ?? {}
+  for (const other of others) t.match(other, { id, access_secret }, 'one, however many ask at once')
+  t.equal(access_key, 'http@t1')
+  t.match(access_secret, /^[A-Za-z0-9]{8,32}$/)
+  const viewer = api.as(guardKeys.token({ codes: ['credentials.view'] }))
+  t.notMatch((await viewer.get(about)).text, access_secret)
+  for (const path of ['/credentials', `/credentials/${id}`]) t.notMatch((await admin.get(path)).text, access_secret)
+  t.equal((await admin.get('/credentials/default/FTP')).status, 400)
+
+  const http = (url: string) => node('in', 'httpIn', { method: 'POST', url })
+  await save(admin, chain(http('/door/{name}/open'), output({ door: "#{properties.in['pathParam.name']}" })))
+  await save(admin, chain(http('/door/front/open'), output({ door: 'the front door' })), { name: 'front' })
+  const ask = (name: string, path: string, password = access_secret) =>
+    api.asBasic(access_key, password).post(`/workflow-http-in/${name}@t1/${path}`, {})
+  t.same(dataOf((await ask('http', 'door/back/open')) as never), { door: 'back' })
+  t.same(dataOf((await ask(String(id), 'door/back/open')) as never), { door: 'back' }, 'by its id too')
+  t.same(dataOf((await ask('http', 'door/front/open')) as never), { door: 'the front door' })
+  t.equal((await ask('http', 'door/back')).status, 404)
+  t.equal((await ask('http', 'door/back/open', 'wrong')).status, 401)
+
+  t.equal((await admin.put(`/credentials/${id}`, { access_key: 'me', access_secret: 'Another1' })).status, 200)
+  t.equal((await ask('http', 'door/back/open')).status, 401)
+  dataOf((await admin.post('/credentials/delete', { ids: [id] })) as never)
+  t.equal((await ask('http', 'door/back/open', 'Another1')).status, 200, 'its access key stays, and so does it itself')
+})
+
+await t.test('the default MQTT credential is an account at the broker, for topics of its own', async (t) => {
+  const accounts: object[] = []
+  const broker = await connectBus({ name: 'broker-proxy', url: parts.natsUrl, log: quietLog })
+  t.teardown(() => broker.close())
+  const path = '/credentials/default/MQTT'
+  t.equal((await admin.get(path)).status, 503, 'while nobody can keep it there')
+  const serving = await broker.serve(keepMqttAccount, async (account) => {
+    accounts.push(account)
+    return {}
+  })
+  t.teardown(() => serving.stop())
+  const { id, access_secret } = dataOf<Record<string, string>>(await admin.get(path))
+  const account = { tenantId: 't1', username: 'mqtt@t1', topics: ['beaver-iot/mqtt@t1/#'] }
+  t.same(accounts, [{ ...account, password: access_secret }])
+  t.equal((await admin.put(`/credentials/${id}`, { access_secret: 'Another1' })).status, 200)
+  t.same(accounts[1], { ...account, password: 'Another1' })
+
+  const listen = node('in', 'simpleMqtt', { subscriptionTopic: 'doors/+', encoding: 'UTF-8' })
+  const { flow_id } = await save(admin, chain(listen, output({})), { name: 'doors' })
+  await bus.uplink({
+    ...{ tenantId: 't1', clientId: 'c', username: 'mqtt@t1', channel: 'topic', topic: 'beaver-iot/mqtt@t1/doors/1' },
+    ...{ payload: Buffer.from('{}'), receivedAt: Date.now() }
+  })
+  t.match(await firstLog(flow_id), { status: 'SUCCESS' }, 'a topic is meant below those of the account too')
+
+  const { id: mail, ...about } = dataOf<Record<string, string>>(await admin.get('/credentials/default/SMTP'))
+  t.match(about, { access_key: 'smtp@t1', access_secret: '', additional_data: undefined })
+  const refused = await admin.put<Failure>(`/credentials/${mail}`, { access_secret: 'Another1' })
+  t.match([refused.status, refused.body.error_message], [400, /\/v1\/smtp/])
 })
 
 await t.test('asks for function codes', async (t) => {

@@ -22,6 +22,8 @@ export const functionCodes = [
   'workflow.edit',
   'workflow.delete',
   'integration.view',
+  'credentials.view',
+  'credentials.edit',
   'job.view',
   'job.edit',
   'job.run',

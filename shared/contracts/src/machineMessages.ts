@@ -17,3 +17,18 @@ export const createMachineUser = {
   reply: Type.Object({ username: Type.String(), password: Type.String() }),
   timeoutMs: 5000
 } satisfies RpcContract
+
+export const keepMqttAccount = {
+  operation: 'broker-proxy.keepMqttAccount',
+  summary:
+    'See to it that an MQTT user of this name and password is there, with these topics to publish and subscribe and nothing else; one of another tenant is a conflict',
+  request: Type.Object({
+    tenantId: TenantId,
+    username: Type.String({ minLength: 1, maxLength: 128 }),
+    password: Type.String({ minLength: 1, maxLength: 1024 }),
+    /** Topic filters. */
+    topics: Type.Array(Type.String({ minLength: 1, maxLength: 512 }), { maxItems: 10 })
+  }),
+  reply: Type.Object({}),
+  timeoutMs: 5000
+} satisfies RpcContract

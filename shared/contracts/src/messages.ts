@@ -12,7 +12,7 @@ import {
 } from './accessMessages.js'
 import { downChannels, upChannels } from './fleetTopics.js'
 import { ClientId, EpochMs, TenantId } from './ids.js'
-import { createMachineUser } from './machineMessages.js'
+import { createMachineUser, keepMqttAccount } from './machineMessages.js'
 import { alertClosed, alertRaised, mailFailed, sendMail } from './noticeMessages.js'
 import { peopleRpcs } from './peopleMessages.js'
 import { oneOf, type Static, type TSchema, Type } from './schema.js'
@@ -248,6 +248,7 @@ export const rpcs: readonly RpcContract[] = [
   listConnectedClients,
   sendMail,
   createMachineUser,
+  keepMqttAccount,
   listMachines
 ]
 export const commands: readonly CommandContract[] = [deliver, publishMessage]

@@ -1,7 +1,7 @@
 import { type FunctionCode, functionCodes } from '@fleetgate/kit'
 import type { Menu } from './menu.js'
 
-/** Pages: id, code, parent. Ids below 10000 are those of Beaver IoT v1.1.0. */
+/** Pages: id, code, parent. Ids below 10000 are those of Beaver IoT. */
 const pages = [
   ['1000', 'dashboard'],
   ['2000', 'device'],
@@ -10,6 +10,7 @@ const pages = [
   ['4000', 'entity_data', '7000'],
   ['5000', 'workflow'],
   ['6000', 'integration'],
+  ['8000', 'credentials'],
   ['10000', 'job'],
   ['11000', 'client'],
   ['12000', 'broker'],
@@ -41,6 +42,8 @@ const functionIds = {
   'workflow.edit': '5004',
   'workflow.delete': '5006',
   'integration.view': '6001',
+  'credentials.view': '8001',
+  'credentials.edit': '8002',
   'job.view': '10001',
   'job.edit': '10002',
   'job.run': '10003',

@@ -4,7 +4,7 @@ import type { StoredUser, UserStore } from './userStore.js'
 import type { Machine } from './users.js'
 
 export interface MachineUserParts {
-  store: Pick<UserStore, 'find' | 'insert' | 'takeOver'>
+  store: Pick<UserStore, 'find' | 'insert' | 'takeOver' | 'update'>
   seal(user: { tenantId: string; accessKey: string }, secret: string): string
   now: () => number
 }
@@ -39,6 +39,24 @@ export async function provideMachineUser(
     if (await insert(store, user)) return { user, isNew: true }
   }
   throw new AppError('conflict', `the MQTT user of ${machine.clientId} is being changed by others`)
+}
+
+/** Makes the user of a service of ours, or gives it this secret and these topics; a name of another tenant is a conflict. */
+export async function keepAccount(
+  { store, seal, now }: MachineUserParts,
+  {
+    tenantId,
+    accessKey,
+    secretKey,
+    topics
+  }: { tenantId: string; accessKey: string; secretKey: string; topics: string[] }
+): Promise<void> {
+  const names = { tenantId, accessKey }
+  const topicPerms = topics.map((name) => ({ name, perm: 'PUB|SUB' as const }))
+  const fields = { topicPerms, sealedSecret: seal(names, secretKey) }
+  if (await insert(store, { ...names, ...ownTopicsOnly, ...fields, createdAt: now() })) return
+  if (!(await store.update(tenantId, accessKey, fields)))
+    throw new AppError('conflict', `the name ${accessKey} is taken`)
 }
 
 /** A client has the topics below its own id by itself; this grants nothing beyond. */

@@ -1,4 +1,4 @@
-import { AppError, type Bus, createMachineUser, type Subscription } from '@fleetgate/contracts'
+import { AppError, type Bus, createMachineUser, keepMqttAccount, type Subscription } from '@fleetgate/contracts'
 import type { FindOwners } from '../clients/owners.js'
 import type { Users } from './users.js'
 
@@ -15,5 +15,13 @@ export function serveMachineUsers(parts: {
     if (owner && owner.tenantId !== tenantId) throw new AppError('conflict', `the client id ${clientId} is taken`)
     const { accessKey, secretKey } = await users.provideMachine(tenantId, { clientId, grant }, replace)
     return { username: accessKey, password: secretKey }
+  })
+}
+
+/** RPC broker-proxy.keepMqttAccount. */
+export function serveAccounts({ bus, users }: { bus: Pick<Bus, 'serve'>; users: Pick<Users, 'keep'> }) {
+  return bus.serve(keepMqttAccount, async ({ tenantId, username, password, topics }) => {
+    await users.keep(tenantId, username, { secretKey: password, topics })
+    return {}
   })
 }

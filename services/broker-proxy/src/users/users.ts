@@ -1,6 +1,6 @@
 import { AppError, type Log } from '@fleetgate/contracts'
 import type { Secrets } from '@fleetgate/store'
-import { provideMachineUser } from './machineUser.js'
+import { keepAccount, provideMachineUser } from './machineUser.js'
 import type { Grant, Perm } from './permissions.js'
 import { checkName, checkUser } from './userRules.js'
 import type { StoredUser, UserStore } from './userStore.js'
@@ -37,6 +37,8 @@ export interface Users {
   change(tenantId: string, accessKey: string, change: UserChange): Promise<MqttUser>
   /** Makes a machine's user, or answers the one that the same grant made before: see the RPC broker-proxy.createMachineUser. */
   provideMachine(tenantId: string, machine: Machine, replace: boolean): Promise<MqttUser>
+  /** Makes the user of a service of ours, or gives it this secret and these topics: see the RPC broker-proxy.keepMqttAccount. */
+  keep(tenantId: string, accessKey: string, account: { secretKey: string; topics: string[] }): Promise<void>
   remove(tenantId: string, accessKey: string): Promise<void>
   /** What the users of a tenant may do, without their secrets. */
   rights(tenantId: string): AsyncIterable<Omit<MqttUser, 'secretKey'>>
@@ -120,6 +122,11 @@ export function createUsers({ store, secrets, announce, maxUsers, now, log }: Us
       // Told again when asked again: the process that made it may have died in between.
       await told(user, isNew ? 'MQTT user of a machine made' : 'MQTT user of a machine asked for again')
       return toUser(user)
+    },
+
+    async keep(tenantId, accessKey, account) {
+      await keepAccount({ store, seal, now }, { tenantId, accessKey, ...account })
+      await told({ tenantId, accessKey }, 'MQTT user of a service kept')
     },
 
     async remove(tenantId, accessKey) {

@@ -2,6 +2,7 @@ import {
   BeaverPage,
   beaverPaging,
   beaverRange,
+  may,
   oneOf,
   type Route,
   route,
@@ -11,6 +12,10 @@ import {
 } from '@fleetgate/kit'
 import { ById, NumericId } from '../beaverIds.js'
 import { type Credential, type CredentialChange, type Credentials, credentialTypes } from './credential.js'
+
+// Credentials are used in workflows: whoever edits those may look after them too.
+const viewing = ['credentials.view', 'credentials.edit', 'workflow.view', 'workflow.edit'] as const
+const editing = ['credentials.edit', 'workflow.edit'] as const
 
 const Secret = Type.String({ minLength: 1, maxLength: 1024 })
 const Fields = {
@@ -23,14 +28,16 @@ const Fields = {
 const Draft = Type.Object({ ...Fields, credentials_type: oneOf(credentialTypes), access_secret: Secret })
 const Change = Type.Object({ ...Fields, access_secret: Type.Optional(Secret) })
 
-/** Without the secret, which nobody is shown. */
+/** Without the secret, which is not shown again. */
 const Reply = Type.Object({
   id: Type.String(),
   tenant_id: Type.String(),
   credentials_type: oneOf(credentialTypes),
   description: Type.String(),
   access_key: Type.String(),
-  additional_data: Type.Record(Type.String(), Type.Unknown()),
+  /** Of a default one that was made here, for those who may change it: nobody could know it otherwise. */
+  access_secret: Type.Optional(Type.String()),
+  additional_data: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
   editable: Type.Boolean(),
   created_at: Type.Integer(),
   updated_at: Type.Integer()
@@ -42,7 +49,7 @@ export function credentialRoutes(credentials: Credentials): Route[] {
       method: 'get',
       path: '/credentials',
       summary: 'Credentials, newest first; never with their secrets',
-      needs: ['workflow.view', 'workflow.edit'],
+      needs: viewing,
       query: Type.Object({
         credentials_type: Type.Optional(oneOf(credentialTypes)),
         page_number: beaverPaging.page_number,
@@ -58,7 +65,7 @@ export function credentialRoutes(credentials: Credentials): Route[] {
       method: 'post',
       path: '/credentials',
       summary: 'Keep a user name and a secret for workflows',
-      needs: 'workflow.edit',
+      needs: editing,
       body: Draft,
       reply: Type.Object({ id: Type.String() }),
       handle: async ({ body, caller }) => {
@@ -71,15 +78,30 @@ export function credentialRoutes(credentials: Credentials): Route[] {
       method: 'post',
       path: '/credentials/delete',
       summary: 'Delete credentials',
-      needs: 'workflow.edit',
+      needs: editing,
       body: Type.Object({ ids: Type.Array(NumericId, { minItems: 1, maxItems: 1000 }) }),
       handle: ({ body, caller }) => credentials.remove(body.ids.map(String), caller)
     }),
     route({
       method: 'get',
+      path: '/credentials/default/:type',
+      summary:
+        'The credential that is meant where none is named, made where it is not there yet; with its secret for who may edit it',
+      needs: viewing,
+      params: Type.Object({ type: oneOf(credentialTypes) }),
+      query: Type.Object({ auto_generate_password: Type.Optional(Type.Boolean()) }),
+      reply: Reply,
+      handle: async ({ params, caller }) => {
+        const found = await credentials.getDefault(params.type, caller)
+        if (!may(caller, editing)) return toReply(found)
+        return { ...toReply(found), access_secret: await credentials.secretOf(caller.tenantId, found.id) }
+      }
+    }),
+    route({
+      method: 'get',
       path: '/credentials/:id',
       summary: 'One credential, without its secret',
-      needs: ['workflow.view', 'workflow.edit'],
+      needs: viewing,
       params: ById,
       reply: Reply,
       handle: async ({ params, caller }) => toReply(await credentials.get(params.id, caller))
@@ -88,7 +110,7 @@ export function credentialRoutes(credentials: Credentials): Route[] {
       method: 'put',
       path: '/credentials/:id',
       summary: 'Change a credential; a secret that is left out stays',
-      needs: 'workflow.edit',
+      needs: editing,
       params: ById,
       body: Change,
       handle: ({ params, body, caller }) =>
@@ -120,7 +142,8 @@ function toReply(credential: Credential): Static<typeof Reply> {
     credentials_type: credential.type,
     description: credential.description,
     access_key: credential.accessKey,
-    additional_data: credential.additionalData,
+    // The web client shows the fields of a mail server where there is none, and of one without fields nothing.
+    additional_data: Object.keys(credential.additionalData).length > 0 ? credential.additionalData : undefined,
     editable: credential.isEditable,
     created_at: credential.createdAt,
     updated_at: credential.updatedAt

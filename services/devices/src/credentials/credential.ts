@@ -1,4 +1,4 @@
-import { timingSafeEqual } from 'node:crypto'
+import { randomBytes, timingSafeEqual } from 'node:crypto'
 import { AppError, type Caller, newNumericId } from '@fleetgate/kit'
 import type { PageOf, Secrets } from '@fleetgate/store'
 import type { CredentialStore, CredentialWish } from './credentialStore.js'
@@ -21,6 +21,8 @@ export interface Credential {
   isEditable: boolean
   /** The workflow that keeps it; it goes with that. */
   workflowId?: string | undefined
+  /** The one of its type that is meant where none is named; its access key, `<type>@<tenant>`, does not change. */
+  isDefault?: boolean | undefined
   createdAt: number
   updatedAt: number
 }
@@ -45,6 +47,8 @@ export type CredentialChange = Partial<Omit<CredentialDraft, 'type'>>
 export interface CredentialsOptions {
   store: CredentialStore
   secrets: Secrets
+  /** Makes the MQTT user of this name, or gives it this password. */
+  keepAccount(account: { tenantId: string; username: string; password: string }): Promise<void>
   max: number
   now: () => number
 }
@@ -52,14 +56,16 @@ export interface CredentialsOptions {
 export type Credentials = ReturnType<typeof createCredentials>
 
 /** User names and secrets that workflows use: sealed at rest, written by people and never shown again. */
-export function createCredentials({ store, secrets, max, now }: CredentialsOptions) {
+export function createCredentials({ store, secrets, keepAccount, max, now }: CredentialsOptions) {
   async function find(id: string, { tenantId }: Pick<Caller, 'tenantId'>): Promise<Credential> {
     const found = await store.find(tenantId, id)
     if (!found?.isEditable) throw new AppError('not_found', 'there is no such credential')
     return found
   }
 
-  async function insert(draft: CredentialDraft, owner: { tenantId: string; userId: string }, workflowId?: string) {
+  type Kept = Pick<Credential, 'workflowId' | 'isDefault'>
+
+  async function insert(draft: CredentialDraft, owner: { tenantId: string; userId: string }, kept: Kept = {}) {
     if ((await store.count(owner.tenantId)) >= max) {
       throw new AppError('quota_exceeded', `there are ${max} credentials already`)
     }
@@ -67,14 +73,28 @@ export function createCredentials({ store, secrets, max, now }: CredentialsOptio
     const id = newNumericId(now())
     const { tenantId, userId } = owner
     const sealedSecret = secrets.seal(accessSecret, contextOf(tenantId, id))
-    const about = { isEditable: workflowId === undefined, workflowId, createdAt: now(), updatedAt: now() }
+    const about = { ...kept, isEditable: kept.workflowId === undefined, createdAt: now(), updatedAt: now() }
     await store.insert({ ...rest, id, tenantId, userId, sealedSecret, ...about })
     return id
   }
 
+  async function insertDefault(type: CredentialType, { tenantId, userId }: Caller): Promise<void> {
+    const about = { type, description: '', accessKey: `${type.toLowerCase()}@${tenantId}`, additionalData: {} }
+    // That of a mail server is nobody's to make up.
+    const accessSecret = type === 'SMTP' ? '' : newSecret()
+    await insert({ ...about, accessSecret }, { tenantId, userId }, { isDefault: true }).catch((error) => {
+      // Another request was faster: its one counts.
+      if (!(error instanceof AppError && error.code === 'conflict')) throw error
+    })
+  }
+
+  const openOf = ({ tenantId, id, sealedSecret }: Credential) => secrets.open(sealedSecret, contextOf(tenantId, id))
+  const tellBroker = ({ tenantId, accessKey: username }: Credential, password: string) =>
+    keepAccount({ tenantId, username, password })
+
   function keep(accessSecret: string, { tenantId, userId, id }: Keeper): Promise<string> {
     const about = { description: 'secret of a workflow', accessKey: '', additionalData: {} }
-    return insert({ ...about, type: 'HTTP', accessSecret }, { tenantId, userId }, id)
+    return insert({ ...about, type: 'HTTP', accessSecret }, { tenantId, userId }, { workflowId: id })
   }
 
   return {
@@ -95,20 +115,37 @@ export function createCredentials({ store, secrets, max, now }: CredentialsOptio
 
     get: find,
 
+    /** The one of this type that is meant where none is named. It is made, with a secret of its own, for whoever asks first. */
+    async getDefault(type: CredentialType, caller: Caller): Promise<Credential> {
+      if (!(await store.findDefault(caller.tenantId, type))) await insertDefault(type, caller)
+      const found = await store.findDefault(caller.tenantId, type)
+      if (!found) throw new AppError('conflict', 'the default credential is being changed by others')
+      // Told again each time: whoever made it may have died before the broker knew.
+      if (type === 'MQTT') await tellBroker(found, openOf(found))
+      return found
+    },
+
     search: (
       wish: Omit<CredentialWish, 'tenantId'>,
       page: { offset: number; limit: number },
       caller: Caller
     ): Promise<PageOf<Credential>> => store.search({ ...wish, tenantId: caller.tenantId }, page),
 
-    async update(id: string, { accessSecret, ...change }: CredentialChange, caller: Caller): Promise<void> {
-      await find(id, caller)
+    /** The access key of a default one stays: addresses and user names are made of it. */
+    async update(id: string, { accessSecret, ...wanted }: CredentialChange, caller: Caller): Promise<void> {
+      const found = await find(id, caller)
+      const { isDefault, type } = found
+      if (isDefault && type === 'SMTP') {
+        throw new AppError('unsupported', 'mail goes out over the mail server of the product: change it at /v1/smtp')
+      }
+      const change = isDefault ? { ...wanted, accessKey: undefined } : wanted
+      if (isDefault && type === 'MQTT' && accessSecret !== undefined) await tellBroker(found, accessSecret)
       const sealed =
         accessSecret === undefined ? {} : { sealedSecret: secrets.seal(accessSecret, contextOf(caller.tenantId, id)) }
       await store.update(caller.tenantId, id, { ...change, ...sealed })
     },
 
-    /** Those that are not there are passed over. */
+    /** Those that are not there, and default ones, are passed over. */
     remove: (ids: string[], { tenantId }: Caller): Promise<void> => store.remove(tenantId, ids),
 
     async secretOf(tenantId: string, id: string): Promise<string> {
@@ -120,16 +157,30 @@ export function createCredentials({ store, secrets, max, now }: CredentialsOptio
     /** Those of the type HTTP that are there. */
     existing: (tenantId: string, ids: string[]) => store.existing(tenantId, ids, 'HTTP'),
 
-    /** The credential of this id, where user name and password are its own. */
-    async verify(tenantId: string, id: string, given: { username: string; password: string }): Promise<boolean> {
-      const found = await store.find(tenantId, id)
-      if (found?.type !== 'HTTP' || !found.isEditable) return false
-      const secret = secrets.open(found.sealedSecret, contextOf(tenantId, id))
+    /**
+     * The HTTP credential that an address names, by its id or, for the default one, by what stands before the tenant in its
+     * access key; nothing where user name and password are not its own.
+     */
+    async verify(
+      tenantId: string,
+      name: string,
+      given: { username: string; password: string }
+    ): Promise<Credential | undefined> {
+      const isId = /^[0-9]+$/.test(name)
+      const found = isId ? await store.find(tenantId, name) : await store.findDefault(tenantId, 'HTTP')
+      if (found?.type !== 'HTTP' || !found.isEditable) return undefined
+      if (!isId && found.accessKey !== `${name}@${tenantId}`) return undefined
+      const secret = secrets.open(found.sealedSecret, contextOf(tenantId, found.id))
       // Both are looked at whatever the first says.
       const isSame = [equal(given.username, found.accessKey), equal(given.password, secret)]
-      return isSame.every(Boolean)
+      return isSame.every(Boolean) ? found : undefined
     }
   }
+}
+
+/** Letters and digits of each kind, at most 32, as the web client and DMS ask for. */
+function newSecret(): string {
+  return `a${randomBytes(21).toString('base64').replace(/[+/]/g, 'x')}A1`
 }
 
 function contextOf(tenantId: string, id: string): string {

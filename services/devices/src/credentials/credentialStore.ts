@@ -1,4 +1,4 @@
-import { type Page, type PageOf, pageOf, type QueryFilter, Schema, type Store } from '@fleetgate/store'
+import { type Page, type PageOf, pageOf, type QueryFilter, Schema, type Store, toConflict } from '@fleetgate/store'
 import { defined } from '../entities/entityDoc.js'
 import type { Credential, CredentialType } from './credential.js'
 
@@ -19,10 +19,13 @@ const schema = new Schema<CredentialDoc>({
   additionalData: { type: String, required: true },
   isEditable: { type: Boolean, required: true },
   workflowId: String,
+  isDefault: Boolean,
   createdAt: { type: Number, required: true },
   updatedAt: { type: Number, required: true }
 })
 schema.index({ tenantId: 1, isEditable: 1, createdAt: -1, _id: -1 })
+// One of each type, whoever asks for it first.
+schema.index({ tenantId: 1, type: 1 }, { unique: true, partialFilterExpression: { isDefault: true } })
 schema.index({ workflowId: 1 }, { partialFilterExpression: { workflowId: { $exists: true } } })
 
 export interface CredentialWish {
@@ -40,10 +43,15 @@ export function createCredentialStore({ store, now }: { store: Store; now: () =>
   const model = store.model<CredentialDoc>('credentials', schema)
   return {
     async insert({ id, additionalData, ...rest }: Credential): Promise<void> {
-      await model.create({ _id: id, ...defined(rest), additionalData: JSON.stringify(additionalData) })
+      const doc = { _id: id, ...defined(rest), additionalData: JSON.stringify(additionalData) }
+      await model.create(doc).catch((error) => toConflict(error, 'there is a default credential of this type already'))
     },
     async find(tenantId: string, id: string): Promise<Credential | undefined> {
       const doc = await model.findOne({ _id: id, tenantId }).lean()
+      return doc ? toCredential(doc as CredentialDoc) : undefined
+    },
+    async findDefault(tenantId: string, type: CredentialType): Promise<Credential | undefined> {
+      const doc = await model.findOne({ tenantId, type, isDefault: true }).lean()
       return doc ? toCredential(doc as CredentialDoc) : undefined
     },
     count: (tenantId: string): Promise<number> => model.countDocuments({ tenantId }),
@@ -59,7 +67,7 @@ export function createCredentialStore({ store, now }: { store: Store; now: () =>
       await model.updateOne({ _id: id, tenantId }, { $set: set })
     },
     async remove(tenantId: string, ids: string[]): Promise<void> {
-      await model.deleteMany({ tenantId, _id: { $in: ids }, isEditable: true })
+      await model.deleteMany({ tenantId, _id: { $in: ids }, isEditable: true, isDefault: { $ne: true } })
     },
     async removeKept(tenantId: string, workflowId: string): Promise<void> {
       await model.deleteMany({ tenantId, workflowId })

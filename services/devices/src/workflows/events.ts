@@ -4,10 +4,11 @@ import type { Measurement } from '../entities/measurement.js'
 import { wireValue } from '../entities/storedValue.js'
 import { answerOf, type Engine } from './engine.js'
 import { depthNow, type Listening } from './hooks.js'
+import { pathParams } from './nodes/entries.js'
 import type { Outcome } from './nodeType.js'
 import type { Cause, Causes, Starter } from './starter.js'
 import { nextTime } from './timer.js'
-import { matchesTopic } from './topicFilter.js'
+import { matchesTopic, mqttPrefix } from './topicFilter.js'
 import type { Waiting } from './workflowDoc.js'
 import type { WorkflowStore } from './workflowStore.js'
 
@@ -19,6 +20,13 @@ export interface EventsOptions {
   now: () => number
   /** How long callers wait for an answer. */
   answerWithinMs: number
+}
+
+export interface HttpRequestAt {
+  tenantId: string
+  credentialIds: string[]
+  method: string
+  path: string
 }
 
 export type Events = ReturnType<typeof createEvents>
@@ -76,7 +84,9 @@ export function createEvents({ workflows, starter, engine, log, now, answerWithi
         const own = batch.filter(({ data }) => data.tenantId === tenantId)
         for (const workflow of await workflows.subscribed(tenantId)) {
           const { topic = '' } = workflow.wait
-          const heard = own.filter(({ data }) => matchesTopic(topic, data.topic))
+          const below = `${mqttPrefix(tenantId)}/${topic.replace(/^\//, '')}`
+          // As it stands, or as the web client means it: below the topics of the default credential.
+          const heard = own.filter(({ data }) => [topic, below].some((filter) => matchesTopic(filter, data.topic)))
           // Many at once: a busy topic must not hold up the values of all devices.
           while (heard.length > 0) {
             const some = heard.splice(0, messagesAtOnce)
@@ -88,15 +98,17 @@ export function createEvents({ workflows, starter, engine, log, now, answerWithi
       engine.wake()
     },
 
-    /** A request of the public route, its credential checked. Throws `not_found` where no workflow waits for it. */
-    async onRequest(
-      at: { tenantId: string; credentialId: string; method: string; path: string },
-      input: Outcome
-    ): Promise<Outcome> {
-      const served = await workflows.served(at.tenantId, at.path, at.credentialId)
-      const workflow = served.find(({ wait }) => wait.http?.method === at.method)
-      if (!workflow) throw new AppError('not_found', 'no workflow waits for this request')
-      return answer(workflow, input, 1)
+    /**
+     * A request of the public route, its credential checked. The workflow that names its path counts before those whose
+     * path is a template. Throws `not_found` where no workflow waits for it.
+     */
+    async onRequest({ tenantId, credentialIds, method, path }: HttpRequestAt, input: Outcome): Promise<Outcome> {
+      for (const found of await workflows.served(tenantId, path, credentialIds)) {
+        const { http } = found.wait
+        const params = http?.method === method ? pathParams(http.path, path) : undefined
+        if (params) return answer(found, { ...input, ...params }, 1)
+      }
+      throw new AppError('not_found', 'no workflow waits for this request')
     },
 
     /** Fires what is due. The moment names the cause, so replicas and repeats start one run. */

@@ -1,12 +1,12 @@
 import { AppError, methods, type RequestInfo, type Route, route, Type } from '@fleetgate/kit'
 import type { Credentials } from '../credentials/credential.js'
 import type { Events } from './events.js'
-import { httpPath } from './nodes/entries.js'
+import { defaultCredential, httpPath } from './nodes/entries.js'
 import type { Outcome } from './nodeType.js'
 
 const Place = Type.Object({
-  /** `<credential>@<tenant>` */
-  account: Type.String({ pattern: '^[0-9]{1,19}@[A-Za-z0-9_-]{1,64}$' }),
+  /** `<credential>@<tenant>`: an id, or the access key of the default credential. */
+  account: Type.String({ pattern: '^([0-9]{1,19}|http)@[A-Za-z0-9_-]{1,64}$' }),
   path: Type.String({ maxLength: 256 })
 })
 const Query = Type.Record(Type.String(), Type.Unknown())
@@ -24,8 +24,9 @@ export function httpInRoutes(events: Events, credentials: Pick<Credentials, 'ver
       ...(method === 'get' ? {} : { body: Type.Unknown() }),
       reply: Type.Record(Type.String(), Type.Unknown()),
       handle: async ({ params, query, body, request }) => {
-        const [credentialId = '', tenantId = ''] = params.account.split('@')
-        if (!(await credentials.verify(tenantId, credentialId, basicOf(request)))) {
+        const [name = '', tenantId = ''] = params.account.split('@')
+        const credential = await credentials.verify(tenantId, name, basicOf(request))
+        if (!credential) {
           throw new AppError('bad_credentials', 'the credential of this address wants its user name and secret')
         }
         const path = httpPath(params.path)
@@ -36,7 +37,8 @@ export function httpInRoutes(events: Events, credentials: Pick<Credentials, 'ver
           params: { ...(query as object) },
           body: body ?? {}
         }
-        return events.onRequest({ tenantId, credentialId, method: method.toUpperCase(), path }, input)
+        const credentialIds = [credential.id, ...(credential.isDefault ? [defaultCredential] : [])]
+        return events.onRequest({ tenantId, credentialIds, method: method.toUpperCase(), path }, input)
       }
     })
   )

@@ -10,6 +10,7 @@ import {
 } from '@fleetgate/kit'
 import { ById, orNull } from '../beaverIds.js'
 import { DesignText } from './beaver.js'
+import { editorForm } from './editorForm.js'
 import type { Trace } from './journal.js'
 import { languages } from './nodes/code.js'
 import { nodeTypes } from './nodes/index.js'
@@ -127,13 +128,14 @@ export function workflowLogRoutes(workflows: Workflows, trials: Trials): Route[]
     route({
       method: 'get',
       path: '/workflow/components',
-      summary: 'The kinds of nodes by group, with the JSON Schema of their parameters',
+      summary: 'The kinds of nodes by group, each with its form as JSON text',
       needs: ['workflow.edit', 'workflow.add', 'workflow.view'],
       reply: Components,
       handle: () => {
         const found: Static<typeof Components> = {}
-        for (const { group, component, title, parameters } of nodeTypes) {
-          found[group] = [...(found[group] ?? []), { name: component, title, data: JSON.stringify(parameters) }]
+        for (const type of nodeTypes) {
+          const { group, component: name, title } = type
+          found[group] = [...(found[group] ?? []), { name, title, data: editorForm(type) }]
         }
         return found
       }
@@ -149,11 +151,11 @@ export function workflowLogRoutes(workflows: Workflows, trials: Trials): Route[]
     route({
       method: 'get',
       path: '/workflow/components/:name',
-      summary: 'The JSON Schema of the parameters of one kind of node, as text',
+      summary: 'The form of one kind of node as JSON text; `parameters` in it is the JSON Schema',
       needs: ['workflow.edit', 'workflow.add', 'workflow.view'],
       params: Type.Object({ name: Type.String({ maxLength: 64 }) }),
       reply: Type.String(),
-      handle: ({ params }) => JSON.stringify(trials.typeNamed(params.name).parameters)
+      handle: ({ params }) => editorForm(trials.typeNamed(params.name))
     })
   ]
 }

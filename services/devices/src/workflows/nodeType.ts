@@ -35,11 +35,31 @@ export interface EntityUse {
   key: string
 }
 
+/** One field of the form that editors show for a node. */
+export interface FormField {
+  /** Of the parameter. */
+  name: string
+  title: string
+  type: 'string' | 'array' | 'map' | 'object'
+  required?: boolean
+  options?: readonly string[]
+  description?: string
+  /** The editor's own control for it; without one it is a line of text, or a choice among the options. */
+  control?: string
+  /** Fields of one group stand together below its name. */
+  group?: string
+  /** What is written here is what later nodes can refer to. */
+  isOutput?: boolean
+}
+
 /** One kind of node. `P` is its parameters once references are resolved. */
 export interface NodeType<P = unknown> {
   component: string
   title: string
   group: 'entry' | 'control' | 'action' | 'external'
+  form: readonly FormField[]
+  /** Editors offer to try it alone. */
+  isTestable?: boolean
   /** A reference may stand wherever the schema takes text. */
   parameters: TSchema
   /** Keys of entities that the parameters name. */

@@ -1,5 +1,14 @@
 import { randomUUID } from 'node:crypto'
-import { AppError, type Bus, type Caller, type CreatorsOf, type Log, type Route, sendMail } from '@fleetgate/kit'
+import {
+  AppError,
+  type Bus,
+  type Caller,
+  type CreatorsOf,
+  keepMqttAccount,
+  type Log,
+  type Route,
+  sendMail
+} from '@fleetgate/kit'
 import { createAllowed, createHttp } from '@fleetgate/kit/outbound'
 import type { Secrets, Store } from '@fleetgate/store'
 import { credentialRoutes } from '../credentials/beaver.js'
@@ -24,6 +33,7 @@ import { createSandbox } from './sandbox/sandbox.js'
 import { createSecretKeeper } from './secretKeeper.js'
 import type { WorkflowSettings } from './settings.js'
 import { createStarter } from './starter.js'
+import { mqttPrefix } from './topicFilter.js'
 import { createTrials } from './trials.js'
 import { createTriggerEntities } from './triggerEntities.js'
 import { createTriggerSettling } from './triggerSettling.js'
@@ -62,6 +72,10 @@ export function createWorkflowParts(options: WorkflowPartsOptions) {
   const runs = createRunStore({ store, now, owner: randomUUID(), leaseMs })
   const credentials = createCredentials({
     ...{ store: createCredentialStore({ store, now }), secrets, now },
+    keepAccount: async (account) => {
+      const topics = [`${mqttPrefix(account.tenantId)}/#`]
+      await bus.request(keepMqttAccount, { ...account, topics })
+    },
     max: settings.MAX_CREDENTIALS
   })
   const sandbox = createSandbox()

@@ -1,3 +1,8 @@
+/** Below it stand the topics of the default MQTT credential, `mqtt@<tenant>`. */
+export function mqttPrefix(tenantId: string): string {
+  return `beaver-iot/mqtt@${tenantId}`
+}
+
 /** MQTT 3.1.1, 4.7: `+` is one whole level, `#` the whole rest. */
 export function isTopicFilter(filter: string): boolean {
   const levels = filter.split('/')

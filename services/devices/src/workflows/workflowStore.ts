@@ -152,8 +152,12 @@ export function createWorkflowStore({ store, bus, log, now }: WorkflowStoreOptio
     },
     listening: (tenantId: string, keys: string[]) => waiting({ tenantId, keys: { $in: keys } }),
     subscribed: (tenantId: string) => waiting({ tenantId, topic: { $exists: true } }),
-    served: (tenantId: string, path: string, credentialId: string) =>
-      waiting({ tenantId, httpPath: path, credentialId }),
+    /** Those of this path, and behind them those of templates, among the credentials. */
+    async served(tenantId: string, path: string, credentialIds: string[]): Promise<Waiting[]> {
+      const credentialId = { $in: credentialIds }
+      const exact = await waiting({ tenantId, httpPath: path, credentialId })
+      return [...exact, ...(await waiting({ tenantId, httpPath: /[{]/, credentialId }))]
+    },
     due: (at: number) => waiting({ nextAt: { $lte: at } }),
     /** Nothing where another replica moved it on before. */
     async moveOn({ id, nextAt }: Waiting, next: number | undefined): Promise<void> {

@@ -36,6 +36,16 @@ export const choice = nodeType<Static<typeof Choice>>({
   component: 'choice',
   title: 'If/else',
   group: 'control',
+  form: [
+    {
+      name: 'choice',
+      title: 'Branches',
+      type: 'object',
+      required: true,
+      description: 'Code must come to true or false',
+      control: 'conditionsInput'
+    }
+  ],
   parameters: Choice,
   raw: true,
   problem: ({ choice: { when } }) => {

@@ -23,6 +23,12 @@ export const code = nodeType<Static<typeof Code>>({
   component: 'code',
   title: 'Code',
   group: 'action',
+  form: [
+    { name: 'inputArguments', title: 'Input arguments', type: 'map', control: 'paramAssignInput' },
+    { name: 'expression', title: 'Expression', type: 'object', control: 'codeEditor' },
+    { name: 'payload', title: 'Output variables', type: 'array', control: 'paramDefineInput', isOutput: true }
+  ],
+  isTestable: true,
   parameters: Code,
   async run({ expression, inputArguments = {}, payload = [] }, { sandbox, signal }) {
     const program = { code: expression.expression, globals: inputArguments, argument: inputArguments }

@@ -10,6 +10,7 @@ export const entityAssigner = nodeType<Static<typeof Assigner>>({
   component: 'entityAssigner',
   title: 'Assigner',
   group: 'action',
+  form: [{ name: 'exchangePayload', title: 'Assignment setting', type: 'map', control: 'entityAssignSelect' }],
   parameters: Assigner,
   hasEffect: true,
   problem: ({ exchangePayload }) =>
@@ -26,6 +27,15 @@ export const entitySelector = nodeType<Static<typeof Selector>>({
   component: 'entitySelector',
   title: 'Entity selector',
   group: 'action',
+  form: [
+    {
+      name: 'entities',
+      title: 'Entity select setting',
+      type: 'array',
+      control: 'entityMultipleSelect',
+      isOutput: true
+    }
+  ],
   parameters: Selector,
   uses: ({ entities }) => entities.map((key) => ({ field: 'entities', key })),
   async run({ entities }, { tenantId, readValues }) {
@@ -40,6 +50,17 @@ export const serviceInvocation = nodeType<Static<typeof Service>>({
   component: 'serviceInvocation',
   title: 'Service',
   group: 'action',
+  form: [
+    { name: 'serviceInvocationSetting', title: 'Service setting', type: 'map', control: 'serviceEntitySetting' },
+    {
+      name: 'payload',
+      title: 'Output variables',
+      type: 'array',
+      description: 'What the service answers, where it answers something',
+      control: 'paramDefineInput',
+      isOutput: true
+    }
+  ],
   parameters: Service,
   hasEffect: true,
   uses: ({ serviceInvocationSetting: { serviceEntity, serviceParams = {} } }) =>
@@ -55,6 +76,10 @@ export const output = nodeType<Static<typeof Output>>({
   component: 'output',
   title: 'Output',
   group: 'action',
+  form: [
+    { name: 'outputVariables', title: 'Output variables', type: 'map', control: 'paramAssignInput', isOutput: true }
+  ],
+  isTestable: true,
   parameters: Output,
   run: ({ outputVariables }) => ({ output: outputVariables, isAnswer: true })
 })

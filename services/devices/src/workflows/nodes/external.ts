@@ -17,6 +17,19 @@ export const email = nodeType<Static<typeof Email>>({
   component: 'email',
   title: 'E-mail',
   group: 'external',
+  form: [
+    { name: 'subject', title: 'Subject', type: 'string', control: 'text', group: 'emailContent' },
+    { name: 'recipients', title: 'Recipients', type: 'array', control: 'emailRecipients', group: 'emailContent' },
+    { name: 'content', title: 'Content', type: 'string', control: 'emailContent', group: 'emailContent' },
+    {
+      name: 'emailConfig',
+      title: 'E-mail settings',
+      type: 'object',
+      description: 'Mail goes out over the mail server of the product',
+      control: 'emailSendSource'
+    }
+  ],
+  isTestable: true,
   parameters: Email,
   // No effect to be afraid of: the same message id is sent once, however often it is asked for.
   async run({ subject, recipients, content }, { tenantId, messageId, sendMail }) {
@@ -37,6 +50,17 @@ export const webhook = nodeType<Static<typeof Webhook>>({
   component: 'webhook',
   title: 'Webhook',
   group: 'external',
+  form: [
+    { name: 'inputArguments', title: 'Payload', type: 'map', control: 'paramAssignInput' },
+    { name: 'webhookUrl', title: 'Webhook URL', type: 'string' },
+    {
+      name: 'secretKey',
+      title: 'Secret key',
+      type: 'string',
+      description: 'Header SIGNATURE = HMAC-SHA256 of the headers TIMESTAMP and NONCE and the body'
+    }
+  ],
+  isTestable: true,
   parameters: Webhook,
   hasEffect: true,
   credential: ({ secretKey }) => {
@@ -79,6 +103,14 @@ export const httpRequest = nodeType<Static<typeof HttpRequest>>({
   component: 'httpRequest',
   title: 'HTTP request',
   group: 'external',
+  form: [
+    { name: 'method', title: 'API method', type: 'string', options: httpMethods, group: 'API' },
+    { name: 'url', title: 'URL', type: 'string', control: 'url', group: 'API' },
+    { name: 'header', title: 'Header', type: 'map', control: 'paramAssignInput' },
+    { name: 'params', title: 'Params', type: 'map', control: 'paramAssignInput' },
+    { name: 'body', title: 'Body', type: 'map', control: 'httpBodyInput' }
+  ],
+  isTestable: true,
   parameters: HttpRequest,
   hasEffect: true,
   async run({ method, url, header = {}, params = {}, body }, { http, signal }) {
@@ -91,12 +123,21 @@ export const httpRequest = nodeType<Static<typeof HttpRequest>>({
       method,
       url: withQuery(url, params),
       headers,
-      body: hasBody ? asText(body.value) : undefined,
+      body: hasBody ? bodyText(body.value, headers['content-type']) : undefined,
       signal
     })
     return { output: { statusCode: answer.status, responseBody: answer.body, responseHeaders: answer.headers } }
   }
 })
+
+/** Fields of a form are a map in the design; everything else goes out as it stands there. */
+function bodyText(value: unknown, contentType = ''): string {
+  const isForm = contentType.toLowerCase().startsWith('application/x-www-form-urlencoded')
+  if (!isForm || typeof value !== 'object' || value === null) return asText(value)
+  return new URLSearchParams(
+    Object.entries(value).map(([name, own]): [string, string] => [name, asText(own)])
+  ).toString()
+}
 
 function withQuery(text: string, params: Record<string, unknown>): string {
   if (!URL.canParse(text)) throw new AppError('invalid_state', 'url is not a URL')
