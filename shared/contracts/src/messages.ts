@@ -147,18 +147,34 @@ export const serviceTokenRevoked = {
   data: Type.Object({ tokenId: Type.String(), tenantId: TenantId, at: EpochMs })
 } satisfies EventContract
 
+/** What a program may do, and for whom. */
+const ProgramData = Type.Object({
+  tokenId: Type.String(),
+  /** The person who made the token or the access key. */
+  caller: CallerData,
+  /** It allows these at most, and never more than the person may do. */
+  codes: Type.Array(Type.String()),
+  expiresAt: EpochMs
+})
+
 export const verifyServiceToken = {
   operation: 'auth.verifyServiceToken',
   summary: 'Whose service token this is and what it allows; unknown, expired and revoked ones are unauthenticated',
   request: Type.Object({ token: Type.String({ maxLength: 128 }) }),
-  reply: Type.Object({
-    tokenId: Type.String(),
-    /** The person who made the token. */
-    caller: CallerData,
-    /** The token allows these at most, and never more than the person may do. */
-    codes: Type.Array(Type.String()),
-    expiresAt: EpochMs
+  reply: ProgramData,
+  timeoutMs: 3000
+} satisfies RpcContract
+
+export const verifySignature = {
+  operation: 'auth.verifySignature',
+  summary: 'Whose access key signed one of these texts (SDK-HMAC-SHA256) and what it allows; else unauthenticated',
+  request: Type.Object({
+    accessKey: Type.String({ maxLength: 64 }),
+    /** The reader of the request cannot always tell which of two forms was signed. */
+    texts: Type.Array(Type.String({ maxLength: 256 }), { minItems: 1, maxItems: 2 }),
+    signature: Type.String({ pattern: '^[0-9a-f]{64}$' })
   }),
+  reply: ProgramData,
   timeoutMs: 3000
 } satisfies RpcContract
 
@@ -238,6 +254,7 @@ export const events: readonly EventContract[] = [
 export const rpcs: readonly RpcContract[] = [
   verifyBasic,
   verifyServiceToken,
+  verifySignature,
   ...peopleRpcs,
   listPublicKeys,
   listRoleCodes,

@@ -1,5 +1,5 @@
-/** The five documented APIs, by the name of their dialect. */
-export const dialectNames = ['beaver', 'sdes', 'emq', 'dms', 'linker'] as const
+/** The five documented APIs, by the name of their dialect, and of IAM what the clients of DMS sign in with. */
+export const dialectNames = ['beaver', 'sdes', 'emq', 'dms', 'linker', 'iam'] as const
 export type DialectName = (typeof dialectNames)[number]
 
 export const serviceNames = ['auth', 'devices', 'scheduler', 'broker-proxy', 'cluster-manager'] as const
@@ -48,7 +48,9 @@ export const prefixRules: readonly PrefixRule[] = [
   { prefix: '/v1/operations', service: 'cluster-manager', dialect: 'linker' },
   { prefix: '/v1/smtp', service: 'cluster-manager', dialect: 'linker' },
   { prefix: '/api/v2', service: 'broker-proxy', dialect: 'emq' },
-  { prefix: '/v2', service: 'broker-proxy', dialect: 'dms' }
+  { prefix: '/v2', service: 'broker-proxy', dialect: 'dms' },
+  { prefix: '/v3', service: 'auth', dialect: 'iam' },
+  { prefix: '/v3.0', service: 'auth', dialect: 'iam' }
 ]
 
 /** Beaver's own web client puts this before every path; the gateway strips it. */

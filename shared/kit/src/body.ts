@@ -20,13 +20,32 @@ const protoKey =
 
 /** Reads and parses a request's body; nothing where there is none. */
 export async function readBody(request: IncomingMessage, options: BodyOptions): Promise<unknown> {
-  const { headers } = request
-  if (headers['transfer-encoding'] === undefined && Number(headers['content-length'] ?? 0) === 0) return undefined
+  if (isEmpty(request)) return undefined
   const kind = kindOf(request, options)
-  const bytes = await readBytes(request, options.limit)
+  const bytes = await (takenBody(request, options.limit) ?? readBytes(request, options.limit))
   if (bytes.length === 0) return undefined
   const text = decode(bytes)
   return kind === 'form' ? parseForm(text) : parseJson(text)
+}
+
+const taken = new WeakMap<IncomingMessage, Promise<Buffer>>()
+
+/** The whole body as bytes, for who must know it before it is parsed; `readBody` and `takenBody` give the same later. */
+export function takeBody(request: IncomingMessage, limit: number): Promise<Buffer> {
+  const known = takenBody(request, limit)
+  if (known) return known
+  const bytes = isEmpty(request) ? Promise.resolve(Buffer.alloc(0)) : readBytes(request, limit)
+  taken.set(request, bytes)
+  return bytes
+}
+
+/** A body that was taken before, or nothing where it was not. */
+export function takenBody(request: IncomingMessage, limit = Number.POSITIVE_INFINITY): Promise<Buffer> | undefined {
+  return taken.get(request)?.then((bytes) => (bytes.length > limit ? Promise.reject(tooLarge(limit)) : bytes))
+}
+
+function isEmpty({ headers }: IncomingMessage): boolean {
+  return headers['transfer-encoding'] === undefined && Number(headers['content-length'] ?? 0) === 0
 }
 
 function kindOf({ headers }: IncomingMessage, { form, anyContentType }: BodyOptions): 'json' | 'form' {

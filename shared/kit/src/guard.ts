@@ -9,7 +9,8 @@ import {
   serviceTokenRevoked,
   userRevoked,
   verifyBasic as verifyBasicRpc,
-  verifyServiceToken as verifyServiceTokenRpc
+  verifyServiceToken as verifyServiceTokenRpc,
+  verifySignature as verifySignatureRpc
 } from '@fleetgate/contracts'
 import { type Access, watchAccess } from './access.js'
 import { type BasicQuestion, createBasicVerifier } from './basic.js'
@@ -23,8 +24,10 @@ import {
   type ServiceTokenAnswer,
   type ServiceTokenVerifier,
   scoped,
-  serviceTokenPrefix
+  serviceTokenPrefix,
+  toIdentity
 } from './serviceTokens.js'
+import { checkSignedDate, type SignedRequest, textsToSign } from './signedRequest.js'
 import { createTokenVerifier, maxTokenAgeMs, type TokenVerifier, unknownKey } from './tokens.js'
 
 /** Says who a caller is, from a token or a password. All of it throws AppError. */
@@ -33,7 +36,10 @@ export interface Guard {
   token(jwt: string): Caller
   /** Asks auth, whose yes is remembered for 30 s: `unauthenticated`, `rate_limited`, `unavailable`. */
   basic(username: string, password: string, address: string): Promise<Caller>
-  /** Either of them; asks auth where a token names an unknown key, and about service tokens (a yes counts for 60 s). */
+  /**
+   * Any of them; asks auth where a token names an unknown key, about service tokens (a yes counts for 60 s), and about every
+   * signature: only auth knows the secret.
+   */
   verify(credentials: Credentials | undefined, address: string): Promise<Caller>
   /** Refuses from now on what was issued to the user before this version. */
   revoke(userId: string, minVersion: number): void
@@ -52,11 +58,15 @@ export interface GuardOptions {
   verifyBasic?: ((question: BasicQuestion) => Promise<Static<typeof CallerData>>) | undefined
   /** Auth itself and tests: in place of the RPC auth.verifyServiceToken. Throws `unauthenticated`. */
   verifyServiceToken?: ((token: string) => Promise<ServiceTokenAnswer>) | undefined
+  /** Auth itself and tests: in place of the RPC auth.verifySignature. Throws `unauthenticated`. */
+  verifySignature?: ((question: SignatureQuestion) => Promise<ServiceTokenAnswer>) | undefined
   /** Auth itself and tests: in place of the RPC auth.listRoleCodes. */
   roles?: ((question: RolesQuestion) => Promise<RolesAnswer>) | undefined
   /** Epoch ms. */
   now?: () => number
 }
+
+export type SignatureQuestion = Static<typeof verifySignatureRpc.request>
 
 /** Nothing is remembered at the start; this only spans clocks that differ. */
 const overlapMs = 60_000
@@ -88,6 +98,16 @@ export async function createGuard(options: GuardOptions): Promise<Guard> {
     return access.settled(await basics.verify(username, password, address))
   }
 
+  const askSigner = signatureSource(options)
+
+  async function signed(request: SignedRequest): Promise<Caller> {
+    checkSignedDate(request, now())
+    const texts = textsToSign(request, await request.body())
+    const { accessKey, signature } = request
+    const identity = toIdentity(await askSigner({ accessKey, signature, texts }))
+    return scoped(identity, await access.settled(identity.user))
+  }
+
   const { token, bearer } = createBearer({ keys, tokens, revocations, access, serviceTokens })
 
   return {
@@ -96,6 +116,7 @@ export async function createGuard(options: GuardOptions): Promise<Guard> {
     async verify(credentials, address) {
       if (!credentials) throw new AppError('unauthenticated', 'credentials are missing', { reason: 'missing_token' })
       if ('bearer' in credentials) return bearer(credentials.bearer)
+      if ('signed' in credentials) return signed(credentials.signed)
       return basic(credentials.basic.username, credentials.basic.password, address)
     },
     revoke,
@@ -170,6 +191,17 @@ function serviceTokenSource({ verifyServiceToken, bus }: GuardOptions): (token: 
   return async (token) => {
     if (!bus) throw new AppError('unauthenticated', 'service tokens are not accepted here')
     return bus.request(verifyServiceTokenRpc, { token })
+  }
+}
+
+function signatureSource({
+  verifySignature,
+  bus
+}: GuardOptions): (q: SignatureQuestion) => Promise<ServiceTokenAnswer> {
+  if (verifySignature) return verifySignature
+  return async (question) => {
+    if (!bus) throw new AppError('unauthenticated', 'signatures are not accepted here')
+    return bus.request(verifySignatureRpc, question)
   }
 }
 

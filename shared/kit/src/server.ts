@@ -1,4 +1,4 @@
-import { createServer, IncomingMessage, type Server, ServerResponse } from 'node:http'
+import { createServer, IncomingMessage, type Server, type ServerOptions, ServerResponse } from 'node:http'
 import { continueTrace, type Trace } from '@fleetgate/contracts'
 import type { Express, Request, Response } from 'express'
 import type { Caller } from './caller.js'
@@ -25,7 +25,7 @@ export type Listener = (request: KitRequest, response: Response) => void
  * request and response anew, which makes V8 slow on all of node's own code that touches them. Here the server's classes
  * already have Express's prototypes, so that setting them changes nothing.
  */
-export function createHttpServer(app: Express, listener: Listener): Server {
+export function createHttpServer(app: Express, listener: Listener, options: ServerOptions = {}): Server {
   class FastRequest extends IncomingMessage implements RequestNotes {
     requestId = ''
     startedAt = performance.now()
@@ -47,7 +47,7 @@ export function createHttpServer(app: Express, listener: Listener): Server {
 
   const server = createServer(
     // node's types ask for the plain ServerResponse's generic form.
-    { IncomingMessage: FastRequest, ServerResponse: FastResponse as typeof ServerResponse },
+    { ...options, IncomingMessage: FastRequest, ServerResponse: FastResponse as typeof ServerResponse },
     (request, response) => listener(request as unknown as KitRequest, response as unknown as Response)
   )
   // Longer than the idle time of the gateway's and of load balancers' connections, so that they close first.

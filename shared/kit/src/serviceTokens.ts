@@ -1,8 +1,7 @@
-import { createHmac, randomBytes } from 'node:crypto'
 import { AppError, type Static, type verifyServiceToken } from '@fleetgate/contracts'
-import { LRUCache } from 'lru-cache'
 import { type Caller, toCaller } from './caller.js'
 import { unknownKey } from './tokens.js'
+import { createTrust } from './trust.js'
 
 /** What every service token begins with; no JWT does. */
 export const serviceTokenPrefix = 'fgt_'
@@ -43,82 +42,38 @@ export interface ServiceTokenVerifier {
   forget(of: { tokenId?: string; userId?: string }): void
 }
 
-interface Known {
-  identity: ServiceIdentity
-  until: number
+export function toIdentity({ tokenId, caller, codes }: ServiceTokenAnswer): ServiceIdentity {
+  return { tokenId, user: toCaller(caller), codes: new Set(codes) }
 }
 
-const trustMs = 60_000
-
-/**
- * Service tokens are opaque: auth knows them. A yes counts for a minute unless an event takes it back before; so does a no,
- * because a token that is none today becomes one only where its disabled user is enabled, which is an event too. Kept is
- * a hash under a key of this process.
- */
+/** Service tokens are opaque: auth knows them. */
 export function createServiceTokenVerifier({ ask, now }: ServiceTokenVerifierOptions): ServiceTokenVerifier {
-  const secret = randomBytes(32)
-  const known = new LRUCache<string, Known>({ max: 10_000 })
-  const refused = new LRUCache<string, number>({ max: 10_000 })
-  const asking = new Map<string, Promise<ServiceIdentity>>()
-  /** Counts what was taken back: an answer from before may not be remembered after. */
-  let takenBack = 0
-
-  function hash(token: string): string {
-    return createHmac('sha256', secret).update(token).digest('base64')
-  }
-
-  async function askOnce(key: string, token: string): Promise<ServiceIdentity> {
-    const before = takenBack
-    try {
+  const trust = createTrust<Answered>({
+    ask: async (token) => {
       const answer = await ask(token)
-      const identity = { tokenId: answer.tokenId, user: toCaller(answer.caller), codes: new Set(answer.codes) }
-      const until = Math.min(now() + trustMs, answer.expiresAt)
-      if (before === takenBack) known.set(key, { identity, until })
-      return identity
-    } catch (error) {
-      const isNo = error instanceof AppError && error.code === 'unauthenticated'
-      if (isNo && before === takenBack) refused.set(key, now() + trustMs)
-      throw error
-    }
-  }
-
-  function share(key: string, token: string): Promise<ServiceIdentity> {
-    const answer = askOnce(key, token).finally(() => {
-      if (asking.get(key) === answer) asking.delete(key)
-    })
-    asking.set(key, answer)
-    return answer
-  }
-
-  function find(key: string, token: string): ServiceIdentity | undefined {
-    const hit = known.get(key)
-    if (hit && now() < hit.until) return hit.identity
-    known.delete(key)
-    if (!parseServiceToken(token) || now() < (refused.get(key) ?? 0)) throw invalid()
-    return undefined
-  }
+      return { identity: toIdentity(answer), expiresAt: answer.expiresAt }
+    },
+    about: ({ identity, expiresAt }) => ({ tokenId: identity.tokenId, userId: identity.user.userId, expiresAt }),
+    now
+  })
 
   return {
     known(token) {
-      const identity = find(hash(token), token)
-      if (!identity) throw invalid({ reason: unknownKey })
-      return identity
+      const found = trust.known(token)
+      if (found) return found.identity
+      throw invalid(parseServiceToken(token) ? { reason: unknownKey } : {})
     },
     async verify(token) {
-      const key = hash(token)
-      return find(key, token) ?? asking.get(key) ?? share(key, token)
+      if (!parseServiceToken(token)) throw invalid()
+      return (await trust.verify(token)).identity
     },
-    forget({ tokenId, userId }) {
-      takenBack += 1
-      for (const [key, { identity }] of known.entries()) {
-        if (identity.tokenId === tokenId || identity.user.userId === userId) known.delete(key)
-      }
-      // Whose it was is not known of a no.
-      if (userId !== undefined) refused.clear()
-      // Questions on their way may have been answered before: whoever comes now asks a new one.
-      asking.clear()
-    }
+    forget: trust.forget
   }
+}
+
+interface Answered {
+  identity: ServiceIdentity
+  expiresAt: number
 }
 
 function invalid(details: { reason?: string } = {}): AppError {

@@ -1,3 +1,4 @@
+import { STATUS_CODES } from 'node:http'
 import t from 'tap'
 import {
   AppError,
@@ -45,7 +46,8 @@ const root: Record<DialectName, string> = {
   sdes: '/v1/jobs',
   emq: '/api/v2',
   dms: '/v2/p/instances/i',
-  linker: '/v1/cluster'
+  linker: '/v1/cluster',
+  iam: '/v3'
 }
 
 /** Status and code of every error, written down once more: a change of the wire must be meant. */
@@ -144,6 +146,25 @@ const expected: Record<DialectName, Record<ErrorCode, [number, unknown]>> = {
     unavailable: [503, 'E12003'],
     timeout: [504, 'E12003'],
     internal: [500, 'E12003']
+  },
+  iam: {
+    invalid_input: [400, 400],
+    malformed_body: [400, 400],
+    body_too_large: [413, 413],
+    unauthenticated: [401, 401],
+    token_expired: [401, 401],
+    bad_credentials: [401, 401],
+    forbidden: [403, 403],
+    not_found: [404, 404],
+    unknown_route: [404, 404],
+    conflict: [409, 409],
+    invalid_state: [409, 409],
+    quota_exceeded: [400, 400],
+    rate_limited: [429, 429],
+    unsupported: [400, 400],
+    unavailable: [503, 503],
+    timeout: [504, 504],
+    internal: [500, 500]
   }
 }
 
@@ -153,7 +174,8 @@ const forms: Record<DialectName, Form> = {
   sdes: (message, code) => ({ code, message }),
   emq: (message, code) => (code === '' ? '' : { code, message }),
   dms: (error_msg, error_code, request_id) => ({ error_code, error_msg, request_id }),
-  linker: (message, code) => ({ success: false, error: { code, message } })
+  linker: (message, code) => ({ success: false, error: { code, message } }),
+  iam: (message, code) => ({ error: { message, code, title: STATUS_CODES[Number(code)] } })
 }
 
 const Draft = Type.Object({ name: Type.String({ maxLength: 8 }), kind: Type.Optional(oneOf(['A', 'B'])) })
@@ -318,7 +340,7 @@ t.test('emq tells a missing field from a wrong one and reads JSON under any cont
   t.match((await post(`${url}${root.emq}/echo`, 'name')).body, { code: 109 })
   const asForm = { 'content-type': 'application/x-www-form-urlencoded' }
   t.same((await post(`${url}${root.emq}/echo`, '{"name":"a"}', asForm)).body, { code: 0, result: { name: 'a' } })
-  for (const name of ['beaver', 'sdes', 'dms', 'linker'] as const) {
+  for (const name of ['beaver', 'sdes', 'dms', 'linker', 'iam'] as const) {
     const answer = await post(`${url}${root[name]}/echo`, '{"name":"a"}', asForm)
     t.equal(answer.status, 400, name)
     t.match(answer.text, /content type must be application\/json/, name)
@@ -338,6 +360,7 @@ t.test('success has the envelope of the dialect', async (t) => {
   t.same(answers.emq.body, { code: 0, result: { name: 'a' } })
   t.same(answers.dms.body, { name: 'a' })
   t.same(answers.linker.body, { success: true, data: { name: 'a' } })
+  t.same(answers.iam.body, { name: 'a' })
 })
 
 t.test('success without data has the form of the dialect', async (t) => {
@@ -348,6 +371,7 @@ t.test('success without data has the form of the dialect', async (t) => {
   t.same((await get(`${url}${root.linker}/void`)).body, { success: true })
   t.equal((await get(`${url}${root.sdes}/void`)).text, '')
   t.equal((await get(`${url}${root.dms}/void`)).text, '')
+  t.equal((await get(`${url}${root.iam}/void`)).text, '')
 })
 
 t.test('every dialect wants a token, takes it in both headers, and refuses what the roles do not allow', async (t) => {

@@ -1,3 +1,5 @@
+import { type KeyPair, type Signable, signRequest } from './signRequest.js'
+
 /** What came back: `body` is the parsed JSON, undefined where the text is none. */
 export interface Reply<T = unknown> {
   status: number
@@ -37,6 +39,8 @@ export interface Api extends Session {
   as(token: string): Session
   /** The same requests with HTTP Basic. */
   asBasic(username: string, password: string): Session
+  /** The same requests, each signed with this access key. */
+  asKey(key: KeyPair): Session
 }
 
 export const firstUser: Registration = { email: 'admin@example.com', nickname: 'admin', password: 'Abcd1234!' }
@@ -55,7 +59,8 @@ export function createApi(baseUrl: string): Api {
     asBasic: (username, password) => {
       const credentials = Buffer.from(`${username}:${password}`).toString('base64')
       return createSession(baseUrl, { authorization: `Basic ${credentials}` })
-    }
+    },
+    asKey: (key) => createSession(baseUrl, (request) => signRequest(key, request))
   }
 }
 
@@ -67,10 +72,17 @@ async function login(session: Session, email: string, password: string): Promise
   return token
 }
 
-function createSession(baseUrl: string, own: RequestHeaders): Session {
+function createSession(baseUrl: string, own: RequestHeaders | ((request: Signable) => RequestHeaders)): Session {
   const send: Session['send'] = async <T>(method: string, path: string, body?: RawBody, headers?: RequestHeaders) => {
+    const signable = () => ({
+      method,
+      url: new URL(baseUrl + path),
+      body: body as string | undefined,
+      headers: { ...headers }
+    })
+    const all = typeof own === 'function' ? own(signable()) : { ...own, ...headers }
     // `null` is fetch's word for "no body".
-    const answer = await fetch(baseUrl + path, { method, headers: { ...own, ...headers }, body: body ?? null })
+    const answer = await fetch(baseUrl + path, { method, headers: all, body: body ?? null })
     const text = await answer.text()
     return { status: answer.status, headers: answer.headers, text, body: parse(text) as T }
   }

@@ -1,8 +1,12 @@
 import type { IncomingMessage } from 'node:http'
 import type { AppError, DialectName, ErrorCode } from '@fleetgate/contracts'
 import type { EnvelopeOptions } from '../route.js'
+import { type SignedRequest, signedOf } from '../signedRequest.js'
 
-export type Credentials = { bearer: string } | { basic: { username: string; password: string } }
+export type Credentials =
+  | { bearer: string }
+  | { basic: { username: string; password: string } }
+  | { signed: SignedRequest }
 
 /** How one error code looks on the wire. */
 export type WireError = readonly [status: number, code: string | number]
@@ -62,6 +66,14 @@ export function bearerOf(request: IncomingMessage): Credentials | undefined {
   return typeof token === 'string' && token !== '' ? { bearer: token } : undefined
 }
 
+/** A token, or a signature made with an access key (AK/SK). */
+export function bearerOrSigned(request: IncomingMessage): Credentials | undefined {
+  const token = bearerOf(request)
+  if (token) return token
+  const signed = signedOf(request)
+  return signed && { signed }
+}
+
 export function basicOf(request: IncomingMessage): Credentials | undefined {
   const header = request.headers.authorization
   if (!header || !/^basic /i.test(header)) return undefined
@@ -81,6 +93,16 @@ export function websocketCredentials(request: IncomingMessage): Credentials | un
   const query = request.url?.split('?')[1]
   const value = new URLSearchParams(query).get('Authorization')
   return value ? { bearer: value.replace(/^bearer /i, '').trim() } : undefined
+}
+
+/** OpenAPI has no word for it: the whole `Authorization` header is the credential. */
+export const signedScheme: Record<string, JsonSchema> = {
+  accessKey: {
+    type: 'apiKey',
+    in: 'header',
+    name: 'Authorization',
+    description: 'SDK-HMAC-SHA256 (AK/SK) with X-Sdk-Date, made with an access key'
+  }
 }
 
 export const bearerSchemes: Record<string, JsonSchema> = {

@@ -1,6 +1,15 @@
 import { type TSchema, Type } from '@fleetgate/contracts'
 import { type Found, maxPageNumber, maxPageSize, type Range } from '../reply.js'
-import { bearerOf, bearerSchemes, type Dialect, jsonReply, type WireErrors, wireOf } from './dialect.js'
+import { badSignatureReason } from '../signedRequest.js'
+import {
+  bearerOrSigned,
+  bearerSchemes,
+  type Dialect,
+  jsonReply,
+  signedScheme,
+  type WireErrors,
+  wireOf
+} from './dialect.js'
 
 /**
  * Public codes of DMS for RocketMQ. A user that is not there is HTTP 400 with DMS.00500972 (clients look for it); an
@@ -26,7 +35,11 @@ const errors = {
   internal: [500, 'DMS.00500000']
 } satisfies WireErrors
 
-const missingToken = 'DMS.10240103'
+/** By `details.reason`. A signature is checked by the API gateway before DMS, which has codes of its own. */
+const codesByReason = new Map<unknown, string>([
+  ['missing_token', 'DMS.10240103'],
+  [badSignatureReason, 'APIGW.0301']
+])
 
 export const dms: Dialect = {
   name: 'dms',
@@ -38,12 +51,12 @@ export const dms: Dialect = {
   error(error, requestId) {
     const [status, code] = wireOf(errors, error)
     return jsonReply(status, {
-      error_code: error.details.reason === 'missing_token' ? missingToken : code,
+      error_code: codesByReason.get(error.details.reason) ?? code,
       error_msg: error.message,
       request_id: requestId
     })
   },
-  credentials: bearerOf,
+  credentials: bearerOrSigned,
   envelopeSchema(reply) {
     return reply
   },
@@ -52,7 +65,7 @@ export const dms: Dialect = {
     required: ['error_code', 'error_msg'],
     properties: { error_code: { type: 'string' }, error_msg: { type: 'string' }, request_id: { type: 'string' } }
   },
-  securitySchemes: bearerSchemes
+  securitySchemes: { ...bearerSchemes, ...signedScheme }
 }
 
 /** Query of a page: spread into the query's `Type.Object`. */
