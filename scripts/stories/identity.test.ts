@@ -1,5 +1,5 @@
 /** People and programs through the one door: EMQ's users over auth, service tokens at every service. */
-import { type Session, startStackFor, until } from '@fleetgate/testkit'
+import { firstUser, type Session, startStackFor, until } from '@fleetgate/testkit'
 import t from 'tap'
 
 const stack = await startStackFor(t)
@@ -190,3 +190,35 @@ await t.test('lets a service token in wherever a token is, and out within a seco
   const closed = async () => (await statuses()).every((status) => status === 401)
   await until(closed, { what: 'every service to refuse', deadlineMs: 1000 })
 })
+
+await t.test(
+  'a program of DMS logs in as at IAM, makes an access key, and signs what it asks of MQTT users',
+  async (t) => {
+    const users = '/v2/default/instances/default/users'
+    const identity = {
+      methods: ['password'],
+      password: { user: { name: firstUser.email, password: firstUser.password } }
+    }
+    const login = await api.post<{ token: { user: { id: string } } }>('/v3/auth/tokens', { auth: { identity } })
+    const person = api.as(login.headers.get('x-subject-token') ?? '')
+    t.match(await person.get(users), { status: 200, body: { users: [] } })
+    const credential = { user_id: login.body.token.user.id }
+    const made = await person.post<{ credential: Record<string, string> }>('/v3.0/OS-CREDENTIAL/credentials', {
+      credential
+    })
+    const { access: accessKey = '', secret = '' } = made.body.credential
+    const program = api.asKey({ accessKey, secret })
+    const draft = { access_key: 'signed-till', secret_key: 'Till&Password1' }
+    t.match(await program.post(users, draft), { status: 200, body: { access_key: 'signed-till' } })
+    t.match(await program.put(`${users}/signed-till`, { admin: true }), { status: 200, body: { admin: true } })
+    t.match(await program.get(`${users}?offset=0&limit=1`), { status: 200, body: { users: [draft] } })
+    t.match(await program.get(`${users}/nobody-here`), { status: 400, body: { error_code: 'DMS.00500972' } })
+    t.match(await program.delete(`${users}/signed-till`), { status: 200 })
+    t.equal((await program.get('/v2/other/instances/default/users')).status, 401)
+    t.equal((await person.delete(`/v3.0/OS-CREDENTIAL/credentials/${accessKey}`)).status, 204)
+    await until(async () => (await program.get(users)).status === 401, {
+      what: 'the key to be dead',
+      deadlineMs: 20_000
+    })
+  }
+)

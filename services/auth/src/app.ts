@@ -1,4 +1,6 @@
 import { type App, createApp, dialects, type Guard, type Log, type Route } from '@fleetgate/kit'
+import type { AccessKeys } from './accessKeys/accessKeys.js'
+import { accessKeyRoutes } from './accessKeys/iam.js'
 import type { Audit } from './audit/audit.js'
 import { audited } from './audit/audited.js'
 import { auditRoutes } from './audit/beaver.js'
@@ -8,9 +10,11 @@ import type { SigningKeys } from './keys/signingKeys.js'
 import { serviceTokenRoutes } from './serviceTokens/beaver.js'
 import type { ServiceTokens } from './serviceTokens/serviceTokens.js'
 import { type OAuthClient, tokenRoutes } from './tokens/beaver.js'
+import { iamLoginRoutes } from './tokens/iam.js'
 import { loginRoutes } from './tokens/linker.js'
 import type { Tokens } from './tokens/tokens.js'
 import { publicUserRoutes, userRoutes } from './users/beaver.js'
+import { iamPlaceRoutes } from './users/iam.js'
 import type { Registration } from './users/registration.js'
 import type { Users } from './users/users.js'
 
@@ -23,6 +27,7 @@ export interface AuthAppDeps {
   directory: Directory
   registration: Registration
   serviceTokens: ServiceTokens
+  accessKeys: AccessKeys
   audit: Audit
   client: OAuthClient
   checks: Record<string, () => boolean | Promise<boolean>>
@@ -39,7 +44,8 @@ export function createAuthApp(deps: AuthAppDeps): App {
     checkReplies,
     apis: [
       { dialect: dialects.beaver, routes: audited(beaverRoutes(deps), deps.audit) },
-      { dialect: dialects.linker, routes: loginRoutes(tokens) }
+      { dialect: dialects.linker, routes: loginRoutes(tokens) },
+      { dialect: dialects.iam, routes: audited(iamRoutes(deps), deps.audit) }
     ]
   })
 }
@@ -55,4 +61,8 @@ function beaverRoutes(deps: AuthAppDeps): Route[] {
     ...serviceTokenRoutes(serviceTokens),
     ...auditRoutes(audit)
   ]
+}
+
+function iamRoutes({ tokens, directory: { members }, accessKeys }: AuthAppDeps): Route[] {
+  return [...iamLoginRoutes({ tokens, members, now: Date.now }), ...iamPlaceRoutes(), ...accessKeyRoutes(accessKeys)]
 }

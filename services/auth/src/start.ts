@@ -1,6 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { type Bus, connectBus, createGuard, type Log } from '@fleetgate/kit'
-import { createSecrets, loadKeyRing, openStore, type Store } from '@fleetgate/store'
+import { createSecrets, loadKeyRing, openStore, type Secrets, type Store } from '@fleetgate/store'
+import { createAccessKeys } from './accessKeys/accessKeys.js'
+import { watchKeyChanges } from './accessKeys/watchKeyChanges.js'
 import { createAuthApp } from './app.js'
 import { createAttemptStore } from './attempts/attemptStore.js'
 import { createAttempts } from './attempts/attempts.js'
@@ -56,8 +58,9 @@ export async function startAuth({ config, log, add, passwordCost }: StartOptions
   add('passwords', () => passwords.close())
 
   const stores = await openStores({ config, store, bus, log, add })
-  const keys = await openKeys({ config, stores, log, add })
-  const identity = await createIdentity({ config, log, passwords, stores, keys })
+  const secrets = createSecrets({ keys: keyRingOf(config) })
+  const keys = await openKeys({ config, stores, log, add, secrets })
+  const identity = await createIdentity({ config, log, passwords, stores, keys, secrets })
   const directory = createDirectory({ ...stores, passwords, bus, log, now: Date.now })
   const guard = await createGuard({
     bus,
@@ -68,14 +71,16 @@ export async function startAuth({ config, log, add, passwordCost }: StartOptions
     },
     roles: directory.grants.listRoleCodes,
     verifyBasic: async (question) => toCallerData(await identity.login(question)),
-    verifyServiceToken: identity.serviceTokens.verify
+    verifyServiceToken: identity.serviceTokens.verify,
+    verifySignature: identity.accessKeys.verify
   })
   add('guard', () => guard.close())
   const answering = [
     ...(await serveIdentity(bus, { ...identity, keys })),
     ...(await servePeople(bus, identity)),
     await serveUserNames(bus, stores.namesOf),
-    await onUserRevoked(bus, stores.serviceTokens)
+    await onUserRevoked(bus, stores.serviceTokens),
+    ...(await watchKeyChanges(bus, identity.accessKeys))
   ]
   for (const subscription of answering) add('rpc', () => subscription.stop())
 
@@ -134,8 +139,9 @@ async function openStores({ config, store, bus, log, add }: StartOptions & { sto
   return { users, namesOf, roles, menus, sessions, attempts, keys, audit, serviceTokens }
 }
 
-async function openKeys({ config, stores, log, add }: StartOptions & { stores: Stores }): Promise<SigningKeys> {
-  const secrets = createSecrets({ keys: keyRingOf(config) })
+type KeyParts = StartOptions & { stores: Stores; secrets: Secrets }
+
+async function openKeys({ config, stores, log, add, secrets }: KeyParts): Promise<SigningKeys> {
   const lifetime = config.ACCESS_TOKEN_TTL
   const keys = await openSigningKeys({ store: stores.keys, secrets, lifetime, now: Date.now })
   const reload = setInterval(() => {
@@ -151,9 +157,10 @@ interface IdentityParts {
   passwords: PasswordPool
   stores: Stores
   keys: SigningKeys
+  secrets: Secrets
 }
 
-async function createIdentity({ config, log, passwords, stores, keys }: IdentityParts) {
+async function createIdentity({ config, log, passwords, stores, keys, secrets }: IdentityParts) {
   const now = Date.now
   const rule = { maxWaitMs: config.LOGIN_MAX_WAIT * 1000, windowMs: attemptWindowMs }
   const limits = {
@@ -176,13 +183,14 @@ async function createIdentity({ config, log, passwords, stores, keys }: Identity
     const user = await users.find(tenantId, userId)
     return user?.isEnabled ? toCallerData(user) : undefined
   }
-  const limit = config.SERVICE_TOKENS_PER_USER
+  const programs = { store: stores.serviceTokens, findOwner, limit: config.SERVICE_TOKENS_PER_USER, now, log }
   return {
     login,
     registration,
     audit: createAudit({ store: stores.audit, namesOf: stores.namesOf, now, log }),
     people: createPeople({ users, registration, changePassword }),
-    serviceTokens: createServiceTokens({ store: stores.serviceTokens, findOwner, limit, now, log }),
+    serviceTokens: createServiceTokens(programs),
+    accessKeys: createAccessKeys({ ...programs, secrets }),
     users: createUsers({ users, registration, changePassword }),
     tokens: createTokens({ login, users: stores.users, sessions: stores.sessions, keys, lifetimes, now, log })
   }

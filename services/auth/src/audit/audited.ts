@@ -26,12 +26,15 @@ export const auditActions: Record<string, string | ((body: unknown) => string)> 
   'delete /user/menus/:id': 'menu.delete',
   'post /user/tokens': 'service-token.create',
   'delete /user/tokens/:id': 'service-token.revoke',
+  'post /v3.0/OS-CREDENTIAL/credentials': 'access-key.create',
+  'put /v3.0/OS-CREDENTIAL/credentials/:access_key': 'access-key.update',
+  'delete /v3.0/OS-CREDENTIAL/credentials/:access_key': 'access-key.delete',
   'post /oauth2/keys/rotate': 'signing-key.rotate'
 }
 
 /** Beaver asks by POST where others GET, and signing in changes nothing. */
 const readers =
-  /^post (\/oauth2\/token|\/v1\/user\/login|\/user(\/\w+)?\/search|\/user\/members\/:\w+\/permission|\/user\/roles\/:\w+\/(members|resources|integrations|devices|dashboards|undistributed-\w+))$/
+  /^post (\/oauth2\/token|\/v1\/user\/login|\/v3\/auth\/tokens|\/user(\/\w+)?\/search|\/user\/members\/:\w+\/permission|\/user\/roles\/:\w+\/(members|resources|integrations|devices|dashboards|undistributed-\w+))$/
 
 export function isChange({ method, path }: Pick<Route, 'method' | 'path'>): boolean {
   return method !== 'get' && !readers.test(`${method} ${path}`)
@@ -74,13 +77,13 @@ function valuesOf(params: unknown): string[] {
 }
 
 /** Fields that name things; never passwords, tokens or texts. */
-const naming = /^(id|email|name|\w+_id|\w+_ids|\w+_id_list)$/
+const naming = /^(id|email|name|access|\w+_id|\w+_ids|\w+_id_list)$/
 
 function namesIn(value: unknown): string[] {
   if (typeof value !== 'object' || value === null) return []
   return Object.entries(value).flatMap(([key, inner]) => {
     const many: unknown[] = Array.isArray(inner) ? inner : [inner]
     const plain = naming.test(key) ? many.filter((one) => typeof one === 'string' || typeof one === 'number') : []
-    return [...plain.map(String), ...(Array.isArray(inner) ? inner.flatMap(namesIn) : [])]
+    return [...plain.map(String), ...many.flatMap(namesIn)]
   })
 }

@@ -31,7 +31,9 @@ const Fields = {
   codes: Type.Array(Type.String()),
   created_at: Type.String(),
   expires_at: Type.String(),
-  last_used_at: Type.Optional(Type.String())
+  last_used_at: Type.Optional(Type.String()),
+  /** Of access keys. */
+  access_key: Type.Optional(Type.String())
 }
 const Listed = Type.Object(Fields)
 const Created = Type.Object({ ...Fields, token: Type.String() })
@@ -91,6 +93,7 @@ function toReply(token: ServiceToken): Static<typeof Listed> {
     codes: token.codes,
     created_at: String(token.createdAt),
     expires_at: String(token.expiresAt),
-    ...(token.lastUsedAt === undefined ? {} : { last_used_at: String(token.lastUsedAt) })
+    ...(token.lastUsedAt === undefined ? {} : { last_used_at: String(token.lastUsedAt) }),
+    ...(token.access && { access_key: token.access.key })
   }
 }

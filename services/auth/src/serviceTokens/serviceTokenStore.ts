@@ -1,4 +1,4 @@
-import { type Bus, type Log, serviceTokenRevoked } from '@fleetgate/kit'
+import { type Bus, functionCodes, type Log, serviceTokenRevoked } from '@fleetgate/kit'
 import {
   createOutbox,
   isDuplicateKey,
@@ -11,6 +11,16 @@ import {
 } from '@fleetgate/store'
 import { Schema } from 'mongoose'
 
+/** What makes a service token an access key (AK/SK): it signs requests instead of travelling with them. */
+export interface AccessKey {
+  key: string
+  /** A signature is checked with the secret itself, so a hash of it would not do. */
+  sealedSecret: string
+  description: string
+  /** An inactive one rests until it is activated. */
+  isActive: boolean
+}
+
 /** A key for a program, made by a person and limited to some of that person's codes. */
 export interface ServiceToken {
   id: string
@@ -18,7 +28,9 @@ export interface ServiceToken {
   userId: string
   name: string
   codes: string[]
+  /** Of nothing for an access key: no text is its token. */
   secretHash: string
+  access?: AccessKey | undefined
   /** Epoch ms, all of them. */
   createdAt: number
   expiresAt: number
@@ -34,13 +46,19 @@ interface ServiceTokenDoc extends Omit<ServiceToken, 'id'> {
   outbox?: OutboxEntry[]
 }
 
+const accessSchema = new Schema<AccessKey>(
+  { key: String, sealedSecret: String, description: String, isActive: Boolean },
+  { _id: false }
+)
+
 const schema = new Schema<ServiceTokenDoc>({
   _id: String,
   tenantId: { type: String, required: true },
   userId: { type: String, required: true },
   name: { type: String, required: true },
   codes: [String],
-  secretHash: { type: String, required: true },
+  secretHash: String,
+  access: accessSchema,
   createdAt: { type: Number, required: true },
   expiresAt: { type: Number, required: true, index: true },
   lastUsedAt: Number,
@@ -50,8 +68,15 @@ const schema = new Schema<ServiceTokenDoc>({
 })
 schema.index({ tenantId: 1, userId: 1, _id: -1 })
 schema.index({ tenantId: 1, _id: -1 })
+schema.index({ 'access.key': 1 }, { unique: true, sparse: true })
 
 const living = { revokedAt: { $exists: false } }
+
+/** Of a user, or of the whole tenant where none is given. */
+interface Owner {
+  tenantId: string
+  userId?: string | undefined
+}
 
 export type ServiceTokenStore = ReturnType<typeof createServiceTokenStore>
 
@@ -67,6 +92,10 @@ export function createServiceTokenStore({ store, bus, log }: { store: Store; bus
       .lean()
     const used = new Set(taken.map(({ slot }) => slot))
     return slots.filter((slot) => !used.has(slot))
+  }
+
+  function revoked(tokenId: string, tenantId: string, at: number): OutboxEntry {
+    return outbox.entry(serviceTokenRevoked, { tokenId, tenantId, at })
   }
 
   return {
@@ -90,10 +119,24 @@ export function createServiceTokenStore({ store, bus, log }: { store: Store; bus
       const doc = await model.findOne({ _id: id, ...living }).lean()
       return doc ? toServiceToken(doc) : undefined
     },
-    /** Newest first; without a user those of the whole tenant. */
-    async list(of: { tenantId: string; userId?: string | undefined }, page: Page): Promise<PageOf<ServiceToken>> {
-      const { tenantId, userId } = of
-      const filter = { tenantId, ...(userId === undefined ? {} : { userId }), ...living }
+    /** Only auth itself asks without a tenant: a signature names none. */
+    async findByAccessKey(key: string, owner?: Owner): Promise<ServiceToken | undefined> {
+      const doc = await model.findOne({ 'access.key': key, ...(owner && ofOwner(owner)), ...living }).lean()
+      return doc ? toServiceToken(doc) : undefined
+    },
+    /** Whoever has heard of the key lately is told to ask again. False where there is no such token any more. */
+    async changeAccess({ id, tenantId }: ServiceToken, change: Partial<AccessKey>, at: number): Promise<boolean> {
+      const fields = Object.entries(change).map(([name, value]) => [`access.${name}`, value])
+      const result = await model.updateOne(
+        { _id: id, tenantId, ...living },
+        { $set: Object.fromEntries(fields), $push: { outbox: revoked(id, tenantId, at) } }
+      )
+      if (result.matchedCount === 1) await outbox.flush([id])
+      return result.matchedCount === 1
+    },
+    /** Newest first. */
+    async list(of: Owner, page: Page): Promise<PageOf<ServiceToken>> {
+      const filter = { ...ofOwner(of), ...living }
       const { items, total } = await pageOf(model.find(filter).sort({ _id: -1 }), page)
       return { items: items.map(toServiceToken), total }
     },
@@ -101,12 +144,10 @@ export function createServiceTokenStore({ store, bus, log }: { store: Store; bus
       await model.updateOne({ _id: id }, { $set: { lastUsedAt: at } })
     },
     /** False where there is no such token (of that user, where one is given). */
-    async revoke(of: { tenantId: string; userId?: string | undefined; id: string }, at: number): Promise<boolean> {
-      const { tenantId, userId, id } = of
-      const entry = outbox.entry(serviceTokenRevoked, { tokenId: id, tenantId, at })
+    async revoke({ id, ...of }: Owner & { id: string }, at: number): Promise<boolean> {
       const result = await model.updateOne(
-        { _id: id, tenantId, ...(userId === undefined ? {} : { userId }), ...living },
-        { $set: { revokedAt: at }, $unset: { slot: 1 }, $push: { outbox: entry } }
+        { _id: id, ...ofOwner(of), ...living },
+        { $set: { revokedAt: at }, $unset: { slot: 1 }, $push: { outbox: revoked(id, of.tenantId, at) } }
       )
       if (result.matchedCount === 1) await outbox.flush([id])
       return result.matchedCount === 1
@@ -122,14 +163,20 @@ export function createServiceTokenStore({ store, bus, log }: { store: Store; bus
   }
 }
 
+function ofOwner({ tenantId, userId }: Owner): Owner {
+  return { tenantId, ...(userId === undefined ? {} : { userId }) }
+}
+
+/** An access key is not limited: it may what its person may, whatever codes there will be. */
 function toServiceToken(doc: ServiceTokenDoc): ServiceToken {
   return {
     id: doc._id,
     tenantId: doc.tenantId,
     userId: doc.userId,
     name: doc.name,
-    codes: [...doc.codes],
+    codes: doc.access ? [...functionCodes] : [...doc.codes],
     secretHash: doc.secretHash,
+    access: doc.access,
     createdAt: doc.createdAt,
     expiresAt: doc.expiresAt,
     lastUsedAt: doc.lastUsedAt

@@ -33,16 +33,12 @@ export interface ServiceTokenDraft {
 export type ServiceTokens = ReturnType<typeof createServiceTokens>
 
 const yearMs = 365 * 24 * 3_600_000
-const longestMs = 10 * yearMs
+export const longestMs = 10 * yearMs
 const usedEveryMs = 60_000
 
 /** Long-lived keys for programs. They cannot make, list or revoke keys themselves, nor do what only super admins may. */
 export function createServiceTokens({ store, findOwner, limit, now, log }: ServiceTokensOptions) {
-  /** At most once a minute per token; the answer does not wait for it. */
-  function noteUse({ id, lastUsedAt = 0 }: ServiceToken): void {
-    if (now() - lastUsedAt < usedEveryMs) return
-    store.used(id, now()).catch((err) => log.warn({ err, tokenId: id }, 'use of a service token not noted'))
-  }
+  const noteUse = createUseNote({ store, now, log })
 
   return {
     /** The text is told this once; what is kept cannot be turned back into it. */
@@ -98,9 +94,22 @@ export function createServiceTokens({ store, findOwner, limit, now, log }: Servi
   }
 }
 
+export type UseNote = (token: ServiceToken) => void
+
+/** At most once a minute per token; no answer waits for it. */
+export function createUseNote({ store, now, log }: Pick<ServiceTokensOptions, 'store' | 'now' | 'log'>): UseNote {
+  return (token) => {
+    const { id, lastUsedAt = 0 } = token
+    if (now() - lastUsedAt < usedEveryMs) return
+    token.lastUsedAt = now()
+    store.used(id, now()).catch((err) => log.warn({ err, tokenId: id }, 'use of a service token not noted'))
+  }
+}
+
 /** A stolen key must not be able to make itself a successor. */
-function requirePerson({ serviceTokenId }: Caller): void {
-  if (serviceTokenId) throw new AppError('forbidden', 'service tokens are managed by people, not by service tokens')
+export function requirePerson({ serviceTokenId }: Caller): void {
+  if (serviceTokenId)
+    throw new AppError('forbidden', 'service tokens and access keys are managed by people, not by programs')
 }
 
 function checkCodes(codes: string[], caller: Caller): void {
