@@ -23,9 +23,6 @@ export interface Gateway {
   close(drainMs?: number, limitMs?: number): Promise<void>
 }
 
-// A whole upload may take this long; within it, silence is bounded by the upstream's time-out.
-const requestLimitMs = 3_600_000
-
 /** The gateway's http server. Requests for services pass before Express is entered; it serves the gateway's own pages. */
 export function createGateway(options: GatewayOptions): Gateway {
   const metrics = createMetrics('gateway')
@@ -34,19 +31,24 @@ export function createGateway(options: GatewayOptions): Gateway {
   const serve = (req: IncomingMessage, res: ServerResponse) => {
     drain.begin(res)
     res.on('close', onClose)
+    front.clients.begin(req, res)
     front.gate(req, res, () => serveOwn(req, res))
   }
   const serveOwn = (req: IncomingMessage, res: ServerResponse) =>
     own(req as Request, res as Response, (error: unknown) =>
       front.report.refuseUnrouted(req, res, error ?? new AppError('unknown_route', 'no such path'))
     )
-  const server = createHttpServer(own, serve)
+  const { headersMs } = options.clients
+  const server = createHttpServer(own, serve, { connectionsCheckingInterval: Math.min(5000, headersMs) })
   const drain = createDrain(server)
   function onClose(this: ServerResponse): void {
     drain.end(this)
+    front.clients.end(this.req)
   }
   addOwnRoutes(own, options, metrics, drain.isDraining)
-  server.requestTimeout = requestLimitMs
+  server.headersTimeout = headersMs
+  // A whole upload may take as long as it goes on coming: see clients.ts.
+  server.requestTimeout = 0
   server.on('checkContinue', serve)
   server.on('upgrade', (req: IncomingMessage, socket: Socket, head: Buffer) =>
     front.upgrades.handle(server, req, socket, head)

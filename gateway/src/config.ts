@@ -15,6 +15,17 @@ export const Config = Type.Object({
   SCHEDULER_URL: ServiceUrl,
   BROKER_PROXY_URL: ServiceUrl,
   CLUSTER_MANAGER_URL: ServiceUrl,
+  /** Requests that may wait for an answer of one replica at the same time; further ones are refused (503). */
+  UPSTREAM_MAX_WAITING: Type.Integer({ minimum: 1, maximum: 100_000, default: 1000 }),
+  /** Within this time a client must have sent the headers of a request. */
+  CLIENT_HEADERS_TIMEOUT_MS: Type.Integer({ minimum: 100, maximum: 600_000, default: 20_000 }),
+  /** A body that comes more slowly, on average over CLIENT_WINDOW_MS, is given up (408). */
+  CLIENT_MIN_BYTES_PER_SECOND: Type.Integer({ minimum: 0, default: 500 }),
+  CLIENT_WINDOW_MS: Type.Integer({ minimum: 100, maximum: 600_000, default: 30_000 }),
+  /** The whole of a body, unless it is that of a file (/v1/files). */
+  CLIENT_BODY_TIMEOUT_MS: Type.Integer({ minimum: 100, maximum: 3_600_000, default: 300_000 }),
+  /** A client that takes nothing of its answer for so long is cut off. */
+  CLIENT_READ_TIMEOUT_MS: Type.Integer({ minimum: 100, maximum: 3_600_000, default: 60_000 }),
   /** Silence of a service after which a request is given up. */
   UPSTREAM_TIMEOUT_MS: Type.Integer({ minimum: 10, maximum: 3_600_000, default: 60_000 }),
   UPSTREAM_CONNECT_TIMEOUT_MS: Type.Integer({ minimum: 10, maximum: 60_000, default: 3000 }),

@@ -1,6 +1,7 @@
 import { type ServiceName, serviceNames } from '@fleetgate/contracts'
 import { createRateLimit, type Guard, type Logger, type Metrics, type RateLimitOptions } from '@fleetgate/kit'
 import { createAdmission } from './admission.js'
+import { type ClientLimits, type Clients, createClients } from './clients.js'
 import { createGate, type Gate } from './gate.js'
 import type { Timing } from './proxy/agent.js'
 import { type Balanced, createBalance, replicasOf } from './proxy/balance.js'
@@ -16,6 +17,9 @@ export interface FrontOptions {
   timing: Timing
   /** Connections to one service at the same time. */
   maxSockets: number
+  /** Requests that may wait for an answer of one replica at the same time. */
+  maxWaiting: number
+  clients: ClientLimits
   rateLimit?: RateLimitOptions | undefined
   /** Proxies of one's own before the gateway. */
   trustedHops: number
@@ -25,15 +29,17 @@ export interface Front {
   gate: Gate
   upgrades: Upgrades
   report: Reporter
+  clients: Clients
   /** Drops the connections to the services. */
   close(): void
 }
 
 /** Everything between a client's request and the services: wires the parts, no I/O. */
 export function createFront(options: FrontOptions, metrics: Metrics): Front {
-  const { log, guard, services, timing, maxSockets, trustedHops } = options
+  const { log, guard, services, timing, maxSockets, maxWaiting, trustedHops } = options
   const traffic = createTraffic(metrics)
   const report = createReporter({ log, traffic })
+  const clients = createClients(options.clients, report)
   const rateLimit = options.rateLimit && createRateLimit(options.rateLimit)
   const admission = createAdmission({ guard, rateLimit, now: Date.now })
   const upstreamOf = (service: ServiceName) =>
@@ -42,6 +48,8 @@ export function createFront(options: FrontOptions, metrics: Metrics): Front {
       service,
       urls: replicasOf(services[service]),
       maxSockets,
+      maxWaiting,
+      waitFor: clients.waitFor,
       fail: report.upstreamFailed,
       onRepeat: () => traffic.repeated(service),
       onCutOff: () => traffic.upstreamError(service, 'cut_off'),
@@ -57,7 +65,9 @@ export function createFront(options: FrontOptions, metrics: Metrics): Front {
     gate: createGate(parts),
     upgrades: createUpgrades(parts),
     report,
+    clients,
     close() {
+      clients.close()
       for (const [, upstream] of entries) upstream.close()
     }
   }

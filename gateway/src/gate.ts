@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { AppError, dialects } from '@fleetgate/kit'
+import { AppError, type Caller, dialects, takenBody } from '@fleetgate/kit'
 import type { Admission } from './admission.js'
 import { addressOf, prepareHeaders, protoOf } from './headers.js'
 import { type Destination, isForCredentials, isPublic, route } from './paths.js'
@@ -20,7 +20,7 @@ export type Gate = (req: IncomingMessage, res: ServerResponse, next: () => void)
 
 /**
  * The way of every proxied request: route, admit, forward. Paths of no service go on to the gateway's own routes.
- * Nothing here reads a body; it flows through when the service takes it.
+ * Nothing here reads a body, unless it is signed; it flows through when the service takes it.
  */
 export function createGate({ admission, upstreams, report, trustedHops }: GateOptions): Gate {
   function forward(req: IncomingMessage, res: ServerResponse, { rule, url }: Destination, address: string): void {
@@ -48,21 +48,30 @@ export function createGate({ admission, upstreams, report, trustedHops }: GateOp
     const { address, isOpen } = visitor
     if (isGone(req, res)) return
     // A client that asked first gets its go-ahead only now that it is known to be welcome.
-    if (awaitsContinue(req)) res.writeContinue()
+    goAhead(req, res)
     if (isOpen && !flightOf(req)?.bodyless) forwardOpen(req, res, destination, address)
     else forward(req, res, destination, address)
   }
 
   /** A promise only where the caller is not known at once. */
-  function admit(req: IncomingMessage, { rule }: Destination, { address, isOpen }: Visitor): void | Promise<void> {
+  function admit(req: IncomingMessage, res: ServerResponse, to: Destination, visitor: Visitor): void | Promise<void> {
+    const { address, isOpen } = visitor
     refuseOddFraming(req)
     if (isOpen) {
       admission.admitPublic(address)
       return
     }
-    const caller = admission.admit(dialects[rule.dialect].credentials(req), address)
-    if (caller instanceof Promise) return caller.then((known) => note(req, known))
+    const credentials = dialects[to.rule.dialect].credentials(req)
+    if (credentials && 'signed' in credentials) goAhead(req, res)
+    const caller = admission.admit(credentials, address)
+    if (caller instanceof Promise) return caller.then((known) => welcome(req, known))
     note(req, caller)
+  }
+
+  async function welcome(req: IncomingMessage, caller: Caller): Promise<void> {
+    note(req, caller)
+    const flight = flightOf(req)
+    if (flight && !flight.bodyless) flight.body = await takenBody(req)
   }
 
   return (req, res, next) => {
@@ -73,13 +82,20 @@ export function createGate({ admission, upstreams, report, trustedHops }: GateOp
     res.on('close', report.ended)
     const visitor = { address: addressOf(req, trustedHops), isOpen: isPublic(req.method ?? '', destination.path) }
     try {
-      const waiting = admit(req, destination, visitor)
+      const waiting = admit(req, res, destination, visitor)
       if (!waiting) return proceed(req, res, destination, visitor)
       waiting.then(() => proceed(req, res, destination, visitor)).catch((error) => report.refuse(req, res, error))
     } catch (error) {
       report.refuse(req, res, error)
     }
   }
+}
+
+/** Who is welcome may depend on the body itself: what is signed has to come first, `signedBodyLimit` bytes of it at most. */
+function goAhead(req: IncomingMessage, res: ServerResponse): void {
+  if (!awaitsContinue(req)) return
+  res.writeContinue()
+  delete req.headers.expect
 }
 
 interface Visitor {

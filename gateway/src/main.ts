@@ -28,6 +28,14 @@ const gateway = createGateway({
   },
   timing: { timeoutMs: config.UPSTREAM_TIMEOUT_MS, connectTimeoutMs: config.UPSTREAM_CONNECT_TIMEOUT_MS },
   maxSockets: config.UPSTREAM_MAX_SOCKETS,
+  maxWaiting: config.UPSTREAM_MAX_WAITING,
+  clients: {
+    headersMs: config.CLIENT_HEADERS_TIMEOUT_MS,
+    bytesPerSecond: config.CLIENT_MIN_BYTES_PER_SECOND,
+    windowMs: config.CLIENT_WINDOW_MS,
+    bodyMs: config.CLIENT_BODY_TIMEOUT_MS,
+    readMs: config.CLIENT_READ_TIMEOUT_MS
+  },
   rateLimit: rate > 0 ? { perSecond: rate, burst } : undefined,
   trustedHops: config.TRUSTED_PROXY_HOPS,
   metricsPublic: config.METRICS_PUBLIC

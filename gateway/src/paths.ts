@@ -72,7 +72,8 @@ const publicRoutes = new Set([
   'HEAD /user/status',
   'POST /v1/user/login',
   'POST /api/v2/auth',
-  'POST /v1/clients/enrol'
+  'POST /v1/clients/enrol',
+  'POST /v3/auth/tokens'
 ])
 
 /** Routes that need no token: how people and machines get one. The service decides everything else about them. */
@@ -87,6 +88,11 @@ export function isPublic(method: string, path: string): boolean {
 /** Of the public routes those by which people and machines get a token: what they are sent is never large. */
 export function isForCredentials(path: string): boolean {
   return publicRoutes.has(`POST ${withoutSlash(path)}`)
+}
+
+/** Where files of any size are sent to. */
+export function isUpload(path: string): boolean {
+  return path === '/v1/files' || path.startsWith('/v1/files/')
 }
 
 function isRead(method: string): boolean {

@@ -14,7 +14,7 @@ import {
   type WireReply
 } from '@fleetgate/kit'
 import { givenRequestId } from './headers.js'
-import { awaitsContinue, type Flight, flightOf } from './proxy/flight.js'
+import { awaitsContinue, type Flight, flightOf, settle } from './proxy/flight.js'
 import type { Traffic } from './traffic.js'
 
 /** What the gateway itself says: errors to clients in the dialect of their path, lines to the log, figures. */
@@ -39,7 +39,7 @@ export function createReporter({ log, traffic }: { log: Logger; traffic: Traffic
   function refuse(req: IncomingMessage, res: ServerResponse, error: unknown): void {
     const flight = flightOf(req)
     if (flight) {
-      flight.settled = true
+      settle(flight)
       send(req, res, dialects[flight.rule.dialect], asAppError(error, log), flight.requestId)
     } else refuseUnrouted(req, res, error)
   }
@@ -77,7 +77,7 @@ export function createReporter({ log, traffic }: { log: Logger; traffic: Traffic
       if (!flight) return
       if (!this.writableFinished) {
         // The client left: whatever the service still does for it is in vain.
-        flight.settled = true
+        settle(flight)
         flight.outgoing?.destroy()
       }
       const status = this.headersSent ? this.statusCode : clientLeft

@@ -1,3 +1,4 @@
+import { createHmac } from 'node:crypto'
 import {
   type Agent,
   createServer,
@@ -9,9 +10,10 @@ import {
 } from 'node:http'
 import { type AddressInfo, connect, type Socket } from 'node:net'
 import { AppError, type ServiceName, serviceNames } from '@fleetgate/contracts'
-import { type Caller, createGuard, createLog, toCallerData } from '@fleetgate/kit'
+import { badSignature, type Caller, createGuard, createLog, toCallerData } from '@fleetgate/kit'
 import { quietLog, testGuardKeys, until } from '@fleetgate/testkit'
 import { createGateway, type GatewayOptions } from '../src/app.js'
+import type { ClientLimits } from '../src/clients.js'
 
 export interface Teardown {
   teardown(close: () => unknown): void
@@ -52,6 +54,8 @@ const basicCaller: Caller = {
   version: 1
 }
 
+export const accessKey = { accessKey: 'AKEXAMPLE00000000001', secret: 'secret of the access key' }
+
 export function testGuard() {
   return createGuard({
     log: quietLog,
@@ -59,6 +63,13 @@ export function testGuard() {
     verifyBasic: async ({ username, password }) => {
       if (username === 'ann@example.com' && password === 'right') return toCallerData(basicCaller)
       throw new AppError('bad_credentials', 'wrong password')
+    },
+    verifySignature: async ({ texts, signature }) => {
+      const isGood = texts.some(
+        (text) => createHmac('sha256', accessKey.secret).update(text).digest('hex') === signature
+      )
+      if (!isGood) throw badSignature('wrong signature')
+      return { tokenId: 'k1', caller: toCallerData(basicCaller), codes: ['broker.view'], expiresAt: 1e15 }
     }
   })
 }
@@ -101,6 +112,15 @@ export async function startFleet(t: Teardown, options: Partial<GatewayOptions> =
   return { ...gateway, seen }
 }
 
+/** Limits that no test meets by accident. */
+export const patient: ClientLimits = {
+  headersMs: 60_000,
+  bytesPerSecond: 500,
+  windowMs: 60_000,
+  bodyMs: 600_000,
+  readMs: 60_000
+}
+
 export type Gateway = Awaited<ReturnType<typeof startGateway>>
 
 export async function startGateway(t: Teardown, options: Partial<GatewayOptions>) {
@@ -114,6 +134,8 @@ export async function startGateway(t: Teardown, options: Partial<GatewayOptions>
     guard,
     isNatsReady: () => true,
     maxSockets: 256,
+    maxWaiting: 1000,
+    clients: patient,
     trustedHops: 0,
     metricsPublic: false,
     timing: { timeoutMs: 5000, connectTimeoutMs: 1000 },
@@ -132,10 +154,15 @@ export async function startGateway(t: Teardown, options: Partial<GatewayOptions>
 export async function startBefore(
   t: Teardown,
   listener: RequestListener,
-  timing = { timeoutMs: 5000, connectTimeoutMs: 1000 }
+  timing = { timeoutMs: 5000, connectTimeoutMs: 1000 },
+  options: Partial<GatewayOptions> = {}
 ) {
   const backend = await startBackend(t, listener)
-  const gateway = await startGateway(t, { timing, services: { scheduler: backend.url } as Record<ServiceName, string> })
+  const gateway = await startGateway(t, {
+    timing,
+    ...options,
+    services: { scheduler: backend.url } as Record<ServiceName, string>
+  })
   return { backend, ...gateway }
 }
 

@@ -11,3 +11,8 @@ export function whenArrived(req: IncomingMessage, done: (isWhole: boolean) => vo
     done(req.complete)
   })
 }
+
+/** False while we hold as much of it as we do: then the client is the one who waits. */
+export function awaitsBody(req: IncomingMessage): boolean {
+  return !req.complete && req.readableLength < req.readableHighWaterMark
+}

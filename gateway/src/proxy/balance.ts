@@ -29,7 +29,7 @@ interface Replica {
  * that it is ending, is left out at once; a look at /readyz twice a second finds the ones that nobody asked meanwhile, and
  * lets them back in. Where all are out, the one that is so for longest is tried: it may be back by now.
  */
-export function createBalance(options: BalanceOptions): Omit<Upstream, 'again'> {
+export function createBalance(options: BalanceOptions): Omit<Upstream, 'again' | 'isFull'> {
   const replicas: Replica[] = options.urls.map((url) => ({ url, upstream: upstreamOf(url), outSince: undefined }))
   let turn = 0
 
@@ -54,12 +54,12 @@ export function createBalance(options: BalanceOptions): Omit<Upstream, 'again'> 
     return replicas.filter(({ outSince }) => outSince !== undefined).length
   }
 
-  /** Whose turn it is, past those that are out and past this one. */
+  /** Whose turn it is, past those that are out or let too many wait, and past this one. */
   function next(except?: string): Replica {
     turn = (turn + 1) % replicas.length
     for (let step = 0; step < replicas.length; step++) {
       const replica = replicas[(turn + step) % replicas.length] as Replica
-      if (replica.outSince === undefined && replica.url !== except) return replica
+      if (replica.outSince === undefined && replica.url !== except && !replica.upstream.isFull()) return replica
     }
     const others = replicas.filter(({ url }) => url !== except)
     return others.reduce((longest, one) => ((one.outSince ?? 0) < (longest.outSince ?? 0) ? one : longest))

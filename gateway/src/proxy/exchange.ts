@@ -1,13 +1,15 @@
 import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
 import type { Dispatcher } from 'undici'
 import { relayedHeaders } from '../headers.js'
-import { type Flight, isGone } from './flight.js'
+import { type Flight, isGone, settle } from './flight.js'
 
 export interface ExchangeEnd {
   /** There is no answer. */
   onError(cause: Error, req: IncomingMessage, res: ServerResponse): void
   /** The service died in the middle of its answer. */
   onCutOff(): void
+  /** The client has to take what is there before there is more. */
+  waitFor(res: ServerResponse): void
   /** The service says that it closes the connection: it is ending. */
   onEnding(): void
 }
@@ -51,7 +53,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
       return
     }
     this.#isAnswered = true
-    flight.settled = true
+    settle(flight)
     this.#length = Number(headers['content-length'])
     if (headers.connection === 'close') this.end.onEnding()
     res.writeHead(status, message, relayedHeaders(this.#controller?.rawHeaders ?? [], flight.requestId))
@@ -62,6 +64,7 @@ export class Exchange implements Dispatcher.DispatchHandler {
     if (chunk.length === this.#length) this.res.end(chunk)
     else if (!this.res.write(chunk)) {
       controller.pause()
+      this.end.waitFor(this.res)
       this.res.once('drain', () => controller.resume())
     }
   }

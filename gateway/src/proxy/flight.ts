@@ -3,6 +3,7 @@ import { continueTrace, type PrefixRule, type Trace } from '@fleetgate/contracts
 import { type Caller, newRequestId } from '@fleetgate/kit'
 import { givenRequestId, isBodyless } from '../headers.js'
 import type { Destination } from '../paths.js'
+import type { Waiter } from './waiting.js'
 
 /** What the gateway knows of one request on its way; it travels on the request object itself. */
 export interface Flight {
@@ -15,11 +16,15 @@ export interface Flight {
   /** `performance.now()` at arrival. */
   readonly startedAt: number
   readonly bodyless: boolean
+  /** The whole body where it had to be read here, because it is signed. */
+  body: Buffer | undefined
   userId: string
   /** True once the request was sent a second time. */
   retried: boolean
-  /** True once an answer or an error was decided. */
+  /** True once an answer or an error was decided: see `settle`. */
   settled: boolean
+  /** Its place among those that wait for the service. */
+  waiting: Waiter | undefined
   /** Our request to the service, once it has a connection. */
   outgoing: { destroy(): void } | undefined
 }
@@ -41,13 +46,22 @@ export function board(req: IncomingMessage, { rule, path }: Destination): Flight
     path,
     startedAt: performance.now(),
     bodyless: isBodyless(req.headers),
+    body: undefined,
     userId: '',
     retried: false,
     settled: false,
+    waiting: undefined,
     outgoing: undefined
   }
   ;(req as Carrier)[key] = flight
   return flight
+}
+
+/** An answer or an error was decided, or nobody is left to hear one: the service is not waited for any more. */
+export function settle(flight: Flight): void {
+  flight.settled = true
+  flight.waiting?.room.delete(flight.waiting)
+  flight.waiting = undefined
 }
 
 /** Names the caller in the request's log line. */
