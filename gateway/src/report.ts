@@ -4,6 +4,7 @@ import type { Socket } from 'node:net'
 import {
   type AppError,
   type Dialect,
+  dialectOf,
   dialects,
   errorReply,
   type Logger,
@@ -47,9 +48,13 @@ export function createReporter({ log, traffic }: { log: Logger; traffic: Traffic
   function refuseUnrouted(req: IncomingMessage, res: ServerResponse, error: unknown): void {
     const requestId = givenRequestId(req) ?? newRequestId()
     const known = asAppError(error, log)
-    send(req, res, dialects.beaver, known, requestId)
-    const path = req.url?.split('?')[0]?.slice(0, 200)
-    log.info({ requestId, method: req.method, path, status: res.statusCode }, 'request of no service')
+    const path = req.url?.split('?')[0] ?? ''
+    // Also one that leads nowhere begins as its sender means it.
+    send(req, res, dialectOf(path), known, requestId)
+    log.info(
+      { requestId, method: req.method, path: loggedPath(path).slice(0, 200), status: res.statusCode },
+      'request of no service'
+    )
   }
 
   function refuseUpgrade(req: IncomingMessage, socket: Socket, error: unknown): void {

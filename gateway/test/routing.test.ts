@@ -82,8 +82,12 @@ t.test('paths that two readers could resolve differently reach no service', asyn
   for (const path of paths) {
     const answer = await ask(path, { headers: signedIn })
     t.equal(answer.status, 400, path)
-    t.match(answer.json(), { error_code: 'parameter_validation_failed' }, path)
+    const form = path.startsWith('/v1/jobs') ? { code: 'INVALID_INPUT' } : { error_code: 'parameter_validation_failed' }
+    t.match(answer.json(), form, `${path} in the form of the path that it begins with`)
   }
+  t.match((await ask('/v1/pubkey/..', { headers: signedIn })).json(), { success: false, error: { code: 'E12002' } })
+  t.match((await ask('/v2/p/..', { headers: signedIn })).json(), { error_code: /^DMS\./ })
+  t.match((await ask('/api/v2/users/%2e%2e', { headers: signedIn })).json(), { code: 108 })
   t.equal(seen.length, 0, 'no service was bothered')
 })
 
