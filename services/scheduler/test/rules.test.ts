@@ -332,6 +332,21 @@ t.test('reports', async (t) => {
     t.equal(correctedTime(950, { ...wrong, receivedAt: 2900 }), 950)
     t.equal(correctedTime(5_000_000, { receivedAt: 1000, report: { ...wrong.report, sentAt: 5_000_100 } }), 900)
   })
+
+  t.test('keeps the time of a clock that makes no sense between 1970 and the arrival', async (t) => {
+    const told = report([event(1, 'RECEIVED')], 2, { receivedAt: 1_800_000_000_000 })
+    const sentAt = (moment: number) => ({ ...told, report: { ...told.report, sentAt: moment } })
+    const right = sentAt(told.receivedAt)
+    t.equal(correctedTime(1e308, right), told.receivedAt + 2000)
+    t.equal(correctedTime(8.7e15, right), told.receivedAt + 2000)
+    t.equal(correctedTime(1000, sentAt(1e308)), 0)
+    t.equal(correctedTime(1e308, sentAt(0)), told.receivedAt + 2000)
+    const { changes } = planChanges(
+      [{ ...right, report: { ...right.report, events: [event(1, 'FINISHED', { at: 1e308 })] } }],
+      heads
+    )
+    t.match(changes, [{ startedAt: told.receivedAt + 2000, entries: [[1, { at: told.receivedAt + 2000 }]] }])
+  })
 })
 
 t.test('the view of an execution', async (t) => {

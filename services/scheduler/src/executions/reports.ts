@@ -192,14 +192,16 @@ function toEntry(event: ReportEvent, received: ReceivedReport): LogEntry {
 
 /**
  * The machine's time put on the broker's clock. Machines without a clock of their own begin at 1970; the moment of
- * sending against the moment of arrival tells by how much they are wrong.
+ * sending against the moment of arrival tells by how much they are wrong. Nothing happens after it was told of, and a time
+ * before 1970 is none: what remains of a clock that makes no sense lies between these two.
  */
 export function correctedTime(
   at: number,
   { receivedAt, report }: Pick<ReceivedReport, 'receivedAt' | 'report'>
 ): number {
   const skew = receivedAt - report.sentAt
-  return Math.abs(skew) > clockToleranceMs ? Math.round(at + skew) : at
+  const corrected = Math.abs(skew) > clockToleranceMs ? Math.round(at + skew) : at
+  return Math.min(Math.max(corrected, 0), receivedAt + clockToleranceMs)
 }
 
 function cut(text: string | undefined, length: number): string | undefined {
