@@ -210,6 +210,9 @@ t.test('calls no address that is not public, whatever its name', async (t) => {
     '224.0.0.1',
     '[fe80::1]',
     '[64:ff9b::7f00:1]',
+    '[::ffff:0:127.0.0.1]',
+    '[fd00:ec2::254]',
+    '[5f00::1]',
     '0.0.0.0'
   ]) {
     await t.rejects(closed(`http://${host}:${port}/`), { message: /may not be called/ }, host)
