@@ -69,6 +69,15 @@ t.test('groups', async (t) => {
     t.equal((await api.delete('/v1/groups/1')).status, 404)
   })
 
+  t.test('a machine is in none as long as nobody has bound any', async (t) => {
+    const api = replica.as({ tenantId: newTenant() })
+    // With one machine the database answers from an index alone, which tells nothing of fields that are absent.
+    await api.post('/v1/clients', { mqttClientId: 'a' })
+    t.same((await api.get('/v1/clients/1/groups')).body, { total: 0, list: [] })
+    t.same((await api.get('/v1/clients/1/tasks/count')).body, { count: 0 })
+    t.equal((await api.get('/v1/clients/1/countInfo')).status, 200)
+  })
+
   t.test('static ones have the members that were bound, from either side', async (t) => {
     const api = replica.as({ tenantId: newTenant() })
     for (const mqttClientId of ['a', 'b', 'c']) await api.post('/v1/clients', { mqttClientId })

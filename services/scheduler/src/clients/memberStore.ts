@@ -59,7 +59,8 @@ export function createMemberStore({ model }: Pick<ClientStore, 'model'>): Member
 
     async groupIdsOf(tenantId, clientIds, rules) {
       const found = await model.find(amongClients(tenantId, clientIds), { _id: 0, clientId: 1, groupIds: 1 }).lean()
-      const groups = new Map(found.map(({ clientId, groupIds = [] }) => [clientId, [...groupIds]]))
+      // An index that holds all that is asked for answers null where a field is absent.
+      const groups = new Map(found.map(({ clientId, groupIds }) => [clientId, [...(groupIds ?? [])]]))
       for (let i = 0; i < rules.length; i += facetsAtOnce) {
         const some = rules.slice(i, i + facetsAtOnce)
         const matches = await matchesOf(tenantId, clientIds, some)
