@@ -180,14 +180,8 @@ export function createBrokerProxy(parts: BrokerProxyParts): BrokerProxy {
         lastUser: (clientId) => presenceStore.lastUser(clientId),
         takeOver: presence.takeOver,
         watch: plugins.webHook,
-        onConnected(session) {
-          presence.connected(session)
-          plugins.webHook.connected(session)
-        },
-        onDisconnected(session, reason) {
-          presence.disconnected(session, reason)
-          plugins.webHook.disconnected(session, reason)
-        }
+        onConnected: presence.connected,
+        onDisconnected: presence.disconnected
       })
       stops.push(() => driver.close())
       stops.push(() => files.endCasts())

@@ -1,5 +1,3 @@
-import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { downTopic } from '@fleetgate/contracts'
@@ -10,6 +8,7 @@ import type { Session } from '../src/broker/brokerDriver.js'
 import { createDelayed, parseDelayed } from '../src/plugins/delayed.js'
 import { createDelayedStore } from '../src/plugins/delayedStore.js'
 import { parseRewriteRules, rewrite } from '../src/plugins/rewrite.js'
+import { hookRule as rule, startHookServer } from './hookServer.js'
 import { addUser, callApi, logIn, record, startProxy } from './support.js'
 
 const node = 'fleetgate@127.0.0.1'
@@ -171,7 +170,7 @@ await t.test('send messages later, also after a restart, as long as there is roo
   t.ok(Date.now() - begun >= 1000, 'not earlier')
   t.equal(early.length, 1, 'what came while it was off was dropped')
   for (const payload of ['1', '2', '3', '4'])
-    await first.publishAsync('$delayed/3/later/kept', payload, { qos: 1, retain: payload === '3' })
+    await first.publishAsync('$delayed/10/later/kept', payload, { qos: 1, retain: payload === '3' })
   await first.endAsync(true)
   await proxy.stop()
   proxy = await start(open)
@@ -220,29 +219,7 @@ await t.test('send what one client has delayed in its order, however long one of
 })
 
 await t.test('tell a URL what happens, and never hold up the broker', async (t) => {
-  const heard: { body: Record<string, unknown>; key: unknown }[] = []
-  let isBroken = true
-  const server = createServer((request, response) => {
-    let text = ''
-    request.on('data', (chunk) => {
-      text += String(chunk)
-    })
-    request.on('end', () => {
-      if (isBroken) response.writeHead(503).end()
-      else {
-        heard.push({ body: JSON.parse(text), key: request.headers['x-key'] })
-        response.writeHead(200).end()
-      }
-      isBroken = false
-    })
-  })
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  t.teardown(() => server.close())
-  const { port } = server.address() as AddressInfo
-  const rule = (event: string, more = {}) => ({
-    key: `web.hook.rule.${event}.1`,
-    value: JSON.stringify({ action: `on_${event.replace('.', '_')}`, ...more })
-  })
+  const { port, heard } = await startHookServer(t, { failures: 1 })
   t.not(await codeOf(api().put(plugin('emqx_web_hook'), { active: true })), 0, 'it needs its URL')
   for (const [key, value] of [
     ['web.hook.api.url', 'ftp://127.0.0.1/'],

@@ -76,20 +76,26 @@ export interface BrokerRules {
   lastUser(clientId: string): Promise<{ tenantId: string; username: string } | undefined>
   /** For a remote broker: the connections that an earlier process of ours knew. */
   takeOver(): Promise<Session[]>
+  /** With a remote broker every process is told. */
   onConnected(session: Session): void
   onDisconnected(session: Session, reason: string): void
   readonly watch: BrokerWatch
 }
 
-/** What else happens, for whoever wants to hear of it. Only a broker in this process tells. */
+/**
+ * What else happens, for whoever wants to hear of it: each event once, where several processes of ours have the same broker
+ * too. A broker in a process of its own tells of connections and subscriptions only.
+ */
 export interface BrokerWatch {
+  connected(session: Session): void
+  disconnected(client: Sender, reason: string): void
   sessionCreated(session: Session): void
   sessionTerminated(session: Session, reason: string): void
   /** What a client asks for and may have, or what is asked on its behalf. */
-  subscribing(session: Session, filter: string, qos: number): void
-  subscribed(session: Session, filter: string, qos: number): void
-  unsubscribing(session: Session, filter: string): void
-  unsubscribed(session: Session, filter: string): void
+  subscribing(client: Sender, filter: string, qos: number): void
+  subscribed(client: Sender, filter: string, qos: number): void
+  unsubscribing(client: Sender, filter: string): void
+  unsubscribed(client: Sender, filter: string): void
   /** Whether messages to clients of this tenant are to be told at all: asked for each, so it has to be quick. */
   follows(tenantId: string): boolean
   wantsAcked(session: Session, topic: string): boolean

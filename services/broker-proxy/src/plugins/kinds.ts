@@ -10,6 +10,8 @@ export interface SettingKind {
   required: boolean
   /** Kept sealed, shown masked. */
   isSecret?: true
+  /** A broker in a process of its own does not tell what it is about. */
+  isInsideOnly?: true
 }
 
 export interface PluginKind {
@@ -19,8 +21,8 @@ export interface PluginKind {
   isOnByDefault: boolean
   /** Stopping it lets machines in without what they otherwise must show. */
   isProtection?: true
-  /** There with a broker in a process of its own too. */
-  isForAnyBroker?: true
+  /** Why it is not there with a broker in a process of its own; told to who asks for it. */
+  insideOnly?: string
   settings: readonly SettingKind[]
   /** Throws an Error that says which setting is wrong. */
   check?(settings: ReadonlyMap<string, string>): unknown
@@ -29,6 +31,9 @@ export interface PluginKind {
 const rewriteDesc = 'Topic filter, regular expression (RE2) and destination with $1 to $9, with spaces between them'
 const ruleDesc = 'Whether it is sent: {"action": "on_…"}; where there is a topic, only those of a filter "topic"'
 
+/** EMQX tells of connections, subscriptions and what is published. */
+const insideOnly = new Set(['session.created', 'session.terminated', 'message.delivered', 'message.acked'])
+
 /** Parts of ours that do what a plugin of EMQ did, under its name. A tenant switches its own side of them only. */
 export const pluginKinds = [
   {
@@ -36,7 +41,6 @@ export const pluginKinds = [
     description: 'Log-in with the password of the MQTT user',
     isOnByDefault: true,
     isProtection: true,
-    isForAnyBroker: true,
     settings: []
   },
   {
@@ -44,21 +48,26 @@ export const pluginKinds = [
     description: 'Permissions of MQTT users on topics',
     isOnByDefault: true,
     isProtection: true,
-    isForAnyBroker: true,
     settings: []
   },
-  { name: 'emqx_retainer', description: 'Retained messages', isOnByDefault: true, settings: [] },
+  {
+    name: 'emqx_retainer',
+    description: 'Retained messages',
+    isOnByDefault: true,
+    insideOnly: 'its retainer is one for all tenants',
+    settings: []
+  },
   {
     name: 'emqx_file_transfer',
     description: 'Files to and from machines over MQTT',
     isOnByDefault: true,
-    isForAnyBroker: true,
     settings: []
   },
   {
     name: 'emqx_mod_rewrite',
     description: 'Topics and filters of clients, rewritten',
     isOnByDefault: false,
+    insideOnly: 'its rules are the same for the filters of all tenants',
     settings: [{ key: 'rewrite.rule.<n>', value: '', desc: rewriteDesc, required: false }],
     check: parseRewriteRules
   },
@@ -80,7 +89,8 @@ export const pluginKinds = [
         key: `web.hook.rule.${event}.<n>`,
         value: '',
         desc: ruleDesc,
-        required: false
+        required: false,
+        ...(insideOnly.has(event) && { isInsideOnly: true as const })
       }))
     ],
     check: parseHook

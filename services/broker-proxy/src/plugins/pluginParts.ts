@@ -70,8 +70,7 @@ export function createPluginParts({ store, secrets, bus, driver, config, onLost,
   }
 
   function onChanged(tenantId: string, name: PluginName): void {
-    // Switched on under another broker, it is not there with a remote one.
-    if (name === 'emqx_web_hook' && !driver.isRemote) webHook.changed(tenantId)
+    if (name === 'emqx_web_hook') webHook.changed(tenantId)
   }
 
   function setRetaining(tenantId: string, active: boolean): void {
@@ -132,7 +131,6 @@ export function createPluginParts({ store, secrets, bus, driver, config, onLost,
 
     /** When the broker is open. */
     start(): () => Promise<void> {
-      if (driver.isRemote) return async () => undefined
       for (const tenantId of notRetaining) driver.control?.setRetaining?.(tenantId, false)
       delayed.start()
       return delayed.stop

@@ -36,13 +36,18 @@ const maxSettings = 100
 const tries = 5
 
 export function createPlugins({ store, isRemote, mayOpen, announce }: PluginParts): Plugins {
-  const kinds: readonly PluginKind[] = pluginKinds.filter((kind: PluginKind) => !isRemote || kind.isForAnyBroker)
+  const kinds = pluginKinds.map(hereOf).filter(({ insideOnly }) => !isRemote || insideOnly === undefined)
+
+  function hereOf(kind: PluginKind): PluginKind {
+    return isRemote ? { ...kind, settings: kind.settings.filter(({ isInsideOnly }) => !isInsideOnly) } : kind
+  }
 
   function known(name: string): PluginKind {
     const kind = kindOf(name)
     if (!kind) throw new AppError('invalid_state', `plugin ${name.slice(0, 100)} does not exist`)
-    if (!kinds.includes(kind)) throw new AppError('invalid_state', `plugin ${name} is not there with this broker`)
-    return kind
+    const here = kinds.find((one) => one.name === name)
+    if (!here) throw new AppError('invalid_state', `plugin ${name} is not there with this broker: ${kind.insideOnly}`)
+    return here
   }
 
   function check(kind: PluginKind, settings: ReadonlyMap<string, string>): void {

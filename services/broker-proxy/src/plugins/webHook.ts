@@ -1,13 +1,11 @@
 import type { Log } from '@fleetgate/contracts'
-import type { BrokerWatch, InboundMessage, Sender, Session } from '../broker/brokerDriver.js'
+import type { BrokerWatch, InboundMessage, Sender } from '../broker/brokerDriver.js'
 import { matches } from '../broker/topics.js'
 import { createHookLines, type HookLineParts } from './hookLines.js'
 import { type Hook, type HookEvent, parseHook } from './hookSettings.js'
 import type { Switchboard } from './switchboard.js'
 
 export interface WebHook extends BrokerWatch {
-  connected(session: Session): void
-  disconnected(session: Session, reason: string): void
   published(sender: Sender, message: InboundMessage): void
   /** The tenant has switched or set it. */
   changed(tenantId: string): void
@@ -48,13 +46,9 @@ export function createWebHook({ switchboard, log, now, ...parts }: WebHookParts)
     return hook?.rules[event]?.some(isMeant) ? hook : undefined
   }
 
-  function tellOf(
-    session: Session,
-    event: HookEvent,
-    { topic, ...facts }: { topic?: string; [more: string]: unknown }
-  ) {
-    const { tenantId, clientId, username } = session
-    const hook = wanting(session, event, topic)
+  function tellOf(client: Sender, event: HookEvent, { topic, ...facts }: { topic?: string; [more: string]: unknown }) {
+    const { tenantId, clientId, username } = client
+    const hook = wanting(client, event, topic)
     const body = { action: actionOf(event), client_id: clientId, username, ...(topic !== undefined && { topic }) }
     if (hook) lines.tell(tenantId, hook, () => ({ ...body, ...facts }))
   }
@@ -92,13 +86,13 @@ export function createWebHook({ switchboard, log, now, ...parts }: WebHookParts)
       const facts = { ipaddress: ip, keepalive, proto_ver: protoVer, connected_at: seconds(connectedAt) }
       tellOf(session, 'client.connected', { ...facts, conn_ack: 0 })
     },
-    disconnected: (session, reason) => tellOf(session, 'client.disconnected', { reason }),
+    disconnected: (client, reason) => tellOf(client, 'client.disconnected', { reason }),
     sessionCreated: (session) => tellOf(session, 'session.created', {}),
     sessionTerminated: (session, reason) => tellOf(session, 'session.terminated', { reason }),
-    subscribing: (session, topic, qos) => tellOf(session, 'client.subscribe', { topic, opts: { qos } }),
-    subscribed: (session, topic, qos) => tellOf(session, 'session.subscribed', { topic, opts: { qos } }),
-    unsubscribing: (session, topic) => tellOf(session, 'client.unsubscribe', { topic }),
-    unsubscribed: (session, topic) => tellOf(session, 'session.unsubscribed', { topic }),
+    subscribing: (client, topic, qos) => tellOf(client, 'client.subscribe', { topic, opts: { qos } }),
+    subscribed: (client, topic, qos) => tellOf(client, 'session.subscribed', { topic, opts: { qos } }),
+    unsubscribing: (client, topic) => tellOf(client, 'client.unsubscribe', { topic }),
+    unsubscribed: (client, topic) => tellOf(client, 'session.unsubscribed', { topic }),
 
     published(sender, message) {
       const { tenantId } = sender

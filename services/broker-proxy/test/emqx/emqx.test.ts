@@ -144,20 +144,6 @@ t.test('a command waits in its stream until EMQX has acknowledged it', async (t)
   t.equal(JSON.parse(String(got[0]?.payload)).note, 'patient')
 })
 
-t.test('plugins that work inside of the broker are not there with EMQX, and say so', async (t) => {
-  const place = '/api/v2/nodes/fleetgate@127.0.0.1'
-  const { body } = await api.get(`${place}/plugins`)
-  t.same(
-    body.result.map(({ name }: { name: string }) => name),
-    ['emqx_auth_username', 'emqx_acl_internal', 'emqx_file_transfer']
-  )
-  for (const name of ['emqx_retainer', 'emqx_mod_rewrite', 'emqx_delayed_publish', 'emqx_web_hook']) {
-    const refusal = { code: 102, message: /is not there with this broker/ }
-    t.match((await api.put(`${place}/plugins/${name}`, { active: true })).body, refusal, name)
-    t.match((await api.get(`${place}/plugin_configs/${name}`)).body, refusal, name)
-  }
-})
-
 t.test('the REST API', async (t) => {
   const settings = { url: `${standIn.url}/api/v5`, ...emqxKeys, timeoutMs: 300 }
   const emqx = createApi(createRest(settings))

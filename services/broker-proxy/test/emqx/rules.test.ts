@@ -102,10 +102,14 @@ t.test('topics', async (t) => {
 
   t.test('name their sender', async (t) => {
     t.same(plain.parse('fleet/m/up/report'), { clientId: 'm', topic: 'fleet/m/up/report' })
-    t.same(plain.parse('$fleetgate/from/m/$file/f/init'), { clientId: 'm', topic: '$file/f/init' })
+    const said = { clientId: 'm', qos: 1, retain: false }
+    t.same(plain.parse('$fleetgate/from/m/1/false/$file/f/init'), { ...said, topic: '$file/f/init' })
     t.same(mounted.parse('t1/fleet/m/up/report'), { tenantId: 't1', clientId: 'm', topic: 'fleet/m/up/report' })
-    t.same(mounted.parse('$fleetgate/from/m/t1/plant/1'), { tenantId: 't1', clientId: 'm', topic: 'plant/1' })
-    for (const topic of ['plant/1', 'fleet/m/up', 'fleet/m/down/x', '$fleetgate/from/', '$fleetgate/from//x']) {
+    const kept = { tenantId: 't1', clientId: 'm', qos: 2, retain: true }
+    t.same(mounted.parse('$fleetgate/from/m/2/true/t1/plant/1'), { ...kept, topic: 'plant/1' })
+    t.same(mounted.parse('$fleetgate/from/m/2/true/$delayed/5/t1/plant/1'), { ...kept, topic: '$delayed/5/plant/1' })
+    const from = ['$fleetgate/from/', '$fleetgate/from//1/true/x', '$fleetgate/from/m/3/true/x', '$fleetgate/from/m/x']
+    for (const topic of ['plant/1', 'fleet/m/up', 'fleet/m/down/x', ...from]) {
       t.equal(plain.parse(topic), undefined, topic)
     }
   })

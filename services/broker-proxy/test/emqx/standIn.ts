@@ -115,7 +115,7 @@ export async function startStandIn(t: Teardown, options: StandInOptions): Promis
           empty(packet as Parameters<typeof empty>[0])
           return callback(null)
         }
-        packet.topic = mountOf(rights) + packet.topic
+        packet.topic = rewritten(mountOf(rights) + packet.topic)
         if (packet.retain && packet.payload.length > 0) state.retained.add(packet.topic)
         else if (packet.retain) state.retained.delete(packet.topic)
         count(`messages.qos${packet.qos}.received`)
@@ -153,11 +153,16 @@ export async function startStandIn(t: Teardown, options: StandInOptions): Promis
 
   /** Before the PUBACK, as EMQX routes before it answers. */
   async function route(client: Client, packet: PublishPacket, rights: Rights): Promise<void> {
-    const { topic, payload, qos } = packet
+    const { topic, payload, qos, retain } = packet
     await dispatch(client.id, topic, payload, qos)
-    const isReport = /^fleet\/(group\/)?[^/]+\/(up|down)\//.test(topic.slice(mountOf(rights).length))
+    const isReport = /^([^/]+\/)?fleet\/(group\/)?[^/]+\/(up|down)\//.test(topic)
     if (!rights.isSuperuser && !isReport)
-      await dispatch(client.id, `$fleetgate/from/${client.id}/${topic}`, payload, qos)
+      await dispatch(client.id, `$fleetgate/from/${client.id}/${qos}/${retain}/${topic}`, payload, qos)
+  }
+
+  /** The topic rewriting of the README for mountpoints. */
+  function rewritten(topic: string): string {
+    return topic.replace(/^([^/]+)\/\$delayed\/([^/]+)\/(.+)$/s, '$delayed/$2/$1/$3')
   }
 
   async function dispatch(sender: string, topic: string, payload: Buffer | string, qos: 0 | 1 | 2): Promise<void> {
@@ -176,13 +181,32 @@ export async function startStandIn(t: Teardown, options: StandInOptions): Promis
   }
 
   function tell(event: 'connected' | 'disconnected', one: Connected, more: object): void {
-    if (state.faults.loseEvents) return
     const { client, username, connectedAt } = one
     const facts = { clientid: client.id, username, ipaddress: '127.0.0.1', proto_ver: client.version, sockport: 1883 }
-    const payload = JSON.stringify({ ...facts, connected_at: connectedAt, ts: Date.now(), ...more })
-    // At its end the broker takes nothing any more.
-    publish(`$SYS/brokers/${node}/clients/${client.id}/${event}`, payload, 1).catch(() => undefined)
+    say(client.id, event, { ...facts, connected_at: connectedAt, ...more })
   }
+
+  function say(clientId: string, event: string, facts: object): void {
+    if (state.faults.loseEvents) return
+    const topic = `$SYS/brokers/${node}/clients/${clientId}/${event}`
+    const payload = JSON.stringify({ ...facts, ts: Date.now() })
+    // At its end the broker takes nothing any more.
+    Promise.all([publish(topic, payload, 1), dispatch('emqx_sys', topic, payload, 1)]).catch(() => undefined)
+  }
+
+  /** With `client_subscribed` and `client_unsubscribed` switched on; EMQX fails at those of shared subscriptions. */
+  function sayFilter(client: Client, event: 'subscribed' | 'unsubscribed', topic: string, more: object): void {
+    if (topic.startsWith('$q/')) return
+    say(client.id, event, { clientid: client.id, username: usernameOf(client), protocol: 'mqtt', topic, ...more })
+  }
+  broker.on('subscribe', (filters, client) => {
+    for (const { topic, qos } of filters)
+      sayFilter(client, 'subscribed', topic, { subopts: { qos, nl: 0, rap: 0, rh: 0 } })
+  })
+  broker.on('unsubscribe', (filters, client) => {
+    // Ends of connections too, of which EMQX says nothing.
+    if (!client.closed) for (const topic of filters) sayFilter(client, 'unsubscribed', topic, {})
+  })
 
   let lastAt = 0
   broker.on('clientReady', (client) => {

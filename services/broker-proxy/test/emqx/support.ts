@@ -73,7 +73,8 @@ export async function untilListening(url: string, replica = 'test'): Promise<voi
     async () =>
       (await isThere('down-0')) &&
       (await isThere('down-1')) &&
-      (await Promise.all(['up-0', 'up-1', 'watch'].map(filters))).every((count) => count === 2),
+      (await Promise.all(['up-0', 'up-1', 'watch'].map(filters))).every((count) => count === 2) &&
+      (await filters('told')) === 4,
     { what: 'the connections of the service', everyMs: 50 }
   )
 }

@@ -42,6 +42,7 @@ export function createConnections(rules: BrokerRules, inside: AedesInside): Conn
     connection.held = []
     if (byId.get(connection.session.clientId) === connection) byId.delete(connection.session.clientId)
     rules.onDisconnected(connection.session, connection.reason)
+    rules.watch.disconnected(connection.session, connection.reason)
   }
 
   return {
@@ -61,6 +62,7 @@ export function createConnections(rules: BrokerRules, inside: AedesInside): Conn
       byId.set(connection.session.clientId, connection)
       byClient.set(connection.client, connection)
       rules.onConnected(connection.session)
+      rules.watch.connected(connection.session)
     },
     end,
     /**

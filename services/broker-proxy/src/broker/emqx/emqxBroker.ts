@@ -19,6 +19,7 @@ import { createRest } from './rest.js'
 import { createRights } from './rights.js'
 import type { EmqxSettings } from './settings.js'
 import { createSurveys, type TenantSurvey } from './survey.js'
+import { createTelling, toldFilters } from './telling.js'
 import { createTopicSpace } from './topicSpace.js'
 
 export interface EmqxBrokerOptions {
@@ -59,11 +60,18 @@ export function createEmqxBroker({ settings, maxPayloadBytes, log }: EmqxBrokerO
     const watcher = openWatcher({
       settings,
       log,
+      name: 'watch',
       filters: clientEventFilters,
       onOpen: reconcile.now,
       onMessage: createClientEvents(parts)
     })
-    stops.push(() => watcher.close(), reconcile.stop)
+    const onMessage = createTelling({ rules: given, door, space, log })
+    const teller = openWatcher({ settings, log, name: 'told', filters: toldFilters, onMessage })
+    stops.push(
+      () => teller.close(),
+      () => watcher.close(),
+      reconcile.stop
+    )
   }
 
   function receive(given: BrokerRules, known: ClientRegister): void {

@@ -30,7 +30,8 @@ export function createIntake({ space, identify, rules, maxPayloadBytes, log }: I
     try {
       const session = await senderOf(arrived)
       if (!session) return 'unknown'
-      await rules.onMessage(session, { topic: arrived.topic, payload, qos: 1, retain: false })
+      const { topic, qos = 1, retain = false } = arrived
+      await rules.onMessage(session, { topic, payload, qos, retain })
       return 'done'
     } catch (err) {
       const { clientId, topic } = arrived

@@ -146,17 +146,18 @@ function subscribe(client: MqttClient, filters: readonly string[], log: Log, onD
 
 const subscribeAgainMs = 10_000
 
-/** A connection for what each replica has to see itself; nothing is kept while it is away. */
+/** A connection for what is only seen by who is there: nothing is kept while it is away. */
 export function openWatcher(
   options: LinkOptions & {
+    name: string
     filters: readonly string[]
     /** Nothing is missed from now on. */
-    onOpen(): void
+    onOpen?(): void
     onMessage(topic: string, payload: Buffer): void
   }
 ): Link {
-  const client = open('watch', options, { clean: true, resubscribe: false })
-  client.on('connect', () => subscribe(client, options.filters, options.log, () => options.onOpen()))
+  const client = open(options.name, options, { clean: true, resubscribe: false })
+  client.on('connect', () => subscribe(client, options.filters, options.log, () => options.onOpen?.()))
   client.on('message', (topic, payload) => options.onMessage(topic, payload))
   return { close: () => client.endAsync(true) }
 }

@@ -22,9 +22,12 @@ export interface ArrivedTopic {
   clientId: string
   /** As the client wrote it. */
   topic: string
+  /** As it was published; a report does not say. */
+  qos?: 0 | 1 | 2
+  retain?: boolean
 }
 
-/** What the rule of the README republishes: the sender's id, then the topic as it was published. */
+/** What the rule of the README republishes: the sender's id, QoS and retain flag, then the topic as it was published. */
 const fromPrefix = '$fleetgate/from/'
 
 /**
@@ -36,8 +39,12 @@ export function createTopicSpace({ mountpoint, tenant }: Pick<EmqxSettings, 'mou
   const isMounted = mountpoint === 'tenant'
   const mount = isMounted ? '+/' : ''
 
+  /** With mountpoints the operator's rewriting brings `{tenant}/$delayed/{s}/…` into EMQX's own order. */
   function unmount(topic: string): { tenantId?: string; topic: string } | undefined {
     if (!isMounted) return { topic }
+    const [, delay, later] = /^(\$delayed\/[^/]+\/)(.+)$/s.exec(topic) ?? []
+    const place = later === undefined ? undefined : unmount(later)
+    if (delay !== undefined) return place && { ...place, topic: delay + place.topic }
     const slash = topic.indexOf('/')
     return slash <= 0 ? undefined : { tenantId: topic.slice(0, slash), topic: topic.slice(slash + 1) }
   }
@@ -57,16 +64,17 @@ export function createTopicSpace({ mountpoint, tenant }: Pick<EmqxSettings, 'mou
       const from = senderOf(arrived)
       const place = unmount(from?.topic ?? arrived)
       const clientId = from?.clientId ?? (place && reporterOf(place.topic))
-      return place && clientId ? { ...place, clientId } : undefined
+      return place && clientId ? { ...from, ...place, clientId } : undefined
     }
   }
 }
 
-function senderOf(topic: string): { clientId: string; topic: string } | undefined {
-  if (!topic.startsWith(fromPrefix)) return undefined
-  const rest = topic.slice(fromPrefix.length)
-  const slash = rest.indexOf('/')
-  return slash <= 0 ? undefined : { clientId: rest.slice(0, slash), topic: rest.slice(slash + 1) }
+function senderOf(arrived: string): Required<Omit<ArrivedTopic, 'tenantId'>> | undefined {
+  if (!arrived.startsWith(fromPrefix)) return undefined
+  const rest = arrived.slice(fromPrefix.length)
+  const [, clientId, qos, retain, topic] = /^([^/]+)\/([012])\/(true|false)\/(.+)$/s.exec(rest) ?? []
+  if (clientId === undefined || topic === undefined) return undefined
+  return { clientId, topic, qos: Number(qos) as 0 | 1 | 2, retain: retain === 'true' }
 }
 
 /** `fleet/{clientId}/up/…`: the authorizer lets nobody else publish there. */

@@ -1,0 +1,125 @@
+import { freePort, startParts, testGuardKeys, until } from '@fleetgate/testkit'
+import t from 'tap'
+import { hookRule, startHookServer } from '../hookServer.js'
+import { addUser, callApi, logIn, record, startProxy } from '../support.js'
+import { emqxEnv, startOnStandIn, untilListening } from './support.js'
+
+const keys = testGuardKeys()
+const parts = await startParts(t)
+const place = '/api/v2/nodes/fleetgate@127.0.0.1'
+const q1 = { qos: 1 } as const
+const hosts = { WEB_HOOK_ALLOWED_HOSTS: '127.0.0.1' }
+/** One after the other: they share their database. */
+const open = { buffered: false }
+
+for (const mountpoint of ['none', 'tenant'] as const) {
+  await t.test(`messages for later, with mountpoint ${mountpoint}`, open, async (t) => {
+    const proxy = await startOnStandIn(t, { parts, keys, env: { EMQX_MOUNTPOINT: mountpoint } })
+    const api = callApi(proxy, keys)
+    if (mountpoint === 'none') await addUser(proxy, keys, { name: 'admin001', fields: { admin: true } })
+    const sender = await logIn(t, proxy, 'admin001', `later-${mountpoint}`)
+    const reader = await logIn(t, proxy, 'admin001', `reader-${mountpoint}`)
+    const got = record(reader)
+    await reader.subscribeAsync(mountpoint === 'none' ? 'later/#' : '#', q1)
+    const said = () => got.map(({ topic, payload }) => [topic, String(payload)])
+    const switchTo = (active: boolean) => api.put(`${place}/plugins/emqx_delayed_publish`, { active })
+
+    await switchTo(false)
+    await sender.publishAsync('$delayed/0/later/off', 'off', q1)
+    t.match((await switchTo(true)).body, { code: 0 })
+    const begun = Date.now()
+    await sender.publishAsync('$delayed/2/later/kept', 'kept', { qos: 1, retain: true })
+    await sender.publishAsync('$delayed/x/later/wrong', 'wrong', q1)
+    await sender.publishAsync('later/now', 'now', q1)
+    await until(() => got.length >= 2, { what: 'the later one' })
+    t.same(said(), [
+      ['later/now', 'now'],
+      ['later/kept', 'kept']
+    ])
+    t.ok(Date.now() - begun >= 2000, 'not earlier')
+    const mount = mountpoint === 'none' ? '' : 't1/'
+    t.ok(proxy.standIn.retained.has(`${mount}later/kept`), 'retained, as it was sent')
+    await proxy.stop()
+  })
+}
+
+await t.test('web hooks', async (t) => {
+  const proxy = await startOnStandIn(t, { parts, keys, env: hosts })
+  const env = { ...emqxEnv(proxy.standIn), ...hosts, EMQX_REPLICA: 'second', PORT: String(await freePort()) }
+  await startProxy(t, parts, keys, env)
+  await untilListening(proxy.standIn.url, 'second')
+  const api = callApi(proxy, keys)
+  const { port, heard } = await startHookServer(t)
+  const topics = ['client.subscribe', 'session.subscribed', 'client.unsubscribe', 'session.unsubscribed']
+
+  t.test('refuse rules for what EMQX does not tell', async (t) => {
+    for (const event of ['session.created', 'session.terminated', 'message.delivered', 'message.acked']) {
+      const refused = await api.put(`${place}/plugin_configs/emqx_web_hook`, hookRule(event))
+      t.match(refused.body, { code: Number, message: new RegExp(`has no setting.*${event}`) })
+      t.not(refused.body.code, 0)
+    }
+    const shown = await api.get(`${place}/plugin_configs/emqx_web_hook`)
+    const keysShown = shown.body.result.map(({ key }: { key: string }) => key)
+    t.ok(keysShown.includes('web.hook.rule.message.publish.<n>'))
+    t.notOk(keysShown.includes('web.hook.rule.message.acked.<n>'))
+  })
+
+  t.test('are told each event once, however many replicas there are', async (t) => {
+    const settings = [
+      { key: 'web.hook.api.url', value: `http://127.0.0.1:${port}/hook` },
+      ...['client.connected', 'client.disconnected'].map((event) => hookRule(event)),
+      ...[...topics, 'message.publish'].map((event) => hookRule(event, { topic: 'told/#' }))
+    ]
+    t.match((await api.put(`${place}/plugin_configs/emqx_web_hook`, settings)).body, { code: 0 })
+    t.match((await api.put(`${place}/plugins/emqx_web_hook`, { active: true })).body, { code: 0 })
+    const told = (id: string) => heard.map(({ body }) => body).filter((body) => Object.values(body).includes(id))
+    const knowing = await logIn(t, proxy, 'admin001', 'hook-0')
+    // Each replica hears of a part of the senders: when both tell, both know.
+    const knows = async (clientId: string) => {
+      const client = await logIn(t, proxy, 'admin001', clientId)
+      await client.publishAsync('told/first', 'x', q1)
+      await client.endAsync()
+    }
+    for (let n = 0; n < 8; n++) await knows(`probe-${n}`)
+    await until(() => told('probe-7').some(({ action }) => action === 'client_disconnected'), { what: 'the probes' })
+
+    const client = await logIn(t, proxy, 'admin001', 'hook-1', { keepalive: 77 })
+    await client.subscribeAsync({ 'told/#': { qos: 1 }, 'other/#': { qos: 1 } })
+    await client.publishAsync('told/a', 'ü', { qos: 0, retain: true })
+    await client.publishAsync('untold/a', 'x', q1)
+    await client.unsubscribeAsync(['told/#', 'other/#'])
+    await client.endAsync()
+    await knowing.endAsync()
+    await until(() => told('hook-0').length >= 2 && told('hook-1').length >= 7, { what: 'the events' })
+    t.same(
+      told('hook-1')
+        .map(({ action }) => action)
+        .sort(),
+      [
+        ...['client_connected', 'client_disconnected', 'client_subscribe', 'client_unsubscribe', 'message_publish'],
+        ...['session_subscribed', 'session_unsubscribed']
+      ]
+    )
+    const event = (wanted: string) => told('hook-1').find(({ action }) => action === wanted)
+    t.match(event('client_connected'), { username: 'admin001', ipaddress: '127.0.0.1', keepalive: 77, conn_ack: 0 })
+    t.match(event('client_disconnected'), { reason: 'tcp_closed' })
+    t.match(event('session_subscribed'), { topic: 'told/#', opts: { qos: 1 } })
+    t.match(event('message_publish'), { from_client_id: 'hook-1', topic: 'told/a', qos: 0, retain: true, payload: 'ü' })
+  })
+})
+
+await t.test('what EMQX has for all tenants together is not there, and says why', async (t) => {
+  const proxy = await startOnStandIn(t, { parts, keys })
+  const api = callApi(proxy, keys)
+  const { body } = await api.get(`${place}/plugins`)
+  const names = body.result.map(({ name }: { name: string }) => name)
+  t.same(names, [
+    ...['emqx_auth_username', 'emqx_acl_internal', 'emqx_file_transfer'],
+    ...['emqx_delayed_publish', 'emqx_web_hook']
+  ])
+  for (const name of ['emqx_retainer', 'emqx_mod_rewrite']) {
+    const refusal = { code: 102, message: /is not there with this broker: its .* all tenants/ }
+    t.match((await api.put(`${place}/plugins/${name}`, { active: true })).body, refusal, name)
+    t.match((await api.get(`${place}/plugin_configs/${name}`)).body, refusal, name)
+  }
+})
