@@ -1,7 +1,9 @@
 import { connect as connectSocket, type Socket } from 'node:net'
 import { startParts, testGuardKeys, until } from '@fleetgate/testkit'
 import { connect } from 'mqtt'
+import { generate } from 'mqtt-packet'
 import t from 'tap'
+import { rawClient } from './rawClient.js'
 import { addUser, logIn, openBus, record, secret, startProxy } from './support.js'
 
 const keys = testGuardKeys()
@@ -134,6 +136,31 @@ t.test('QoS 2 is stored before it is answered, too', async (t) => {
   await client.publishAsync('zwei/0', '', { qos: 0 })
   await until(() => stored.some((line) => line.includes('zwei/0')), { what: 'both in the stream' })
   t.ok(stored.includes('t1 two-1 admin001 zwei/ä ü'))
+})
+
+t.test('acknowledgements keep the order of the messages, whatever becomes of these', async (t) => {
+  const identity = { port, clientId: 'order-1', username: 'admin001', password: secret }
+  const raw = await rawClient(identity)
+  t.teardown(() => raw.close())
+  const topics = ['fleet/order-1/up/report', 'fleet/group/g/down/x', '$file/f1/init', 'plain/1', '$unknown', 'plain/2']
+  const ids = Array.from({ length: 60 }, (_, index) => index + 1)
+  const init = JSON.stringify({ name: 'f', size: 1 })
+  const packets = ids.map((messageId) => {
+    const topic = topics[messageId % topics.length] ?? ''
+    const qos = messageId % 3 === 0 ? 2 : 1
+    return generate({ cmd: 'publish', topic, payload: init, qos, messageId, dup: false, retain: false })
+  })
+  raw.socket.write(Buffer.concat(packets))
+  const acknowledged = (cmd: string) => raw.packets.filter((one) => one.cmd === cmd).map(({ messageId }) => messageId)
+  await until(() => acknowledged('puback').length + acknowledged('pubrec').length === ids.length, { what: 'all of them' })
+  t.same(
+    acknowledged('puback'),
+    ids.filter((id) => id % 3 !== 0)
+  )
+  t.same(
+    acknowledged('pubrec'),
+    ids.filter((id) => id % 3 === 0)
+  )
 })
 
 t.test('an address that guesses has to wait, whoever it then is', async (t) => {

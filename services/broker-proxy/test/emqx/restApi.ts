@@ -69,8 +69,13 @@ async function clients(standIn: StandIn, { method, path, query, body }: Call): P
       await standIn.subscribe(one, topic, qos)
       return [200, { clientid: clientId, topic, qos, node: standIn.node }]
     }
-    case 'POST unsubscribe':
-      await standIn.unsubscribe(one, (JSON.parse(body) as { topic: string }).topic)
+    case 'POST unsubscribe': {
+      const { topic } = JSON.parse(body) as { topic: string }
+      await standIn.unsubscribe(one, topic)
+      return topic.startsWith('$share/') ? [500, { code: 'INTERNAL_ERROR', message: 'case_clause' }] : [204]
+    }
+    case 'POST unsubscribe/bulk':
+      for (const { topic } of JSON.parse(body) as { topic: string }[]) await standIn.unsubscribe(one, topic)
       return [204]
     case 'DELETE authorization/cache':
       one.rights.remembered.clear()

@@ -19,9 +19,7 @@ export async function answerList(standIn: StandIn, { method, path, query }: Call
     return pageOf(standIn, query, { rows: found.flat(), isCounted: standIn.version < 5.6 })
   }
   if (place === 'GET /mqtt/retainer/messages') {
-    const filter = query.get('topic') ?? '#'
-    const rows = [...standIn.retained].filter((topic) => matches(filter, topic)).map((topic) => ({ topic, qos: 1 }))
-    return pageOf(standIn, query, { rows, isCounted: filter === '#' })
+    return retained(standIn, query)
   }
   if (place === 'GET /alarms') {
     const rows = query.get('activated') === 'true' ? standIn.alarms : []
@@ -30,7 +28,6 @@ export async function answerList(standIn: StandIn, { method, path, query }: Call
   if (place === 'GET /listeners') return [200, listeners(standIn)]
   if (place === 'GET /nodes') return [200, nodes(standIn)]
   if (place === 'GET /metrics') return [200, figures(query, { ...standIn.metrics })]
-  if (place === 'GET /stats') return [200, figures(query, stats(standIn))]
   return [404, { code: 'NOT_FOUND', message: 'Request Path Not Found' }]
 }
 
@@ -47,6 +44,21 @@ export function pageOf(
   const data = rows.slice((page - 1) * limit, page * limit)
   const count = isCounted ? { count: rows.length } : {}
   return [200, { data, meta: { page, limit, hasnext: page * limit < rows.length, ...count } }]
+}
+
+/** EMQX retains things of its own. Until 5.4 it lists everything, whatever is asked for, and does not say whether there is more. */
+function retained(standIn: StandIn, query: URLSearchParams): Answer {
+  const { node, version } = standIn
+  const own = ['', `/${node}/version`, `/${node}/sysdescr`].map((rest) => `$SYS/brokers${rest}`)
+  const filter = version < 5.5 ? undefined : (query.get('topic') ?? '#')
+  const rows = [...own, ...standIn.retained]
+    .filter((topic) => filter === undefined || matches(filter, topic))
+    .map((topic) => ({ topic, qos: 1 }))
+  const [status, page] = pageOf(standIn, query, { rows, isCounted: filter === undefined || filter === '#' })
+  if (filter !== undefined || status !== 200) return [status, page]
+  const { data, meta } = page as { data: unknown[]; meta: { hasnext: boolean } }
+  const { hasnext: _unsaid, ...said } = meta
+  return [status, { data, meta: said }]
 }
 
 function listeners({ node, sessions }: StandIn) {
@@ -84,11 +96,6 @@ function nodes({ node, version }: StandIn) {
     },
     { node: 'emqx@gone', node_status: 'stopped' }
   ]
-}
-
-function stats({ sessions, retained }: StandIn): Record<string, number> {
-  const kept = { 'retained.count': retained.size, 'retained.max': retained.size }
-  return { 'connections.count': sessions().length, 'connections.max': sessions().length, ...kept }
 }
 
 /** Summed up over the nodes where that is asked for, else one object of each node. */

@@ -99,7 +99,7 @@ export async function startStandIn(t: Teardown, options: StandInOptions): Promis
     authenticate(client, username = '', password, done) {
       const peer = (client as AedesClient).conn
       const question = { clientid: client.id, username, password: String(password ?? ''), peerhost: peer.remoteAddress }
-      asking.logIn({ ...question, peername: `${peer.remoteAddress}:${peer.remotePort}` }).then((rights) => {
+      asking.logIn(question).then((rights) => {
         if (!rights) return done(Object.assign(new Error('not authorized'), { returnCode: 5 }), false)
         arriving.set(client, { rights, username, keepalive: keepalives.get(client) ?? 0 })
         done(null, true)
@@ -156,8 +156,10 @@ export async function startStandIn(t: Teardown, options: StandInOptions): Promis
     const { topic, payload, qos, retain } = packet
     await dispatch(client.id, topic, payload, qos)
     const isReport = /^([^/]+\/)?fleet\/(group\/)?[^/]+\/(up|down)\//.test(topic)
-    if (!rights.isSuperuser && !isReport)
-      await dispatch(client.id, `$fleetgate/from/${client.id}/${qos}/${retain}/${topic}`, payload, qos)
+    if (rights.isSuperuser || isReport) return
+    // What a rule sends counts as received, too.
+    count(`messages.qos${qos}.received`)
+    await dispatch(client.id, `$fleetgate/from/${client.id}/${qos}/${retain}/${topic}`, payload, qos)
   }
 
   /** The topic rewriting of the README for mountpoints. */
@@ -224,18 +226,21 @@ export async function startStandIn(t: Teardown, options: StandInOptions): Promis
     if (older) tell('disconnected', older, { reason: 'takenover', disconnected_at: Date.now() })
   })
   const kicked = new WeakSet<object>()
+  const saidGoodbye = new WeakSet<object>()
   broker.on('clientDisconnect', (client) => {
     const one = state.clients.get(client.id)
     if (one?.client !== client) return
     state.clients.delete(client.id)
     if (!client.clean && !kicked.has(client)) kept.set(client.id, one)
-    tell('disconnected', one, { reason: kicked.has(client) ? 'kicked' : 'tcp_closed', disconnected_at: Date.now() })
+    const reason = kicked.has(client) ? 'kicked' : saidGoodbye.has(client) ? 'normal' : 'tcp_closed'
+    tell('disconnected', one, { reason, disconnected_at: Date.now() })
   })
 
   const server = createServer((socket) => {
     const client = broker.handle(socket) as AedesClient
     client._parser.prependListener('packet', (packet) => {
       const rights = arriving.get(client)?.rights
+      if (packet.cmd === 'disconnect') saidGoodbye.add(client)
       for (const one of packet.subscriptions ?? [])
         one.topic = groups.join(client.id, one.topic, rights ? mountOf(rights) : '')
     })

@@ -1,11 +1,14 @@
-import { freePort, type Parts, type Teardown, until } from '@fleetgate/testkit'
+import { connect, createServer, type Socket } from 'node:net'
+import { freePort, type Parts, startService, type Teardown, until } from '@fleetgate/testkit'
 import { createApi } from '../../src/broker/emqx/api.js'
 import { createRest } from '../../src/broker/emqx/rest.js'
 import { type Keys, type Running, startProxy } from '../support.js'
 import { type StandIn, startStandIn } from './standIn.js'
 
 /** `EMQX_TEST_…` name a real EMQX in place of the stand-in: see the README. */
-const { EMQX_TEST_URL, EMQX_TEST_MQTT_URL, EMQX_TEST_MACHINES_URL, EMQX_TEST_PORT, EMQX_TEST_HOST } = process.env
+const { EMQX_TEST_URL, EMQX_TEST_MQTT_URL, EMQX_TEST_MACHINES_URL } = process.env
+
+const { EMQX_TEST_PORT: realPort = '18099', EMQX_TEST_HOST: realHost = '0.0.0.0' } = process.env
 
 export const emqxKeys = {
   apiKey: process.env.EMQX_TEST_API_KEY ?? 'fleetgate',
@@ -19,6 +22,11 @@ interface Place {
   env?: NodeJS.ProcessEnv
   /** Of the stand-in. */
   version?: number
+}
+
+interface OnEmqx extends Running {
+  /** Where the service finds EMQX. */
+  broker: { url: string; mqttUrl: string }
 }
 
 export function emqxEnv(broker: { url: string; mqttUrl: string }, more: NodeJS.ProcessEnv = {}): NodeJS.ProcessEnv {
@@ -44,24 +52,55 @@ export function emqxEnv(broker: { url: string; mqttUrl: string }, more: NodeJS.P
 export async function startOnStandIn(
   t: Teardown,
   { parts, keys, env = {}, version }: Place
-): Promise<Running & { standIn: StandIn }> {
+): Promise<OnEmqx & { standIn: StandIn }> {
   const isMounted = env.EMQX_MOUNTPOINT === 'tenant'
   const standIn = await startStandIn(t, { ...emqxKeys, isMounted, ...(version && { version }) })
   const port = await freePort()
   standIn.authUrl = `http://127.0.0.1:${port}`
   const running = await startProxy(t, parts, keys, { ...emqxEnv(standIn, env), PORT: String(port) })
   await untilListening(standIn.url)
-  return { ...running, mqttUrl: standIn.mqttUrl, standIn }
+  return { ...running, mqttUrl: standIn.mqttUrl, broker: standIn, standIn }
 }
 
 /** The same on the real EMQX where one is named. */
-export async function startOnEmqx(t: Teardown, { parts, keys, env = {} }: Place): Promise<Running> {
+export async function startOnEmqx(t: Teardown, { parts, keys, env = {} }: Place): Promise<OnEmqx> {
   if (!EMQX_TEST_URL) return startOnStandIn(t, { parts, keys, env })
   const mqttUrl = EMQX_TEST_MQTT_URL ?? 'mqtt://127.0.0.1:11883'
-  const there = { HOST: EMQX_TEST_HOST ?? '0.0.0.0', PORT: EMQX_TEST_PORT ?? '18099' }
-  const running = await startProxy(t, parts, keys, { ...emqxEnv({ url: EMQX_TEST_URL, mqttUrl }, env), ...there })
+  const broker = { url: EMQX_TEST_URL, mqttUrl }
+  const there = { HOST: realHost, PORT: realPort }
+  const running = await startProxy(t, parts, keys, { ...emqxEnv(broker, env), ...there })
   await untilListening(EMQX_TEST_URL)
-  return { ...running, mqttUrl: EMQX_TEST_MACHINES_URL ?? mqttUrl }
+  return { ...running, mqttUrl: EMQX_TEST_MACHINES_URL ?? mqttUrl, broker }
+}
+
+/** The service in a process of its own, to be killed. A real EMQX finds it at one port, whichever it has. */
+export async function startServiceOnEmqx(t: Teardown, parts: Parts) {
+  const standIn = EMQX_TEST_URL ? undefined : await startStandIn(t, emqxKeys)
+  const broker = standIn ?? { url: EMQX_TEST_URL ?? '', mqttUrl: EMQX_TEST_MQTT_URL ?? '' }
+  const service = await startService(t, { name: 'broker-proxy', parts, env: emqxEnv(broker) })
+  if (standIn) standIn.authUrl = service.url
+  else await forward(t, service.port)
+  return { service, broker, running: { url: service.url, mqttUrl: EMQX_TEST_MACHINES_URL ?? broker.mqttUrl } }
+}
+
+async function forward(t: Teardown, port: number): Promise<void> {
+  const sockets = new Set<Socket>()
+  const server = createServer((socket) => {
+    const there = connect(port, '127.0.0.1')
+    for (const [one, other] of [
+      [socket, there],
+      [there, socket]
+    ] as const) {
+      sockets.add(one)
+      one.on('error', () => other.destroy()).on('close', () => sockets.delete(one))
+      one.pipe(other)
+    }
+  })
+  await new Promise<void>((resolve) => server.listen(Number(realPort), realHost, resolve))
+  t.teardown(() => {
+    server.close()
+    for (const socket of sockets) socket.destroy()
+  })
 }
 
 /** Until the service has subscribed: before that nobody is let in. */
@@ -75,6 +114,6 @@ export async function untilListening(url: string, replica = 'test'): Promise<voi
       (await isThere('down-1')) &&
       (await Promise.all(['up-0', 'up-1', 'watch'].map(filters))).every((count) => count === 2) &&
       (await filters('told')) === 4,
-    { what: 'the connections of the service', everyMs: 50 }
+    { what: 'the connections of the service', everyMs: 50, deadlineMs: 90_000 }
   )
 }

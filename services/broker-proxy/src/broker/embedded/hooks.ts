@@ -2,6 +2,7 @@ import type { Socket } from 'node:net'
 import type { AedesOptions, AuthenticateError } from 'aedes'
 import { type BrokerRules, LogInRefused, type Refusal, type Session } from '../brokerDriver.js'
 import type { Traffic } from '../brokerFacts.js'
+import { createLane, type Lane } from '../lane.js'
 import type { AedesClient, DeliverPacket, StoredPacket } from './aedesParts.js'
 import type { Connection, Connections } from './connections.js'
 import { grantedQoS } from './deliveries.js'
@@ -45,7 +46,7 @@ export function createHooks(parts: {
   followed: Followed
 }): Pick<AedesOptions, 'preConnect' | 'authenticate' | 'authorizePublish' | 'authorizeSubscribe' | 'authorizeForward'> {
   const { rules, connections, facts, trafficOf, onLoggedIn, followed, kept } = parts
-  const takeIn = createTakeIn(parts)
+  const takeInTurn = inOrder(createTakeIn(parts))
 
   return {
     preConnect(client, packet, callback) {
@@ -72,7 +73,7 @@ export function createHooks(parts: {
     authorizePublish(client, packet, callback) {
       const connection = client ? connections().of(client) : undefined
       if (!connection) return callback(notLoggedIn)
-      takeIn(connection, packet as Incoming).then(() => callback(null), callback)
+      takeInTurn(connection, packet as Incoming).then(() => callback(null), callback)
     },
 
     /** The filter stands below the mount point already: see guardPackets. A kept session's filters come here again. */
@@ -177,6 +178,20 @@ function createTakeIn({ rules, kept, hasReceived, followed }: TakeInParts) {
     const work = take(connection, packet).finally(() => others.delete(messageId))
     underWay.set(connection, others.set(messageId, work))
     return work
+  }
+}
+
+/**
+ * MQTT-4.6.0-2 and -3: PUBACK and PUBREC come in the order of the messages, though what is refused or is a file's takes
+ * another time than what goes into the stream. QoS 0 has neither.
+ */
+function inOrder(takeIn: (connection: Connection, packet: Incoming) => Promise<void>): typeof takeIn {
+  const lanes = new WeakMap<Connection, Lane>()
+  return (connection, packet) => {
+    if (packet.qos === 0) return takeIn(connection, packet)
+    const lane = lanes.get(connection) ?? createLane(Number.POSITIVE_INFINITY)
+    lanes.set(connection, lane)
+    return lane.run(() => takeIn(connection, packet))
   }
 }
 

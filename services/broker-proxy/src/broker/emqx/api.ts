@@ -1,4 +1,5 @@
 import { AppError, compile, type Static, Type } from '@fleetgate/contracts'
+import { parseShared } from '../topics.js'
 import type { Rest } from './rest.js'
 import { createRows, epochMs, understood } from './rows.js'
 
@@ -131,7 +132,12 @@ export function createApi(rest: Rest): EmqxApi {
     subscribe: (clientId, { filter, qos }) =>
       rest.call('POST', `${pathOf(clientId)}/subscribe`, { topic: filter, qos }).then(noop),
     unsubscribe: (clientId, topic) =>
-      unlessGone(() => rest.call('POST', `${pathOf(clientId)}/unsubscribe`, { topic })).then(noop),
+      // For a shared one 5.4 does so and then answers 500; for a list it does not look at what it has done.
+      unlessGone(() =>
+        parseShared(topic)
+          ? rest.call('POST', `${pathOf(clientId)}/unsubscribe/bulk`, [{ topic }])
+          : rest.call('POST', `${pathOf(clientId)}/unsubscribe`, { topic })
+      ).then(noop),
     forgetPermissions: (clientId) =>
       unlessGone(() => rest.call('DELETE', `${pathOf(clientId)}/authorization/cache`)).then(noop)
   }

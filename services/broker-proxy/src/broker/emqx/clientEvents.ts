@@ -1,7 +1,8 @@
 import { compile, type Log, type Static, Type } from '@fleetgate/contracts'
 import type { BrokerRules, Session } from '../brokerDriver.js'
+import type { Lane } from '../lane.js'
+import type { EmqxApi } from './api.js'
 import type { ClientRegister } from './clientRegister.js'
-import type { Door } from './door.js'
 import { toSession } from './identify.js'
 import { ownIdPrefix } from './links.js'
 
@@ -41,21 +42,14 @@ export function readClientEvent(topic: string, payload: Buffer): ClientEvent | u
   return { ...event, reason: reason.slice(0, maxReason), name: topic.slice(topic.lastIndexOf('/') + 1) }
 }
 
-export interface SessionParts {
-  door: Pick<Door, 'recent'>
-  rules: Pick<BrokerRules, 'account'>
-}
-
-/** Who has connected; nothing where it is no user of ours. */
-export function connectedSession(event: ClientEvent, { door, rules }: SessionParts): Session | undefined {
+/** Who has connected; nothing where it is no user of ours. The port is not in the event. */
+export function connectedSession(event: ClientEvent, rules: Pick<BrokerRules, 'account'>): Session | undefined {
   const { clientid: clientId, username, ts } = event
-  // The log-in knows the port, which the event leaves out.
-  const recent = door.recent(clientId)
   const client = {
     clientId,
     username: username ?? '',
     ip: event.ipaddress ?? '',
-    port: recent && recent.ip === event.ipaddress ? recent.port : 0,
+    port: 0,
     keepalive: event.keepalive ?? 0,
     protoVer: event.proto_ver ?? 4,
     clean: event.clean_start ?? true,
@@ -64,21 +58,33 @@ export function connectedSession(event: ClientEvent, { door, rules }: SessionPar
   return toSession(client, rules)
 }
 
-export interface ClientEventParts extends SessionParts {
+export interface ClientEventParts {
+  api: Pick<EmqxApi, 'client'>
+  lane: Lane
   register: ClientRegister
+  rules: Pick<BrokerRules, 'account'>
   /** Connected, but no user of ours. */
   onStranger(clientId: string): void
   log: Log
 }
 
 /** Reads EMQX's own events into the register. */
-export function createClientEvents({ register, onStranger, log, ...parts }: ClientEventParts) {
+export function createClientEvents({ api, lane, register, rules, onStranger, log }: ClientEventParts) {
+  /** Only the list knows the port. A client that cannot be asked for is there without one. */
+  async function complete(session: Session): Promise<Session> {
+    const { clientId, ip } = session
+    const client = await lane
+      .run(() => api.client(clientId))
+      .catch((err) => log.warn({ err, clientId }, 'port not read'))
+    return client?.ip === ip ? { ...session, port: client.port } : session
+  }
+
   function note(event: ClientEvent): void {
     const { clientid: clientId, connected_at: connectedAt, name, reason } = event
     const at = event.disconnected_at ?? event.ts ?? Date.now()
-    const session = name === 'connected' ? connectedSession(event, parts) : undefined
+    const session = name === 'connected' ? connectedSession(event, rules) : undefined
     if (name === 'disconnected') register.disconnected({ clientId, connectedAt, at, reason })
-    else if (session) register.connected(session)
+    else if (session) void complete(session).then(register.connected)
     else onStranger(clientId)
   }
 

@@ -13,7 +13,6 @@ export interface LogInQuestion {
   username: string
   password: string
   peerhost: string
-  peername: string
 }
 
 export interface PermissionQuestion {
@@ -62,11 +61,10 @@ export function createDoor({ settings, space, rules, isListening, log }: DoorPar
   }
 
   async function admit(known: BrokerRules, question: LogInQuestion): Promise<Session> {
-    const { clientid, username, password, peerhost, peername } = question
-    const port = Number(/:(\d{1,5})$/.exec(peername)?.[1] ?? 0)
-    const attempt = { clientId: clientid, username, password: Buffer.from(password), ip: ipv4(peerhost), port }
+    const { clientid, username, password, peerhost } = question
+    const attempt = { clientId: clientid, username, password: Buffer.from(password), ip: ipv4(peerhost) }
     // EMQX does not say the rest here; its event and its list do.
-    return known.logIn({ ...attempt, keepalive: 0, protoVer: 4, clean: true })
+    return known.logIn({ ...attempt, port: 0, keepalive: 0, protoVer: 4, clean: true })
   }
 
   function mayPublish(known: BrokerRules, session: Session, topic: string): boolean {

@@ -55,7 +55,7 @@ export function createEmqxBroker({ settings, maxPayloadBytes, log }: EmqxBrokerO
 
   function watch(given: BrokerRules, known: ClientRegister): void {
     const onStranger = (clientId: string) => rights.kick(clientId, 'no user of ours')
-    const parts = { api, register: known, rules: given, door, onStranger, lane, log }
+    const parts = { api, register: known, rules: given, onStranger, lane, log }
     const reconcile = createReconcile({ ...parts, everyMs: settings.reconcileMs })
     const watcher = openWatcher({
       settings,
@@ -65,7 +65,7 @@ export function createEmqxBroker({ settings, maxPayloadBytes, log }: EmqxBrokerO
       onOpen: reconcile.now,
       onMessage: createClientEvents(parts)
     })
-    const onMessage = createTelling({ rules: given, door, space, log })
+    const onMessage = createTelling({ rules: given, space, log })
     const teller = openWatcher({ settings, log, name: 'told', filters: toldFilters, onMessage })
     stops.push(
       () => teller.close(),

@@ -1,5 +1,6 @@
 import { compile, type Static, Type } from '@fleetgate/contracts'
 import type { BrokerAlarm, BrokerLoad, ListenerFacts } from '../brokerFacts.js'
+import { matches } from '../topics.js'
 import type { Rest } from './rest.js'
 import { createRows, epochMs, understood } from './rows.js'
 
@@ -13,8 +14,6 @@ export interface EmqxFigures {
   listeners(): Promise<EmqxListener[]>
   /** Counters since the start, summed up over the nodes, by EMQX's names: `packets.received`. */
   metrics(): Promise<Record<string, number>>
-  /** Gauges, summed up over the nodes: `retained.count`. */
-  stats(): Promise<Record<string, number>>
   /** Retained messages whose topics match, counted up to so many. */
   countRetained(filter: string, upTo: number): Promise<number>
   alarms(): Promise<BrokerAlarm[]>
@@ -78,10 +77,13 @@ export function createFigures(rest: Rest): EmqxFigures {
       return found.filter(({ enable, status }) => enable !== false && status?.running !== false).map(toListener)
     },
     metrics: () => sums('/metrics'),
-    stats: () => sums('/stats'),
     async countRetained(topic, upTo) {
       let count = 0
-      for await (const _row of retainedRows('/mqtt/retainer/messages', { topic })) if (++count >= upTo) break
+      // Until 5.4 all are listed, whatever is asked for.
+      for await (const row of retainedRows('/mqtt/retainer/messages', { topic })) {
+        if (matches(topic, row.topic)) count += 1
+        if (count >= upTo) break
+      }
       return count
     },
     async alarms() {

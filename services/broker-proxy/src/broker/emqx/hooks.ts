@@ -7,7 +7,7 @@ export const secretHeader = 'x-fleetgate-secret'
 
 /** EMQX leaves out, or sends null for, what a client has not given. */
 const Text = Type.Optional(Type.Union([Type.String({ maxLength: 65_535 }), Type.Null()]))
-const LogIn = Type.Object({ clientid: Text, username: Text, password: Text, peerhost: Text, peername: Text })
+const LogIn = Type.Object({ clientid: Text, username: Text, password: Text, peerhost: Text })
 const Use = Type.Object({ clientid: Text, username: Text, action: Text, topic: Text })
 const Result = oneOf(['allow', 'deny'])
 const LogInReply = Type.Object({
@@ -48,13 +48,12 @@ export function emqxHookRoutes(door: Door, secret: string): Route[] {
       reply: LogInReply,
       handle: async ({ body, request }) => {
         checkSecret(request)
-        const { clientid, username, password, peerhost, peername } = body
+        const { clientid, username, password, peerhost } = body
         return door.logIn({
           clientid: clientid ?? '',
           username: username ?? '',
           password: password ?? '',
-          peerhost: peerhost ?? '',
-          peername: peername ?? ''
+          peerhost: peerhost ?? ''
         })
       }
     }),

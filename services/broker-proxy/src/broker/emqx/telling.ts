@@ -1,12 +1,6 @@
 import type { Log } from '@fleetgate/contracts'
 import type { BrokerRules, Sender } from '../brokerDriver.js'
-import {
-  type ClientEvent,
-  clientEventFilter,
-  connectedSession,
-  readClientEvent,
-  type SessionParts
-} from './clientEvents.js'
+import { type ClientEvent, clientEventFilter, connectedSession, readClientEvent } from './clientEvents.js'
 import type { TopicSpace } from './topicSpace.js'
 
 /** Shared by all replicas, so that each event is told once. */
@@ -14,15 +8,14 @@ export const toldFilters = (['connected', 'disconnected', 'subscribed', 'unsubsc
   (name) => `$share/fleetgate-told/${clientEventFilter(name)}`
 )
 
-export interface TellingParts extends SessionParts {
+export interface TellingParts {
   rules: Pick<BrokerRules, 'account' | 'watch'>
   space: Pick<TopicSpace, 'asWritten'>
   log: Log
 }
 
 /** Tells whoever watches the broker what EMQX tells of its clients. */
-export function createTelling(parts: TellingParts) {
-  const { rules, space, log } = parts
+export function createTelling({ rules, space, log }: TellingParts) {
   const { watch } = rules
 
   function tell(event: ClientEvent): void {
@@ -31,7 +24,7 @@ export function createTelling(parts: TellingParts) {
     const tenantId = rules.account(username)?.tenantId
     if (tenantId === undefined) return
     const client = { tenantId, clientId, username }
-    const session = name === 'connected' ? connectedSession(event, parts) : undefined
+    const session = name === 'connected' ? connectedSession(event, rules) : undefined
     if (session) watch.connected(session)
     else if (name === 'disconnected') watch.disconnected(client, reason)
     else if (topic !== undefined) tellFilter(client, event, space.asWritten(tenantId, topic))
