@@ -42,8 +42,8 @@ async function call(
 const put = (name: string, body: Buffer, caller?: TestCaller, query = '') =>
   call('POST', `/v1/files?fileName=${encodeURIComponent(name)}${query}`, { ...(caller ? { caller } : {}), body })
 
-async function machine(t: Teardown, clientId: string) {
-  const client = await logIn(t, proxy, 'machine1', clientId)
+async function machine(t: Teardown, clientId: string, username = 'machine1') {
+  const client = await logIn(t, proxy, username, clientId)
   const infos: FileInfo[] = []
   client.on('message', (topic, payload) => topic.endsWith('file-info') && infos.push(JSON.parse(String(payload))))
   await client.subscribeAsync(downFilter(clientId), { qos: 1 })
@@ -158,6 +158,40 @@ t.test('refuses what is wrong, and keeps nothing of it', async (t) => {
   t.match(await put('second', randomBytes(3_000_000), caller), { status: 409, body: { code: 'QUOTA_EXCEEDED' } })
   t.match((await call('GET', '/v1/files', { caller })).body, { total: 1 })
   t.notOk((await readdir(join(parts.dir, 'broker-proxy', 'files'))).some((name) => name.endsWith('.part')))
+})
+
+t.test('what unfinished uploads hold counts for the quota, until they are done or given up', async (t) => {
+  const caller = { tenantId: 'held' }
+  await addUser(proxy, keys, { tenantId: 'held', name: 'holder01' })
+  const client = await machine(t, 'held-1', 'holder01')
+  const [bytes, part] = [randomBytes(3_000_000), 900_000]
+  const segment = (offset: number, length = part) =>
+    client.send(
+      uploadTopics.segment('f1', offset, sha(bytes.subarray(offset, offset + length))),
+      bytes.subarray(offset, offset + length)
+    )
+  const refusals = () => client.infos.filter(({ error }) => error?.includes('at most 5000000 bytes'))
+  const over = { status: 409, body: { code: 'QUOTA_EXCEEDED' } }
+  await client.send(uploadTopics.init('f1'), { name: 'f', size: bytes.length })
+  for (const offset of [0, part, 2 * part, part, part]) await segment(offset)
+  t.match(await put('x', randomBytes(2_400_000), caller), over)
+  await client.send(uploadTopics.init('f2'), { name: 'f', size: 2_400_000 })
+  await until(() => refusals().length === 1, { what: 'the refusal of another upload' })
+  t.match(refusals(), [{ requestId: 'f2' }])
+
+  for (const offset of [1, 2, 3]) await segment(offset)
+  await until(() => refusals().length === 2, { what: 'the refusal of a segment that overlaps' })
+  t.match(refusals()[1], { requestId: 'f1' }, 'what came twice counts once')
+  await segment(3 * part, 300_000)
+  await client.send(uploadTopics.fin('f1', bytes.length, sha(bytes)), '')
+  await until(() => client.infos.some(({ requestId, stored }) => requestId === 'f1' && stored), { what: 'the file' })
+  t.match(await put('x', randomBytes(1_900_000), caller), { status: 200 }, 'its segments are gone')
+
+  await client.send(uploadTopics.init('f3'), { name: 'f', size: 90_000 })
+  await client.send(uploadTopics.segment('f3', 0, sha(bytes.subarray(0, 90_000))), bytes.subarray(0, 90_000))
+  t.match(await put('y', randomBytes(20_000), caller), over)
+  await client.send(uploadTopics.abort('f3'), '')
+  t.match(await put('y', randomBytes(20_000), caller), { status: 200 }, 'it is given up')
 })
 
 t.test('machines and people share the files', async (t) => {

@@ -152,7 +152,9 @@ t.test('acknowledgements keep the order of the messages, whatever becomes of the
   })
   raw.socket.write(Buffer.concat(packets))
   const acknowledged = (cmd: string) => raw.packets.filter((one) => one.cmd === cmd).map(({ messageId }) => messageId)
-  await until(() => acknowledged('puback').length + acknowledged('pubrec').length === ids.length, { what: 'all of them' })
+  await until(() => acknowledged('puback').length + acknowledged('pubrec').length === ids.length, {
+    what: 'all of them'
+  })
   t.same(
     acknowledged('puback'),
     ids.filter((id) => id % 3 !== 0)

@@ -15,6 +15,7 @@ import { createGraves } from './graves.js'
 import { createKeeper } from './keeper.js'
 import { createLibrary, type Library } from './library.js'
 import { type Objects, openObjects } from './objects.js'
+import { createRoom } from './room.js'
 import { openSegments, type Segments } from './segments.js'
 import { createUploadStore } from './uploadStore.js'
 import { createUploads } from './uploads.js'
@@ -79,8 +80,10 @@ export function createFiles(parts: FilesParts): Files {
     now,
     log
   })
-  const keeper = createKeeper({ files, graves, objects, cache, onKept: usage.note, maxFileBytes, quotaBytes })
-  const uploads = createUploads({ uploads: createUploadStore(store), files, segments, keeper, cache, now })
+  const uploadStore = createUploadStore(store)
+  const room = createRoom({ files, uploads: uploadStore, maxFileBytes, quotaBytes, now })
+  const keeper = createKeeper({ files, graves, objects, cache, onKept: usage.note, room })
+  const uploads = createUploads({ uploads: uploadStore, files, segments, room, keeper, cache, now })
   const blocks = createBlocks(cache)
   const downloads = createDownloads({
     driver,
@@ -112,7 +115,7 @@ export function createFiles(parts: FilesParts): Files {
     log
   })
   const library = createLibrary({
-    ...{ files, graves, keeper, cache, maxFileBytes, now },
+    ...{ files, graves, keeper, room, cache, maxFileBytes, now },
     onRead: usage.note,
     onRetired: channel.forget
   })

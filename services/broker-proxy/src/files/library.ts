@@ -8,6 +8,7 @@ import type { FileCache } from './fileCache.js'
 import type { FileRow, FileStore } from './fileStore.js'
 import type { Graves } from './graves.js'
 import type { Keeper } from './keeper.js'
+import type { Room } from './room.js'
 
 /** The files of a tenant, for people: what machines have uploaded or shall fetch. */
 export interface Library {
@@ -33,6 +34,7 @@ export interface LibraryParts {
   files: FileStore
   graves: Pick<Graves, 'dig'>
   keeper: Keeper
+  room: Pick<Room, 'refuseTooMuch'>
   cache: Pick<FileCache, 'withTemporary' | 'readBlock'>
   maxFileBytes: number
   /** Somebody reads it. */
@@ -43,7 +45,7 @@ export interface LibraryParts {
 }
 
 export function createLibrary(parts: LibraryParts): Library {
-  const { files, graves, keeper, cache, maxFileBytes, onRead, onRetired, now } = parts
+  const { files, graves, keeper, room, cache, maxFileBytes, onRead, onRetired, now } = parts
   async function get(tenantId: string, sha256: string): Promise<FileRow> {
     const file = await files.find(tenantId, sha256)
     if (!file) throw new AppError('not_found', `file ${sha256} not found`)
@@ -64,7 +66,7 @@ export function createLibrary(parts: LibraryParts): Library {
     list: (filter, page) => files.list(filter, page),
 
     async upload(wish) {
-      await keeper.refuseTooMuch(wish.tenantId, wish.size ?? 0)
+      await room.refuseTooMuch(wish.tenantId, wish.size ?? 0)
       return get(wish.tenantId, await cache.withTemporary((path) => receive(wish, path)))
     },
 

@@ -13,6 +13,8 @@ export interface Upload {
   checksum?: string | undefined
   /** How its segments come; they are kept plain. */
   encoding?: 'gzip' | undefined
+  /** Bytes of its segments, where they count for a quota. */
+  held?: number | undefined
   /** Set once the whole file is stored: a repeated fin is answered by it. */
   finished?: string | undefined
   expireAt: Date
@@ -28,6 +30,11 @@ export interface UploadStore {
   remove(key: UploadKey): Promise<void>
   /** Uploads of a client that are not finished. */
   countOpen(key: Omit<UploadKey, 'fileId'>): Promise<number>
+  /** Nothing for one that is gone, or has begun anew. */
+  addHeld(upload: Pick<Upload, keyof UploadKey | 'id'>, bytes: number): Promise<void>
+  dropHeld(upload: Pick<Upload, keyof UploadKey | 'id'>): Promise<void>
+  /** Bytes of the segments of all unfinished uploads of a tenant but one. */
+  heldBy(tenantId: string, except?: string): Promise<number>
 }
 
 const fields = '-_id id tenantId clientId fileId name size checksum encoding finished expireAt'
@@ -42,9 +49,12 @@ function schemaOf(): Schema<Upload> {
     size: { type: Number, required: true },
     checksum: String,
     encoding: String,
+    held: Number,
     finished: String,
     expireAt: { type: Date, required: true, index: { expireAfterSeconds: 0 } }
-  }).index({ tenantId: 1, clientId: 1, fileId: 1 }, { unique: true })
+  })
+    .index({ tenantId: 1, clientId: 1, fileId: 1 }, { unique: true })
+    .index({ tenantId: 1, held: 1 })
 }
 
 export function createUploadStore(store: Store): UploadStore {
@@ -59,11 +69,25 @@ export function createUploadStore(store: Store): UploadStore {
       await model.replaceOne(keyOf(upload), upload, { upsert: true })
     },
     async finish(key, sha256, expireAt) {
-      await model.updateOne(keyOf(key), { $set: { finished: sha256, expireAt } })
+      await model.updateOne(keyOf(key), { $set: { finished: sha256, expireAt }, $unset: { held: '' } })
     },
     async remove(key) {
       await model.deleteOne(keyOf(key))
     },
-    countOpen: ({ tenantId, clientId }) => model.countDocuments({ tenantId, clientId, finished: null })
+    countOpen: ({ tenantId, clientId }) => model.countDocuments({ tenantId, clientId, finished: null }),
+    async addHeld({ id, ...key }, bytes) {
+      await model.updateOne({ ...keyOf(key), id }, { $inc: { held: bytes } })
+    },
+    async dropHeld({ id, ...key }) {
+      await model.updateOne({ ...keyOf(key), id }, { $unset: { held: '' } })
+    },
+    async heldBy(tenantId, except) {
+      const others = except === undefined ? {} : { id: { $ne: except } }
+      const [sum] = await model.aggregate<{ bytes: number }>([
+        { $match: { tenantId, held: { $gt: 0 }, ...others } },
+        { $group: { _id: null, bytes: { $sum: '$held' } } }
+      ])
+      return sum?.bytes ?? 0
+    }
   }
 }

@@ -5,6 +5,7 @@ import { type Assembled, assemble } from './assemble.js'
 import type { FileCache } from './fileCache.js'
 import type { FileStore, StoredFile } from './fileStore.js'
 import type { Keeper } from './keeper.js'
+import type { Room } from './room.js'
 import { keptMs, type Segments } from './segments.js'
 import type { Upload, UploadKey, UploadStore } from './uploadStore.js'
 
@@ -23,6 +24,7 @@ export interface UploadParts {
   uploads: UploadStore
   files: FileStore
   segments: Segments
+  room: Room
   keeper: Keeper
   cache: Pick<FileCache, 'withTemporary'>
   now: () => number
@@ -32,7 +34,7 @@ const maxOpenPerClient = 64
 const maxRemembered = 10_000
 
 export function createUploads(parts: UploadParts): Uploads {
-  const { uploads, files, segments, keeper, cache, now } = parts
+  const { uploads, files, segments, room, keeper, cache, now } = parts
   const remembered = new LRUCache<string, Upload>({ max: maxRemembered })
   const nameOf = (key: UploadKey) => JSON.stringify([key.tenantId, key.clientId, key.fileId])
 
@@ -52,18 +54,29 @@ export function createUploads(parts: UploadParts): Uploads {
       const made = await assemble(path, size, offsets, (offset) => segments.get(id, offset))
       await refuseWrong(made, upload, wanted)
       const times = { createdAt: now(), usedAt: now() }
-      await keeper.keep(path, { tenantId, sha256: made.sha256, size, name, ...times, blocks: made.blocks })
+      await keeper.keep(path, { tenantId, sha256: made.sha256, size, name, ...times, blocks: made.blocks }, id)
       return made.sha256
     })
     return close(upload, sha256)
   }
 
-  async function refuseWrong(made: Assembled, { id, size }: Upload, wanted: string | undefined): Promise<void> {
+  async function refuseWrong(made: Assembled, upload: Upload, wanted: string | undefined): Promise<void> {
+    const { id, size } = upload
     if (made.end < size) throw refusal(`segments are missing from byte ${made.end} on`)
     if (wanted === undefined || made.sha256 === wanted) return
     // Which segment is wrong nobody knows: all are to be sent again.
     await segments.remove(id)
+    await uploads.dropHeld(upload)
     throw refusal('the checksum of the file is wrong')
+  }
+
+  /** A segment that comes again takes the place of the first. */
+  async function store(upload: Upload, offset: number, bytes: Buffer): Promise<void> {
+    if (!room.isBounded) return segments.put(upload.id, offset, bytes)
+    const more = bytes.length - ((await segments.get(upload.id, offset))?.length ?? 0)
+    await room.take(upload.tenantId, more)
+    await segments.put(upload.id, offset, bytes)
+    await uploads.addHeld(upload, more)
   }
 
   async function close(upload: Upload, sha256: string): Promise<{ sha256: string; size: number }> {
@@ -85,8 +98,8 @@ export function createUploads(parts: UploadParts): Uploads {
 
   return {
     async init(key, { name, size, checksum, encoding }) {
-      await keeper.refuseTooMuch(key.tenantId, size)
       const before = await find(key)
+      await room.refuseTooMuch(key.tenantId, size, before?.id)
       // Said again after a reconnect: what has arrived stays.
       if (before && isSame(before, { size, checksum, encoding }) && (await stands(before))) return
       if ((!before || before.finished) && (await uploads.countOpen(key)) >= maxOpenPerClient)
@@ -107,7 +120,7 @@ export function createUploads(parts: UploadParts): Uploads {
       if (sha256 !== undefined && sha256 !== createHash('sha256').update(bytes).digest('hex')) {
         throw refusal(`the checksum of the segment at ${offset} is wrong`)
       }
-      await segments.put(upload.id, offset, bytes)
+      await store(upload, offset, bytes)
     },
 
     async finish(key, size, sha256) {

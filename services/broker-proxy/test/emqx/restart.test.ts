@@ -37,7 +37,8 @@ t.test('nothing is lost while the service is killed and comes back', async (t) =
       await client.publishAsync(upTopic(`kill-${index}`, 'report'), `${index}:${n}`, { qos: 1 })
       acknowledged += 1
       // Slower than the service could take it, so that each kill meets messages on their way.
-      if (n % 10 === 0) await until(() => stored.size > acknowledged - 200, { what: 'the stream to follow', deadlineMs })
+      if (n % 10 === 0)
+        await until(() => stored.size > acknowledged - 200, { what: 'the stream to follow', deadlineMs })
     }
   })
   for (const mark of [80, 240]) {
