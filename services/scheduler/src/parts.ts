@@ -155,6 +155,7 @@ export function createOperations(stores: Stores, deps: OperationDeps) {
     attributes,
     now,
     release,
+    rename: executions.rename,
     halts,
     unbind: (tenantId, id) => jobs.unbindEverywhere(tenantId, { bound: 'clientIds', id, now: now() })
   })

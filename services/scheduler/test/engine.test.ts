@@ -235,6 +235,34 @@ t.test('the engine', async (t) => {
     await job.ended('SUCCESS')
   })
 
+  t.test('a machine that is renamed meanwhile gets what waits for it, and what it has begun counts', async (t) => {
+    const [away = '', working = ''] = names(2)
+    const [awayNow, workingNow] = [`${away}-new`, `${working}-new`]
+    const job = await prepare([away, working])
+    await fleet.disconnect(job.tenantId, [away])
+    await until(async () => (await job.api.get<Json>('/v1/clients?status=OFFLINE')).body.total === 1, {
+      what: 'the machine to be away'
+    })
+    fleet.onExecution = () => undefined
+    await job.run()
+    await until(async () => fleet.received.length === 1 && (await job.runLog()).counts.waiting > 0, {
+      what: 'one to work and one to wait'
+    })
+    const [command] = fleet.received
+    const rename = (index: number, mqttClientId: string) =>
+      job.api.put('/v1/clients', { clientId: job.clientIds[index], mqttClientId })
+    t.strictSame((await rename(0, awayNow)).body, { desc: null })
+    t.strictSame((await rename(1, workingNow)).body, { desc: null })
+    t.strictSame((await rename(1, workingNow)).body, { desc: null }, 'the same again')
+    t.equal((await job.api.get<Json>('/v1/clients?status=ONLINE')).body.total, 0, 'nobody of that name is there')
+    if (command) await fleet.succeed(command)
+    await until(async () => (await job.runLog()).counts.succeeded === 1, { what: 'the report under the former name' })
+    fleet.onExecution = (command) => fleet.succeed(command)
+    await fleet.connect(job.tenantId, [awayNow], 'STORE')
+    await job.ended('SUCCESS')
+    t.equal(fleet.received.at(-1)?.clientId, awayNow)
+  })
+
   t.test('a machine that is disabled or deleted meanwhile does not hold the run for ever', async (t) => {
     const [one = '', two = ''] = names(2)
     const job = await prepare([one, two])

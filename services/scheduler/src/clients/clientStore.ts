@@ -111,6 +111,7 @@ export function clientKey(tenantId: string, clientId: number): string {
   return `${tenantId}:${clientId}`
 }
 
+const connectionFields = { connectedAt: '', disconnectedAt: '', helloAt: '' }
 const taken = 'a client with this mqttClientId exists'
 /** So many matches of a search are sorted here. */
 const fewMatches = 1000
@@ -184,10 +185,18 @@ export function createClientStore(store: Store, counters: Counters): ClientStore
     },
 
     async update(tenantId, clientId, change) {
-      const written = { ...change, ...namePartsOf(change) }
-      const query = model.findOneAndUpdate({ tenantId, clientId }, { $set: written }, { returnDocument: 'after' })
-      const found = await query.lean<Client>().catch((error) => toConflict(error, taken, { field: 'mqttClientId' }))
-      return found ?? undefined
+      const { mqttClientId } = change
+      const written = { $set: { ...change, ...namePartsOf(change) } }
+      const set = (more: object, update: object) =>
+        model
+          .findOneAndUpdate({ tenantId, clientId, ...more }, update, { returnDocument: 'after' })
+          .lean<Client>()
+          .catch((error) => toConflict(error, taken, { field: 'mqttClientId' }))
+      const asBefore = await set(mqttClientId === undefined ? {} : { mqttClientId }, written)
+      if (asBefore || mqttClientId === undefined) return asBefore ?? undefined
+      // What is known of the connection is about the name that it had.
+      const afresh = { $set: { ...written.$set, status: 'OFFLINE' }, $unset: connectionFields }
+      return (await set({ mqttClientId: { $ne: mqttClientId } }, afresh)) ?? undefined
     },
 
     async remove(tenantId, clientId) {

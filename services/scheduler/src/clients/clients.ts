@@ -14,6 +14,8 @@ export interface ClientsDeps {
   /** Takes a client out of the jobs that it is bound to. */
   unbind: (tenantId: string, clientId: number) => Promise<void>
   release: (tenantId: string, mqttClientIds: string[], inMs: number) => Promise<void>
+  /** What is open for a client is for the machine of this name from now on. */
+  rename: (tenantId: string, clientId: number, mqttClientId: string) => Promise<void>
   halts: Pick<Halts, 'order' | 'withdraw'>
 }
 
@@ -27,7 +29,7 @@ export interface Clients {
   retire(tenantId: string, clientId: number): Promise<void>
 }
 
-export function createClients({ store, attributes, now, unbind, release, halts }: ClientsDeps): Clients {
+export function createClients({ store, attributes, now, unbind, release, rename, halts }: ClientsDeps): Clients {
   return {
     register: (tenantId, draft) => store.insert(tenantId, draft, now()),
 
@@ -48,6 +50,7 @@ export function createClients({ store, attributes, now, unbind, release, halts }
       const { mqttClientId, status } = client
       // One that is away has not begun what it has not confirmed; that waits until it may work again.
       const atWork = status === 'ONLINE' ? undefined : (['RUNNING'] as const)
+      if (change.mqttClientId !== undefined) await rename(tenantId, clientId, mqttClientId)
       if (change.enabled === false) await halts.order({ tenantId, mqttClientId }, disabled, atWork)
       if (!change.enabled) return
       await halts.withdraw(tenantId, mqttClientId, disabled)

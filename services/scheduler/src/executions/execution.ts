@@ -40,6 +40,8 @@ export interface Execution {
   jobId: number
   clientId: number
   mqttClientId: string
+  /** Names that its client had while this was open. */
+  formerly?: string[]
   username: string
   ip: string
   state: ExecutionState

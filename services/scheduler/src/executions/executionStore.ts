@@ -12,6 +12,7 @@ const executionSchema = new Schema<Execution>(
     jobId: { type: Number, required: true },
     clientId: { type: Number, required: true },
     mqttClientId: { type: String, required: true },
+    formerly: { type: [String], default: undefined },
     username: String,
     ip: String,
     state: { type: String, required: true },
@@ -96,6 +97,8 @@ export interface ExecutionStore {
   runIdsOf(tenantId: string, mqttClientId: string, limit: number): Promise<string[]>
   /** Executions of one run in order of the client's number; of their logs what tells how tasks went. */
   withTasks(runId: string, page: PartPage & { mqttClientId?: string | undefined }): Promise<ExecutionTasks[]>
+  /** Open executions of a client go to the machine of this name; reports of the one that has begun them count on. */
+  rename(tenantId: string, clientId: number, mqttClientId: string): Promise<void>
   heads(ids: string[]): Promise<Map<string, ExecutionHead>>
   count(runId: string): Promise<Counts>
   /** Deletes at most so many executions of these runs; answers how many. */
@@ -114,6 +117,7 @@ const headFields = {
   runId: 1,
   tenantId: 1,
   mqttClientId: 1,
+  formerly: 1,
   attempt: 1,
   maxAttempts: 1,
   retryWaitMs: 1,
@@ -244,6 +248,12 @@ export function createExecutionStore(store: Store): ExecutionStore {
     withTasks(runId, { mqttClientId, ...page }) {
       const which = { runId, ...(mqttClientId === undefined ? {} : { mqttClientId }) }
       return byClient(model.find<ExecutionTasks>(which, tasksFields as ProjectionType<Execution>), page)
+    },
+
+    async rename(tenantId, clientId, mqttClientId) {
+      const filter = { tenantId, clientId, open: true as const, mqttClientId: { $ne: mqttClientId } }
+      const formerly = { $concatArrays: [{ $ifNull: ['$formerly', []] }, ['$mqttClientId']] }
+      await collection.updateMany(filter, [{ $set: { formerly, mqttClientId: { $literal: mqttClientId } } }])
     },
 
     async heads(ids) {

@@ -8,6 +8,7 @@ export interface ExecutionHead {
   tenantId: string
   runId: string
   mqttClientId: string
+  formerly?: string[]
   attempt: number
   maxAttempts: number
   retryWaitMs: number
@@ -96,7 +97,8 @@ export function planChanges(
 
 function refusalOf({ tenantId, clientId, report }: ReceivedReport, head: ExecutionHead | undefined) {
   if (!head || head.tenantId !== tenantId) return 'unknown execution' satisfies RefusalReason
-  if (head.mqttClientId !== clientId) return 'not the machine of this execution' satisfies RefusalReason
+  if (head.mqttClientId !== clientId && !head.formerly?.includes(clientId))
+    return 'not the machine of this execution' satisfies RefusalReason
   if (report.attempt > head.attempt) return 'attempt was never given out' satisfies RefusalReason
   return undefined
 }
