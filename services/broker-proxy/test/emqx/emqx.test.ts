@@ -1,5 +1,5 @@
 import { deliver, downFilter, listConnectedClients, upTopic } from '@fleetgate/contracts'
-import { startParts, testGuardKeys, until } from '@fleetgate/testkit'
+import { mqttClient, startParts, testGuardKeys, until } from '@fleetgate/testkit'
 import t from 'tap'
 import { createApi } from '../../src/broker/emqx/api.js'
 import { createRest } from '../../src/broker/emqx/rest.js'
@@ -144,8 +144,34 @@ t.test('a command waits in its stream until EMQX has acknowledged it', async (t)
   t.equal(JSON.parse(String(got[0]?.payload)).note, 'patient')
 })
 
+t.test(
+  'what EMQX keeps for a replica that is gone is taken in by the others, and nothing new goes there',
+  async (t) => {
+    const gone = '$fleetgate:gone:up-0'
+    const us = { clientId: gone, username: 'fleetgate-service', password: 'password-of-the-service', clean: false }
+    const former = await mqttClient(t, standIn.mqttUrl, { ...us, protocolVersion: 4 })
+    await former.subscribeAsync(['$share/fleetgate/fleet/+/up/#', '$share/fleetgate/$fleetgate/from/+/#'], q1)
+    await former.endAsync()
+    const report = async (n: number, round: string) => {
+      const client = await logIn(t, proxy, 'machine1', `orphan-${n}`)
+      await client.publishAsync(upTopic(`orphan-${n}`, 'report'), `${round} ${n}`, q1)
+      await client.endAsync()
+    }
+    const senders = Array.from({ length: 12 }, (_, index) => index)
+    const all = (round: string) => senders.every((n) => stored.includes(`${round} ${n}`))
+    // EMQX chooses by the sender among all three receivers of the group, the absent one too.
+    for (const n of senders) await report(n, 'early')
+    await until(() => all('early'), { what: 'the reports of all of them' })
+    const session = () => standIn.sessions().find(({ client }) => client.id === gone)
+    await until(async () => session() && !session()?.isConnected, { what: 'the end of it' })
+    for (const n of senders) await report(n, 'later')
+    await until(() => all('later'), { what: 'what comes after that' })
+    t.notOk(session()?.isConnected)
+  }
+)
+
 t.test('the REST API', async (t) => {
-  const settings = { url: `${standIn.url}/api/v5`, ...emqxKeys, timeoutMs: 300 }
+  const settings = { url: `${standIn.url}/api/v5`, ...emqxKeys, timeoutMs: 20_000 }
   const emqx = createApi(createRest(settings))
   t.afterEach(() => {
     standIn.faults = {}
@@ -179,7 +205,8 @@ t.test('the REST API', async (t) => {
     standIn.faults = { status: 400 }
     await t.rejects(emqx.kick('x'), { code: 'invalid_input' })
     standIn.faults = { isSilent: true }
-    await t.rejects(emqx.kick('x'), { code: 'timeout' })
+    const hasty = createApi(createRest({ ...settings, timeoutMs: 300 }))
+    await t.rejects(hasty.kick('x'), { code: 'timeout' })
     const absent = createApi(createRest({ ...settings, url: 'http://127.0.0.1:9/api/v5' }))
     await t.rejects(absent.kick('x'), { code: 'unavailable' })
   })

@@ -25,6 +25,7 @@ export function createGroups() {
       if (member) members.set(member.place, member)
       return place
     },
+    leave: (place: string) => members.delete(place.replace(/\/#$/, '')),
     placeOf: (clientId: string, filter: string, mount: string) => take(clientId, filter, mount).place,
     of: (topic: string) => members.get(topic.replace(/\/#$/, '')),
     plainTopic: (topic: string) => topic.replace(/^\$q\/[^/]+\/[^/]+\//, ''),

@@ -99,7 +99,7 @@ async function listClients(standIn: StandIn, query: URLSearchParams): Promise<An
 }
 
 async function rowOf(standIn: StandIn, one: SessionOf) {
-  const { client, username, connectedAt, keepalive, isConnected, rights } = one
+  const { client, username, connectedAt, disconnectedAt, keepalive, isConnected, rights } = one
   const time = (ms: number) => new Date(ms).toISOString().replace('Z', '+00:00')
   return {
     node: standIn.node,
@@ -113,6 +113,7 @@ async function rowOf(standIn: StandIn, one: SessionOf) {
     connected: isConnected,
     connected_at: time(connectedAt),
     created_at: time(connectedAt),
+    ...(isConnected ? {} : { disconnected_at: time(disconnectedAt ?? connectedAt) }),
     // Not every version says it.
     ...(standIn.version >= 5.1 ? { listener: rights.isSuperuser ? 'tcp:fleetgate' : 'tcp:default' } : {}),
     subscriptions_cnt: (await standIn.subscriptionsOf(one)).length,

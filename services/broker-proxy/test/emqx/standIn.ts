@@ -36,6 +36,8 @@ export interface Connected {
   rights: Rights
   username: string
   connectedAt: number
+  /** Of one that waits for its client. */
+  disconnectedAt?: number
   keepalive: number
   port: number
 }
@@ -207,7 +209,11 @@ export async function startStandIn(t: Teardown, options: StandInOptions): Promis
   })
   broker.on('unsubscribe', (filters, client) => {
     // Ends of connections too, of which EMQX says nothing.
-    if (!client.closed) for (const topic of filters) sayFilter(client, 'unsubscribed', topic, {})
+    if (client.closed) return
+    for (const topic of filters) {
+      groups.leave(topic)
+      sayFilter(client, 'unsubscribed', topic, {})
+    }
   })
 
   let lastAt = 0
@@ -231,7 +237,7 @@ export async function startStandIn(t: Teardown, options: StandInOptions): Promis
     const one = state.clients.get(client.id)
     if (one?.client !== client) return
     state.clients.delete(client.id)
-    if (!client.clean && !kicked.has(client)) kept.set(client.id, one)
+    if (!client.clean && !kicked.has(client)) kept.set(client.id, { ...one, disconnectedAt: Date.now() })
     const reason = kicked.has(client) ? 'kicked' : saidGoodbye.has(client) ? 'normal' : 'tcp_closed'
     tell('disconnected', one, { reason, disconnected_at: Date.now() })
   })
@@ -243,6 +249,10 @@ export async function startStandIn(t: Teardown, options: StandInOptions): Promis
       if (packet.cmd === 'disconnect') saidGoodbye.add(client)
       for (const one of packet.subscriptions ?? [])
         one.topic = groups.join(client.id, one.topic, rights ? mountOf(rights) : '')
+      const ended = packet.unsubscriptions ?? []
+      ended.forEach((filter, index) => {
+        ended[index] = groups.placeOf(client.id, filter, rights ? mountOf(rights) : '')
+      })
     })
   })
   const rest = createHttpServer((request, response) => void answerRest(standIn, options, request, response))

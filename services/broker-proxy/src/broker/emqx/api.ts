@@ -19,6 +19,8 @@ export interface EmqxClient {
 /** A session as EMQX lists it: that of a connected client, or one kept for its return. */
 export interface EmqxSession extends EmqxClient {
   isConnected: boolean
+  /** Epoch ms; of one that waits for its client. */
+  disconnectedAt: number
   /** Epoch ms. */
   createdAt: number
   /** Id of the listener, `tcp:default`; not every version says it. */
@@ -74,6 +76,7 @@ const Row = Type.Object({
   connected: Type.Optional(Type.Boolean()),
   connected_at: Time,
   created_at: Time,
+  disconnected_at: Time,
   listener: Word,
   subscriptions_cnt: Count,
   /** A number, or "infinity". */
@@ -176,6 +179,7 @@ function toSessionRow(row: Static<typeof Row>): EmqxSession {
   return {
     ...toClient(row),
     isConnected: row.connected !== false,
+    disconnectedAt: epochMs(row.disconnected_at),
     createdAt: epochMs(row.created_at ?? row.connected_at),
     listener: row.listener ?? undefined,
     subscriptions: row.subscriptions_cnt ?? 0,

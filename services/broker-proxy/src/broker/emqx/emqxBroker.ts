@@ -14,6 +14,7 @@ import { emqxHookRoutes } from './hooks.js'
 import { createIdentify } from './identify.js'
 import { createIntake } from './intake.js'
 import { openPublishers, openReceivers, openWatcher, type Publishers, type Receivers } from './links.js'
+import { watchOrphans } from './orphans.js'
 import { createReconcile } from './reconcile.js'
 import { createRest } from './rest.js'
 import { createRights } from './rights.js'
@@ -77,8 +78,10 @@ export function createEmqxBroker({ settings, maxPayloadBytes, log }: EmqxBrokerO
   function receive(given: BrokerRules, known: ClientRegister): void {
     const identify = createIdentify({ register: known, door, api, rules: given })
     const onMessage = createIntake({ space, identify, rules: given, maxPayloadBytes, log })
-    receivers = openReceivers({ settings, log, filters: space.uplinkFilters, onMessage })
-    stops.push(() => receivers?.close())
+    const receiving = { settings, log, filters: space.uplinkFilters, onMessage }
+    receivers = openReceivers(receiving)
+    const orphans = watchOrphans({ ...receiving, api, now: Date.now })
+    stops.push(() => receivers?.close(), orphans.close)
   }
 
   function extrasFor(given: BrokerRules): BrokerExtras {

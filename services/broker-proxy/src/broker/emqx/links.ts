@@ -18,7 +18,7 @@ export interface LinkOptions {
 }
 
 function open(name: string, { settings, log }: LinkOptions, options: IClientOptions): MqttClient {
-  const clientId = `${ownIdPrefix}${settings.replica}:${name}`
+  const { clientId = `${ownIdPrefix}${settings.replica}:${name}` } = options
   const client = connect(settings.mqttUrl, {
     clientId,
     username: settings.username,
@@ -95,7 +95,7 @@ export interface ReceiverOptions extends LinkOptions {
   onMessage(topic: string, payload: Buffer, isStale: () => boolean): Promise<boolean>
 }
 
-const group = 'fleetgate'
+const shared = (filter: string) => `$share/fleetgate/${filter}`
 
 /**
  * Shared subscriptions with kept sessions: while this process is away, EMQX keeps what comes, or gives it to the other
@@ -108,8 +108,7 @@ export function openReceivers(options: ReceiverOptions): Receivers {
     const client = open(`up-${index}`, options, { clean: false, resubscribe: false })
     receive(client, options)
     client.on('connect', () => {
-      const shared = filters.map((filter) => `$share/${group}/${filter}`)
-      subscribe(client, shared, log, () => listening.add(client))
+      subscribe(client, filters.map(shared), log, () => listening.add(client))
     })
     client.on('close', () => listening.delete(client))
     return client
@@ -118,6 +117,39 @@ export function openReceivers(options: ReceiverOptions): Receivers {
     isListening: () => listening.size > 0,
     close: async () => void (await Promise.all(clients.map((client) => client.endAsync(true))))
   }
+}
+
+/**
+ * Takes the session of a receiver over whose replica is gone: EMQX goes on giving it a part of what comes. It gets nothing new
+ * from now on, and what it has is taken in. Should its replica come back, this connection ends and the session is its own again.
+ */
+export function openHeir(options: ReceiverOptions & { clientId: string; onEnd(): void }): Heir {
+  const { clientId, filters, log, onEnd } = options
+  let heardAt = Date.now()
+  // 0 ms: it does not come back when it is thrown out.
+  const client = open('', options, { clientId, clean: false, resubscribe: false, reconnectPeriod: 0 })
+  receive(client, options)
+  client.on('packetreceive', ({ cmd }) => {
+    if (cmd === 'publish' || cmd === 'connack') heardAt = Date.now()
+  })
+  client.on('connect', () => {
+    client.unsubscribe(
+      filters.map(shared),
+      (err) => err && log.warn({ err, clientId }, 'session of a replica not taken over')
+    )
+  })
+  client.on('close', onEnd)
+  return { quietMs: () => Date.now() - heardAt, close: () => client.endAsync(true) }
+}
+
+export interface Heir extends Link {
+  /** For how long nothing has come. */
+  quietMs(): number
+}
+
+/** Of a receiver, whichever replica's it is. */
+export function isReceiver(clientId: string): boolean {
+  return clientId.startsWith(ownIdPrefix) && /:up-\d+$/.test(clientId)
 }
 
 /** mqtt.js writes the PUBACK when the callback of `handleMessage` is called, and reads nothing more before that. */

@@ -1,0 +1,60 @@
+import type { Log } from '@fleetgate/contracts'
+import type { EmqxApi, EmqxSession } from './api.js'
+import { type Heir, isReceiver, type Link, openHeir, type ReceiverOptions } from './links.js'
+
+export interface OrphanParts extends ReceiverOptions {
+  api: Pick<EmqxApi, 'sessions'>
+  now: () => number
+  log: Log
+}
+
+/** Looks so much longer than between two looks before it takes a replica for gone; one that restarts is there sooner. */
+const patience = 1.5
+
+/**
+ * Takes in what EMQX keeps for receivers whose replicas are gone for good (scaled down, renamed): it chooses among all members of
+ * the group, absent ones too, and would keep a part of all reports for them until their sessions end.
+ */
+export function watchOrphans(parts: OrphanParts): Link {
+  const { api, settings, log, now } = parts
+  const heirs = new Map<string, Heir>()
+  const everyMs = settings.reconcileMs
+  const patienceMs = everyMs * patience
+
+  function isOrphan(session: EmqxSession): boolean {
+    const { clientId, isConnected, disconnectedAt } = session
+    if (isConnected || isEmpty(session) || !isReceiver(clientId) || heirs.has(clientId)) return false
+    return now() - disconnectedAt > patienceMs
+  }
+
+  function inherit({ clientId, queued }: EmqxSession): void {
+    log.warn({ clientId, queued }, 'a replica is gone: its session at EMQX is taken over')
+    heirs.set(clientId, openHeir({ ...parts, clientId, onEnd: () => heirs.delete(clientId) }))
+  }
+
+  async function look(): Promise<void> {
+    for await (const session of api.sessions(settings.username)) {
+      const heir = heirs.get(session.clientId)
+      if (isOrphan(session)) inherit(session)
+      // EMQX counts now and then only.
+      else if (heir && isEmpty(session) && heir.quietMs() > patienceMs) await heir.close()
+    }
+  }
+
+  const timer = setInterval(() => {
+    // Without a name of ours the whole list would have to be read.
+    if (settings.username !== undefined) look().catch((err) => log.warn({ err }, 'sessions of gone replicas not read'))
+  }, everyMs)
+  timer.unref()
+
+  return {
+    async close() {
+      clearInterval(timer)
+      await Promise.all([...heirs.values()].map((heir) => heir.close()))
+    }
+  }
+}
+
+function isEmpty({ subscriptions, queued, inflight }: EmqxSession): boolean {
+  return subscriptions + queued + inflight === 0
+}
