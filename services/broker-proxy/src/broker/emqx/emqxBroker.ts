@@ -80,7 +80,7 @@ export function createEmqxBroker({ settings, maxPayloadBytes, log }: EmqxBrokerO
     const onMessage = createIntake({ space, identify, rules: given, maxPayloadBytes, log })
     const receiving = { settings, log, filters: space.uplinkFilters, onMessage }
     receivers = openReceivers(receiving)
-    const orphans = watchOrphans({ ...receiving, api, now: Date.now })
+    const orphans = watchOrphans({ ...receiving, api, isListening, now: Date.now })
     stops.push(() => receivers?.close(), orphans.close)
   }
 

@@ -147,6 +147,11 @@ export interface Heir extends Link {
   quietMs(): number
 }
 
+/** The client ids of this replica's receivers. */
+export function ownReceivers({ replica, connections }: EmqxSettings): string[] {
+  return Array.from({ length: connections }, (_, index) => `${ownIdPrefix}${replica}:up-${index}`)
+}
+
 /** Of a receiver, whichever replica's it is. */
 export function isReceiver(clientId: string): boolean {
   return clientId.startsWith(ownIdPrefix) && /:up-\d+$/.test(clientId)

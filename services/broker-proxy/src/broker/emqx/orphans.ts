@@ -1,9 +1,11 @@
 import type { Log } from '@fleetgate/contracts'
 import type { EmqxApi, EmqxSession } from './api.js'
-import { type Heir, isReceiver, type Link, openHeir, type ReceiverOptions } from './links.js'
+import { type Heir, isReceiver, type Link, openHeir, ownReceivers, type ReceiverOptions } from './links.js'
 
 export interface OrphanParts extends ReceiverOptions {
   api: Pick<EmqxApi, 'sessions'>
+  /** Somebody has to be in the group: what nobody has subscribed to EMQX drops. */
+  isListening(): boolean
   now: () => number
   log: Log
 }
@@ -18,12 +20,14 @@ const patience = 1.5
 export function watchOrphans(parts: OrphanParts): Link {
   const { api, settings, log, now } = parts
   const heirs = new Map<string, Heir>()
+  const own = new Set(ownReceivers(settings))
   const everyMs = settings.reconcileMs
   const patienceMs = everyMs * patience
 
   function isOrphan(session: EmqxSession): boolean {
     const { clientId, isConnected, disconnectedAt } = session
-    if (isConnected || isEmpty(session) || !isReceiver(clientId) || heirs.has(clientId)) return false
+    if (isConnected || isEmpty(session) || !isReceiver(clientId)) return false
+    if (own.has(clientId) || heirs.has(clientId)) return false
     return now() - disconnectedAt > patienceMs
   }
 
@@ -43,7 +47,8 @@ export function watchOrphans(parts: OrphanParts): Link {
 
   const timer = setInterval(() => {
     // Without a name of ours the whole list would have to be read.
-    if (settings.username !== undefined) look().catch((err) => log.warn({ err }, 'sessions of gone replicas not read'))
+    if (settings.username !== undefined && parts.isListening())
+      look().catch((err) => log.warn({ err }, 'sessions of gone replicas not read'))
   }, everyMs)
   timer.unref()
 
