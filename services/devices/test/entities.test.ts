@@ -1,5 +1,9 @@
-import { type Session, startParts, testGuardKeys } from '@fleetgate/testkit'
+import { connectBus } from '@fleetgate/kit'
+import { openStore } from '@fleetgate/store'
+import { quietLog, type Session, startParts, testGuardKeys } from '@fleetgate/testkit'
 import t from 'tap'
+import { draftsOf } from '../src/entities/entityKeys.js'
+import { createEntityStore } from '../src/entities/entityStore.js'
 import { type Failure, serveKeys, startDevicesFor } from './support.js'
 import { addEntity, addPing, dataOf, type ListedEntity, type Page, searchDevices, searchEntities } from './things.js'
 
@@ -81,6 +85,28 @@ await t.test('searches entities by every filter', async (t) => {
   for (const bad of [{ entity_type: ['X'] }, { keyword: { $gt: '' } }, { entity_ids: [{}] }, { show_hidden: 'x' }]) {
     t.equal((await session.post('/entity/search', bad)).status, 400, JSON.stringify(bad))
   }
+})
+
+await t.test('tells an editor all entities at once, up to a bound', async (t) => {
+  const session = tenant('many')
+  await searchEntities(session)
+  const store = await openStore({ uri: parts.mongoUri, database: 'fleetgate_devices', log: quietLog })
+  t.teardown(() => store.close())
+  const bus = await connectBus({ name: 'test', url: parts.natsUrl, log: quietLog })
+  t.teardown(() => bus.close())
+  const entities = createEntityStore({ store, bus, log: quietLog, now: Date.now })
+  const owner = { tenantId: 'many', integration: 'ping' }
+  const identifiers = Array.from({ length: 10_001 }, (_, i) => `e${i}`)
+  const templates = identifiers.map((identifier) => ({
+    ...{ identifier, name: identifier },
+    ...{ type: 'PROPERTY' as const, valueType: 'LONG' as const }
+  }))
+  await entities.ensure(draftsOf('ping.integration', templates, owner))
+  const found = await searchEntities(session, { page_number: 1, page_size: 99_999, keyword: 'ping.integration.e' })
+  t.match(found, { page_size: 10_000, total: 10_001 })
+  t.equal(found.content.length, 10_000)
+  const rest = { page_number: 2, page_size: 99_999, keyword: 'ping.integration.e' }
+  t.equal((await searchEntities(session, rest)).content.length, 1)
 })
 
 await t.test('puts entities and devices in the order that is asked for', async (t) => {

@@ -276,6 +276,27 @@ await t.test('exports values as CSV, with labels, children, and nothing that a s
   t.equal((await admin.get('/entity/export?ids=999')).status, 404)
 })
 
+await t.test('exports no cell that begins like a formula', async (t) => {
+  const starts = ['=', '+', '-', '@', '\t', '\r', '\n']
+  async function* rows() {
+    for (const start of starts) {
+      const text = `${start}1+cmd()`
+      const entity = { name: text, key: 'k', attribute: {}, integration: text, deviceName: text } as Entity
+      yield { entity, sample: { entityId: '1', valueType: 'STRING' as const, value: text, at: 0 } }
+    }
+    const sample = { entityId: '1', valueType: 'DOUBLE' as const, value: -1.5, at: 0 }
+    yield { entity: { name: 'n', key: 'k', attribute: {}, integration: 'i' } as Entity, sample }
+  }
+  let text = ''
+  for await (const part of toCsv(rows(), { clock: () => '', integrationName: (id) => id })) text += part
+  const guarded = starts.map((start) => {
+    const cell = /[\r\n]/.test(start) ? `"'${start}1+cmd()"` : `'${start}1+cmd()`
+    return [cell, 'k', cell, '', cell, cell].join(',')
+  })
+  const lines = [...guarded, 'n,k,-1.5,,i,'].map((line) => `${line}\r\n`)
+  t.equal(text.slice(text.indexOf('\r\n') + 2), lines.join(''), 'numbers stay numbers')
+})
+
 await t.test('exports long values as they come, and not together', async (t) => {
   async function* rows() {
     for (let at = 0; at < 50; at++) {

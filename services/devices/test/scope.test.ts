@@ -232,6 +232,8 @@ await t.test('asks for the function code of each route of entities', async (t) =
     t.equal((await api.send(method, path)).status, 401, path)
   }
   t.equal((await nobody.get('/entity/1/meta')).status, 404, 'needs none')
+  const editor = as('workflow.edit')
+  for (const [method, path] of routes.slice(0, 8)) t.not((await editor.send(method, path)).status, 403, path)
 })
 
 await t.test('tells names of devices, integrations and entities to others', async (t) => {

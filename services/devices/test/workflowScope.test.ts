@@ -1,14 +1,15 @@
 import { createHmac } from 'node:crypto'
 import { createServer, type IncomingHttpHeaders } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { connectBus, grantToCreator, listGrants, listPublicKeys, type Static } from '@fleetgate/kit'
+import { connectBus, grantToCreator, listGrants, listPublicKeys, roleGrantsChanged, type Static } from '@fleetgate/kit'
 import { openStore } from '@fleetgate/store'
 import { quietLog, type Session, startParts, testGuardKeys, until } from '@fleetgate/testkit'
 import t from 'tap'
+import { WebSocket } from 'ws'
 import { createCredentialStore } from '../src/credentials/credentialStore.js'
 import { createWorkflowStore } from '../src/workflows/workflowStore.js'
 import { type Failure, startDevicesFor } from './support.js'
-import { dataOf, type Page, searchEntities } from './things.js'
+import { addEntity, dataOf, type Page, searchEntities } from './things.js'
 
 /** Who may do what with which workflow, and what is left of one that changes or goes. */
 const parts = await startParts(t)
@@ -16,10 +17,12 @@ const guardKeys = testGuardKeys()
 const auth = await connectBus({ name: 'auth', url: parts.natsUrl, log: quietLog })
 t.teardown(() => auth.close())
 const granted = new Map<string, string[]>()
+const grantedEntities = new Map<string, string[]>()
 await auth.serve(listPublicKeys, async () => ({ keys: guardKeys.keys }))
 await auth.serve(listGrants, async ({ userId }): Promise<Static<typeof listGrants.reply>> => {
-  const resources = (granted.get(userId) ?? []).map((id) => ({ id, type: 'WORKFLOW' as const }))
-  return { all: false, resources, roleIds: [`r${userId}`] }
+  const workflows = (granted.get(userId) ?? []).map((id) => ({ id, type: 'WORKFLOW' as const }))
+  const entities = (grantedEntities.get(userId) ?? []).map((id) => ({ id, type: 'ENTITY' as const }))
+  return { all: false, resources: [...workflows, ...entities], roleIds: [`r${userId}`] }
 })
 await auth.serve(grantToCreator, async ({ userId, resource }) => {
   granted.set(userId, [...(granted.get(userId) ?? []), resource.id])
@@ -137,6 +140,85 @@ await t.test('the service of a trigger follows its workflow, and a refused chang
   dataOf(await admin.post('/workflow/flows/batch-delete', { workflow_id_list: [flow_id] }))
   t.same(await servicesOf(flow_id), [])
 })
+
+await t.test('the service of a trigger is seen and called by those who may see its workflow', async (t) => {
+  const { flow_id: hidden } = dataOf<Saved>(await save(admin, design(trigger('n'), output), { name: 'hidden' }))
+  const { flow_id: shared } = dataOf<Saved>(await save(admin, design(trigger('n'), output), { name: 'shared' }))
+  granted.set('41', [shared])
+  const codes = ['dashboard.view', 'dashboard.edit', 'entity_custom.view', 'entity_data.view', 'workflow.add']
+  const some = member('41', codes)
+  const keys = async (session: Session, id: string) => {
+    const { content } = await searchEntities(session, { entity_keys: [serviceOf(id), `${serviceOf(id)}.n`] })
+    return content.map(({ entity_key }) => entity_key).sort()
+  }
+  const callBy = (session: Session, id: string, key = '') =>
+    session.post<Failure>('/entity/service/call', { exchange: { [serviceOf(id) + key]: key ? 1 : { n: 1 } } })
+  const runs = async (id: string) =>
+    dataOf<Page<object>>(await admin.post(`/workflow/flows/${id}/logs/search`, {})).total
+
+  t.same(await keys(some, shared), [serviceOf(shared), `${serviceOf(shared)}.n`])
+  t.same(await keys(some, hidden), [])
+  for (const key of ['', '.n']) {
+    t.same(dataOf((await callBy(some, shared, key)) as never), { n: '1' })
+    t.match(await callBy(some, hidden, key), { status: 400, body: { error_message: /names no service/ } })
+  }
+  t.equal(await runs(hidden), 0)
+  const { content } = await searchEntities(admin, { entity_keys: [serviceOf(hidden)] })
+  const id = content[0]?.entity_id ?? ''
+  t.equal((await some.get(`/entity/${id}/meta`)).status, 404)
+  const caller = node('call', 'serviceInvocation', {
+    serviceInvocationSetting: { serviceEntity: serviceOf(hidden), serviceParams: {} }
+  })
+  const noEntity = { status: 400, body: { error_message: /names no entity/ } }
+  t.match(await save(some, design(trigger(), caller)), noEntity)
+  const alone = { node_config: JSON.stringify(caller), input: {} }
+  t.match(await some.post('/workflow/flows/node/test', alone), noEntity)
+
+  grantedEntities.set('42', [id])
+  t.same(await keys(member('42', codes), hidden), [serviceOf(hidden)], 'an entity may be granted alone')
+  const { flow_id: own } = dataOf<Saved>(await save(some, design(trigger('n'), output)))
+  t.equal((await keys(some, own)).length, 2, 'who makes a workflow is granted it')
+  granted.set('41', [])
+  await auth.publish(roleGrantsChanged, { tenantId: 't1', roleId: 'r41', at: Date.now() })
+  await until(async () => (await keys(some, own)).length === 0, { what: 'the grant gone, also of what they made' })
+  t.equal((await callBy(some, own)).status, 400)
+})
+
+await t.test(
+  'what callers give a trigger is pushed to those who may see its workflow, as long as they may',
+  async (t) => {
+    const { flow_id } = dataOf<Saved>(await save(admin, design(trigger('n'), output)))
+    await addEntity(admin, { identifier: 'beside' })
+    const [given, beside] = [`${serviceOf(flow_id)}.n`, 'system.integration.beside']
+    granted.set('51', [flow_id])
+    const token = guardKeys.token({ userId: '51', codes: ['dashboard.view'] })
+    const socket = new WebSocket(`${api.baseUrl.replace('http', 'ws')}/websocket?Authorization=Bearer%20${token}`)
+    t.teardown(() => socket.terminate())
+    let heard = new Set<string>()
+    socket.on('message', (text) => {
+      for (const key of JSON.parse(String(text)).payload.entity_key) heard.add(key)
+    })
+    await new Promise((resolve, reject) => socket.once('open', resolve).once('error', reject))
+    socket.send(JSON.stringify({ event_type: 'Exchange', payload: { entity_key: [given, beside] } }))
+    /** What is heard of a call and, behind it, of another value. */
+    async function hearing(): Promise<boolean> {
+      heard = new Set()
+      dataOf(await call(flow_id, { n: 1 }))
+      await until(
+        async () => {
+          dataOf((await admin.post('/entity/property/update', { exchange: { [beside]: 1 } })) as never)
+          return heard.has(beside)
+        },
+        { what: 'the other value', everyMs: 50 }
+      )
+      return heard.has(given)
+    }
+    await until(hearing, { what: 'the call' })
+    granted.set('51', [])
+    await auth.publish(roleGrantsChanged, { tenantId: 't1', roleId: 'r51', at: Date.now() })
+    await until(async () => !(await hearing()), { what: 'no news of calls any more' })
+  }
+)
 
 await t.test('what a crash left between a workflow and its service is finished', async () => {
   const { flow_id } = dataOf<Saved>(await save(admin, design(trigger('n'), output), { name: 'before' }))

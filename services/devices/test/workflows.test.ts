@@ -299,12 +299,16 @@ await t.test('webhook, HTTP request and e-mail reach out, and secrets stay out o
   })
   const form = { type: 'application/x-www-form-urlencoded', value: { n: '#{in.n}', text: 'a b&c' } }
   const post = node('post', 'httpRequest', { method: 'POST', url: `${url}/form`, body: form })
-  const out = output({ status: '#{req.statusCode}', body: '#{req.responseBody}' })
+  const names = ['statusCode', 'responseBody', 'responseHeaders', 'status_code', 'body', 'header']
+  const out = output(Object.fromEntries(names.map((name) => [name, `#{req.${name}}`])))
   const { flow_id } = await save(admin, chain(trigger('n'), hook, request, post, out))
   const answer = dataOf(
     await admin.post('/entity/service/call', { exchange: { [`system.integration.${flow_id}.n`]: 5 } })
   )
-  t.same(answer, { status: 201, body: 'made' })
+  const { responseHeaders, header, ...plain } = answer as Record<string, unknown>
+  t.same(plain, { statusCode: 201, responseBody: 'made', status_code: 201, body: 'made' })
+  t.match(JSON.parse(String(responseHeaders)), { 'x-own': 'yes' })
+  t.equal(header, responseHeaders, 'by the names of the web client too')
   const [first, second, third] = calls
   t.match(third, { body: 'n=5&text=a+b%26c', headers: { 'content-type': /^application\/x-www-form-urlencoded/ } })
   const { timestamp, nonce, signature } = first?.headers ?? {}
@@ -405,7 +409,7 @@ await t.test('credentials are kept and never shown; HTTP in asks for them', asyn
   dataOf(await admin.get(`/workflow/flows/${off.flow_id}/disable`))
   dataOf(await admin.get(`/workflow/flows/${flow_id}/enable`))
   const path = `/workflow-http-in/${id}@t1/order/new?k=v`
-  t.same(dataOf(await api.asBasic('user', 'pass-word').post(path, { n: 1 })), { body: { n: 1 }, q: { k: 'v' } })
+  t.same(dataOf(await api.asBasic('user', 'pass-word').post(path, { n: 1 })), { body: '{"n":1}', q: '{"k":"v"}' })
   t.equal((await api.asBasic('user', 'wrong').post(path, {})).status, 401)
   t.equal((await api.asBasic('user', 'pass-word').post(`/workflow-http-in/${id}@t1/else`, {})).status, 404)
   t.equal((await api.asBasic('user', 'pass-word').post(`/workflow-http-in/${id}@other/order/new`, {})).status, 401)
@@ -415,6 +419,44 @@ await t.test('credentials are kept and never shown; HTTP in asks for them', asyn
   dataOf(await admin.post('/credentials/delete', { ids: [id] }))
   t.equal((await admin.get(`/credentials/${id}`)).status, 404)
   t.equal((await api.asBasic('user', 'new-one').post(path, {})).status, 401)
+})
+
+await t.test('HTTP in gives header, parameters and body as texts', async (t) => {
+  const about = await admin.post('/credentials', {
+    credentials_type: 'HTTP',
+    access_key: 'in',
+    access_secret: 'secret'
+  })
+  const { id } = dataOf<{ id: string }>(about as never)
+  const code = node('code', 'code', {
+    expression: {
+      language: 'js',
+      expression: `function main({ header, params, body }) {
+        const type = JSON.parse(header)['content-type']
+        return { type, params: JSON.parse(params), body: type === 'application/json' ? JSON.parse(body).n : body }
+      }`
+    },
+    inputArguments: { header: '#{in.header}', params: "#{properties.in['params']}", body: '#{in.body}' }
+  })
+  const shown = Object.fromEntries(['type', 'params', 'body'].map((name) => [name, `#{code.${name}}`]))
+  const entry = node('in', 'httpIn', { method: 'POST', url: '/texts', credential: id })
+  await save(admin, chain(entry, code, output({ ...shown, url: '#{in.url}' })))
+  const authorization = `Basic ${Buffer.from('in:secret').toString('base64')}`
+  async function send(type: string, body?: string | Uint8Array<ArrayBuffer>) {
+    const headers = { authorization, 'content-type': type }
+    const reply = await fetch(`${api.baseUrl}/workflow-http-in/${id}@t1/texts?k=v`, { method: 'POST', headers, body })
+    return (await reply.json()) as Failure & { data: object }
+  }
+  const common = { url: 'texts', params: { k: 'v' } }
+  t.same((await send('application/json', '{ "n": 1.50 }')).data, { ...common, type: 'application/json', body: 1.5 })
+  t.same((await send('text/csv', 'a;b\n1;2')).data, { ...common, type: 'text/csv', body: 'a;b\n1;2' }, 'as it came')
+  t.same((await send('text/plain')).data, { ...common, type: 'text/plain', body: null })
+  const form = 'application/x-www-form-urlencoded'
+  const filled = { ...common, type: form, params: { k: 'v', a: 'b c' }, body: 'a=b+c' }
+  t.same((await send(form, 'a=b+c')).data, filled)
+  t.match(await send('multipart/form-data; boundary=x', '--x--'), { error_message: /multipart/ })
+  t.match(await send('text/plain', new Uint8Array([0xff])), { error_message: /UTF-8/ })
+  t.match(await send('text/plain', 'x'.repeat(1024 * 1024 + 1)), { error_message: /larger than/ })
 })
 
 await t.test('default credentials are made once, told to who may edit, and meant where none is named', async (t) => {

@@ -39,6 +39,11 @@ export function takeBody(request: IncomingMessage, limit: number): Promise<Buffe
   return bytes
 }
 
+/** The body as text, whatever its content type; throws `malformed_body` where it is not UTF-8. */
+export async function readText(request: IncomingMessage, limit = defaultBodyLimit): Promise<string> {
+  return decode(await takeBody(request, limit))
+}
+
 /** A body that was taken before, or nothing where it was not. */
 export function takenBody(request: IncomingMessage, limit = Number.POSITIVE_INFINITY): Promise<Buffer> | undefined {
   return taken.get(request)?.then((bytes) => (bytes.length > limit ? Promise.reject(tooLarge(limit)) : bytes))

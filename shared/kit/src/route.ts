@@ -1,5 +1,4 @@
-import type { IncomingHttpHeaders } from 'node:http'
-import type { Readable } from 'node:stream'
+import type { IncomingHttpHeaders, IncomingMessage } from 'node:http'
 import type { Static, TSchema, TUnknown } from '@sinclair/typebox'
 import type { Caller, Needs } from './caller.js'
 import type { Counted, Raw } from './reply.js'
@@ -16,7 +15,7 @@ export interface RequestInfo {
   readonly address: string
   readonly headers: IncomingHttpHeaders
   /** The body as it comes; for routes that declare no `body`. */
-  readonly stream: Readable
+  readonly stream: IncomingMessage
 }
 
 export interface RouteInput<P = unknown, Q = unknown, B = unknown, C = Caller | undefined> {

@@ -12,10 +12,14 @@ import {
 import { AnyKey, ById, NumericId, orNull, pageReply, thingOrders, wishedOrder } from '../beaverIds.js'
 import type { OrderedPage } from '../order.js'
 import { type Column, type Condition, columns, operators } from './advancedSearch.js'
+import { inWorkflows } from './beaverValues.js'
 import type { Entities, EntityView } from './entities.js'
 import { accessMods, type Entity, entityTypes } from './entity.js'
 import { identifierPattern } from './entityKeys.js'
 import { toWire, valueTypes } from './storedValue.js'
+
+/** Editors of workflows ask for all entities at once (`page_size` 99999), to choose among them. */
+const maxSelectable = 10_000
 
 const Text = Type.Optional(Type.String())
 const Attribute = Type.Record(Type.String(), Type.Unknown())
@@ -109,20 +113,20 @@ export function entityRoutes(entities: Entities): Route[] {
       method: 'post',
       path: '/entity/search',
       summary: 'Entities, newest first or as `sorts` say (`key`, `created_at`); begins anew behind the end',
-      needs: ['dashboard.edit', 'entity_custom.view', 'entity_data.view'],
+      needs: ['dashboard.edit', 'entity_custom.view', 'entity_data.view', ...inWorkflows],
       body: Search,
       reply: BeaverPage(Listed),
       handle: async ({ body, caller }) => {
-        const { items, total, offset } = await entities.search(toWish(body), rangeOf(body), caller)
+        const { items, total, offset } = await entities.search(toWish(body), rangeOf(body, maxSelectable), caller)
         const asked = offset === 0 ? { ...body, page_number: 1 } : body
-        return pageReply(asked, { items: items.map(toListed), total })
+        return pageReply(asked, { items: items.map(toListed), total }, maxSelectable)
       }
     }),
     route({
       method: 'post',
       path: '/entity/advanced-search',
       summary: 'Entities for which every column of the filter holds, newest first; begins anew behind the end',
-      needs: ['dashboard.edit', 'entity_custom.view', 'entity_data.view'],
+      needs: ['dashboard.edit', 'entity_custom.view', 'entity_data.view', ...inWorkflows],
       body: Advanced,
       reply: BeaverPage(Listed),
       handle: async ({ body, caller }) => {
@@ -136,7 +140,7 @@ export function entityRoutes(entities: Entities): Route[] {
       method: 'get',
       path: '/entity/:id/children',
       summary: 'The entities below one',
-      needs: ['dashboard.view', 'dashboard.add', 'dashboard.edit', 'integration.view'],
+      needs: ['dashboard.view', 'dashboard.add', 'dashboard.edit', 'integration.view', ...inWorkflows],
       params: ById,
       reply: Type.Array(Listed),
       handle: async ({ params, caller }) => (await entities.children(params.id, caller)).map(toListed)
@@ -189,8 +193,8 @@ function customRoutes(entities: Entities): Route[] {
   ]
 }
 
-function rangeOf(body: Static<typeof Search> | Static<typeof Advanced>): OrderedPage {
-  return { ...beaverRange(body), order: wishedOrder(body.sorts, thingOrders) }
+function rangeOf(body: Static<typeof Search> | Static<typeof Advanced>, most?: number): OrderedPage {
+  return { ...beaverRange(body, most), order: wishedOrder(body.sorts, thingOrders) }
 }
 
 function toConditions(given: Static<typeof Advanced>['entity_filter']): Partial<Record<Column, Condition>> {

@@ -23,7 +23,9 @@ export const Status = Type.Object({
   timestamp: Type.Optional(Type.String())
 })
 
-const onScreens = ['integration.view', 'dashboard.view', 'dashboard.edit'] as const
+/** Later versions of the real system let the editor of workflows read, write and call too. */
+export const inWorkflows = ['workflow.add', 'workflow.edit'] as const
+const onScreens = ['integration.view', 'dashboard.view', 'dashboard.edit', ...inWorkflows] as const
 
 export function valueRoutes(values: Values, ingest: Ingest): Route[] {
   return [
@@ -31,7 +33,7 @@ export function valueRoutes(values: Values, ingest: Ingest): Route[] {
       method: 'get',
       path: '/entity/:id/status',
       summary: 'The latest value of an entity; empty where it never had one',
-      needs: ['dashboard.view', 'dashboard.edit'],
+      needs: ['dashboard.view', 'dashboard.edit', ...inWorkflows],
       params: ById,
       reply: Status,
       handle: async ({ params, caller }) => toStatus(await values.get(params.id, caller))
@@ -40,7 +42,7 @@ export function valueRoutes(values: Values, ingest: Ingest): Route[] {
       method: 'post',
       path: '/entity/batch-get-status',
       summary: 'The latest values of entities by their ids; those without one are left out',
-      needs: ['dashboard.view', 'dashboard.edit'],
+      needs: ['dashboard.view', 'dashboard.edit', ...inWorkflows],
       body: Type.Object({ entity_ids: Type.Array(NumericId, { maxItems: 5000 }) }),
       reply: Type.Record(Type.String(), Status),
       handle: async ({ body, caller }) => {

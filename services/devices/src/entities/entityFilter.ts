@@ -2,7 +2,7 @@ import { containsPattern, type QueryFilter } from '@fleetgate/store'
 import type { Reach } from '../grants/reach.js'
 import type { AccessMod, EntityType } from './entity.js'
 import type { EntityDoc } from './entityDoc.js'
-import { systemIntegration } from './entityKeys.js'
+import { integrationKey, systemIntegration } from './entityKeys.js'
 import type { ValueType } from './storedValue.js'
 
 /** What a search asks for; what is not given does not narrow. */
@@ -27,15 +27,22 @@ export interface EntityWish {
 
 type Filter = QueryFilter<EntityDoc>
 
-/** What is not inside is as if it did not exist. People's own entities are everybody's. */
-export function reachFilter({ all, userId, integrations, devices, entities }: Reach): Filter {
+/**
+ * What is not inside is as if it did not exist. People's own entities are everybody's. The other ones of `system` start
+ * workflows: they go with those, whoever made them.
+ */
+export function reachFilter({ all, userId, integrations, devices, entities, workflows }: Reach): Filter {
   if (all) return {}
+  const triggers = workflows.map((id) => integrationKey(systemIntegration, id))
   return {
     $or: [
-      { integration: { $in: [systemIntegration, ...integrations] } },
+      { integration: systemIntegration, isCustom: true },
+      { integration: systemIntegration, key: { $in: triggers } },
+      { integration: systemIntegration, parentKey: { $in: triggers } },
+      { integration: { $in: [...integrations] } },
       { deviceId: { $in: [...devices] } },
       { _id: { $in: [...entities] } },
-      { userId }
+      { integration: { $ne: systemIntegration }, userId }
     ]
   }
 }

@@ -3,7 +3,7 @@ import type { Grants } from './grants.js'
 
 /**
  * Which devices, entities and integrations a caller may see: an integration with its devices and their entities, a device
- * with its entities, an entity alone, and what the caller made.
+ * with its entities, an entity alone, and what the caller made. Services that start workflows go with these.
  */
 export interface Reach {
   all: boolean
@@ -11,6 +11,7 @@ export interface Reach {
   integrations: readonly string[]
   devices: readonly string[]
   entities: readonly string[]
+  workflows: readonly string[]
 }
 
 export type ReachOf = (caller: Caller) => Promise<Reach>
@@ -27,17 +28,26 @@ export function createReachOf({ grants, provision }: ReachOptions): ReachOf {
     await provision(caller.tenantId)
     const { userId } = caller
     const of = (type: ResourceType) => grants.scopeOf(caller, type)
-    const [integrations, devices, entities] = await Promise.all([of('INTEGRATION'), of('DEVICE'), of('ENTITY')])
-    if (integrations.all) return { all: true, userId, integrations: [], devices: [], entities: [] }
+    const scopes = await Promise.all([of('INTEGRATION'), of('DEVICE'), of('ENTITY'), of('WORKFLOW')])
+    const [integrations, devices, entities, workflows] = scopes
+    if (integrations.all) return { ...wholeReach, userId }
     return {
       all: false,
       userId,
       integrations: [...integrations.ids],
       devices: [...devices.ids],
-      entities: [...entities.ids]
+      entities: [...entities.ids],
+      workflows: [...workflows.ids]
     }
   }
 }
 
 /** What the service itself does, for nobody in particular. */
-export const wholeReach: Reach = { all: true, userId: '', integrations: [], devices: [], entities: [] }
+export const wholeReach: Reach = {
+  all: true,
+  userId: '',
+  integrations: [],
+  devices: [],
+  entities: [],
+  workflows: []
+}

@@ -12,6 +12,7 @@ import {
   Type
 } from '@fleetgate/kit'
 import { NumericId, orNull, pageReply, wishedOrder } from '../beaverIds.js'
+import { inWorkflows } from '../entities/beaverValues.js'
 import { toWire } from '../entities/storedValue.js'
 import { aggregateTypes } from './aggregation.js'
 import { clockOf, toCsv } from './csv.js'
@@ -81,7 +82,7 @@ export function historyRoutes({ history, integrationName, now }: HistoryRoutesOp
       method: 'post',
       path: '/entity/history/search',
       summary: 'Values of one or more entities, newest first or as `sorts` say (`timestamp`); both times are inclusive',
-      needs: ['dashboard.view', 'dashboard.add', 'dashboard.edit', 'entity_data.view'],
+      needs: ['dashboard.view', 'dashboard.add', 'dashboard.edit', 'entity_data.view', ...inWorkflows],
       body: Search,
       reply: BeaverPage(Found),
       handle: async ({ body, caller }) => {
@@ -96,7 +97,7 @@ export function historyRoutes({ history, integrationName, now }: HistoryRoutesOp
       method: 'post',
       path: '/entity/history/aggregate',
       summary: 'One figure of the values of a time, or one per `bucket` of so many ms',
-      needs: ['dashboard.view', 'dashboard.edit'],
+      needs: ['dashboard.view', 'dashboard.edit', ...inWorkflows],
       body: Wish,
       reply: AggregateReply,
       handle: async ({ body, caller }) => {

@@ -53,7 +53,7 @@ function labelOf({ attribute }: Entity, value: string): string {
 
 /** A spreadsheet would run what begins like a formula; numbers stay numbers. */
 function guardFormula(cell: string): string {
-  return /^[=+\-@\t\r]/.test(cell) && Number.isNaN(Number(cell)) ? `'${cell}` : cell
+  return /^[=+\-@\t\r\n]/.test(cell) && Number.isNaN(Number(cell)) ? `'${cell}` : cell
 }
 
 function lineOf(cells: string[]): string {

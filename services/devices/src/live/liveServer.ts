@@ -43,7 +43,7 @@ const maxFrame = 512 * 1024
 /** A dead token and lost rights have to count within a second. */
 const checkMs = 400
 const goingAway = 1001
-const grantTypes = ['INTEGRATION', 'DEVICE', 'ENTITY'] as const
+const grantTypes = ['INTEGRATION', 'DEVICE', 'ENTITY', 'WORKFLOW'] as const
 
 /** Live push: websockets that hear of new values. Takes the upgrades of the server. */
 export function createLive(options: LiveOptions): Live {

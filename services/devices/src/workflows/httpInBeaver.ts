@@ -1,4 +1,5 @@
-import { AppError, methods, type RequestInfo, type Route, route, Type } from '@fleetgate/kit'
+import { parse as parseForm } from 'node:querystring'
+import { AppError, methods, type RequestInfo, type Route, readText, route, Type } from '@fleetgate/kit'
 import type { Credentials } from '../credentials/credential.js'
 import type { Events } from './events.js'
 import { defaultCredential, httpPath } from './nodes/entries.js'
@@ -21,27 +22,38 @@ export function httpInRoutes(events: Events, credentials: Pick<Credentials, 'ver
       needs: 'public',
       params: Place,
       query: Query,
-      ...(method === 'get' ? {} : { body: Type.Unknown() }),
       reply: Type.Record(Type.String(), Type.Unknown()),
-      handle: async ({ params, query, body, request }) => {
+      handle: async ({ params, query, request }) => {
         const [name = '', tenantId = ''] = params.account.split('@')
         const credential = await credentials.verify(tenantId, name, basicOf(request))
         if (!credential) {
           throw new AppError('bad_credentials', 'the credential of this address wants its user name and secret')
         }
         const path = httpPath(params.path)
-        const input: Outcome = {
-          url: `/${path}`,
-          method: method.toUpperCase(),
-          header: shownHeaders(request),
-          params: { ...(query as object) },
-          body: body ?? {}
-        }
+        const input = { url: path, method: method.toUpperCase(), ...(await contentOf(request, query)) }
         const credentialIds = [credential.id, ...(credential.isDefault ? [defaultCredential] : [])]
         return events.onRequest({ tenantId, credentialIds, method: method.toUpperCase(), path }, input)
       }
     })
   )
+}
+
+/**
+ * As the real system gives them to the nodes behind: `header` and `params` as JSON text, `body` as the text that came, not
+ * there where none did. What a form sends is among the parameters too.
+ */
+async function contentOf(request: RequestInfo, query: Record<string, unknown>): Promise<Outcome> {
+  const type = (request.headers['content-type'] ?? '').split(';')[0]?.trim().toLowerCase() ?? ''
+  if (type.startsWith('multipart/')) {
+    throw new AppError('malformed_body', 'multipart/form-data is not taken', { field: 'body' })
+  }
+  const body = await readText(request.stream)
+  const form = type === 'application/x-www-form-urlencoded' ? parseForm(body) : {}
+  return {
+    header: JSON.stringify(shownHeaders(request)),
+    params: JSON.stringify({ ...query, ...form }),
+    ...(body === '' ? {} : { body })
+  }
 }
 
 function basicOf({ headers }: RequestInfo): { username: string; password: string } {

@@ -1,6 +1,7 @@
 import { createHmac, randomUUID } from 'node:crypto'
 import { AppError, maxRecipients, oneOf, type Static, Type } from '@fleetgate/kit'
-import { nodeType } from '../nodeType.js'
+import type { HttpAnswer } from '@fleetgate/kit/outbound'
+import { nodeType, type Outcome } from '../nodeType.js'
 import { asText } from '../references.js'
 import { httpMethods } from './entries.js'
 
@@ -126,9 +127,18 @@ export const httpRequest = nodeType<Static<typeof HttpRequest>>({
       body: hasBody ? bodyText(body.value, headers['content-type']) : undefined,
       signal
     })
-    return { output: { statusCode: answer.status, responseBody: answer.body, responseHeaders: answer.headers } }
+    return { output: named(answer) }
   }
 })
+
+/** By the names of the real system, headers as JSON text; and by those that its web client offered in 1.2. */
+function named({ status, body, headers }: HttpAnswer): Outcome {
+  const header = JSON.stringify(headers)
+  return {
+    ...{ statusCode: status, responseBody: body, responseHeaders: header },
+    ...{ status_code: status, body, header }
+  }
+}
 
 /** Fields of a form are a map in the design; everything else goes out as it stands there. */
 function bodyText(value: unknown, contentType = ''): string {
