@@ -1,4 +1,4 @@
-import { beaverAlias, type PrefixRule, picturePath, ruleOf, sharedPath } from '@fleetgate/contracts'
+import { beaverAlias, type PrefixRule, picturePath, ruleOf, sharedPath, uploadedPath } from '@fleetgate/contracts'
 
 /** Where a request goes: the rule that was authorised and the exact URL its service will see. */
 export interface Destination {
@@ -81,6 +81,7 @@ export function isPublic(method: string, path: string): boolean {
   return (
     publicRoutes.has(`${method} ${withoutSlash(path)}`) ||
     path.startsWith(httpInPath) ||
+    (path.startsWith(uploadedPath) && (isRead(method) || method === 'PUT')) ||
     (isRead(method) && (path.startsWith(sharedPath) || path.startsWith(picturePath)))
   )
 }

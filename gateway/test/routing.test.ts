@@ -124,7 +124,9 @@ t.test('only how one gets a token is public, under its exact method and path', a
     'POST /workflow-http-in/7@default/orders',
     'GET /dashboard/shared/abcdefghijklmnopqrstuvwx',
     'GET /dashboard/shared/abcdefghijklmnopqrstuvwx/history',
-    'GET /public/ping-logo.svg'
+    'GET /public/ping-logo.svg',
+    'GET /db-resource/public/abcdefghijklmnopqrstuvwx',
+    'PUT /db-resource/public/abcdefghijklmnopqrstuvwx'
   ]
   for (const entry of open) {
     const [method = '', path = ''] = entry.split(' ')
@@ -139,6 +141,9 @@ t.test('only how one gets a token is public, under its exact method and path', a
     'DELETE /user/status',
     'POST /dashboard/shared/abcdefghijklmnopqrstuvwx',
     'GET /dashboard/shared',
+    'POST /db-resource/public/abcdefghijklmnopqrstuvwx',
+    'PUT /db-resource/other/abcdefghijklmnopqrstuvwx',
+    'POST /resource/upload-config',
     'GET /user',
     'POST /v1/user'
   ]) {

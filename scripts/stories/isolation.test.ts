@@ -58,8 +58,9 @@ async function populate(): Promise<(path: string, parameter: string) => string> 
     ...(await populateDevices(ok)),
     ...(await populateClusters(ok)),
     [/^\/v1\/clients\/enrolments/, enrolment.enrolmentId],
-    // Who has a link may look, of whatever tenant: this is none.
+    // Who has a link may look, of whatever tenant: these are none.
     [/^\/dashboard\/shared/, 'there-is-no-such-link-anywhere'],
+    [/^\/db-resource/, 'x'.repeat(32)],
     [/^\/dashboard/, dashboard.dashboard_id],
     [/^\/integration/, 'ping'],
     [/^\/device/, device?.id],

@@ -10,6 +10,8 @@ export const Config = Type.Object({
   MAX_DASHBOARDS: Type.Integer({ minimum: 1, default: 1000 }),
   /** Characters of the widgets of all of them. */
   MAX_DASHBOARDS_SIZE: Type.Integer({ minimum: 1000, default: 32_000_000 }),
+  /** Bytes of the images that people put on dashboards, of a tenant. */
+  MAX_IMAGES_SIZE: Type.Integer({ minimum: 1000, default: 64_000_000 }),
   /** Where MQTT devices find the broker; told by `/mqtt-device/broker-info`. */
   MACHINE_MQTT_URL: Type.Optional(Type.String({ pattern: '^(mqtts?|wss?|tcp|ssl)://[^/]+' })),
   /** Further doors of the broker on the same host, called as its own listeners are; told beside that of the URL. */

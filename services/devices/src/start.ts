@@ -9,6 +9,9 @@ import { createShareStore } from './dashboards/shareStore.js'
 import { createShares } from './dashboards/shares.js'
 import { createReachOf } from './grants/reach.js'
 import { createGrantNow, watchGrants } from './grants/watchGrants.js'
+import { imageRoutes } from './images/beaver.js'
+import { createImages } from './images/image.js'
+import { createImageStore } from './images/imageStore.js'
 import { createLive } from './live/liveServer.js'
 import { serveNames } from './names/names.js'
 import { createSweep } from './sweep.js'
@@ -37,6 +40,12 @@ export async function startDevices({ config, log, add }: StartOptions): Promise<
   const dashboardStore = createDashboardStore({ store, bus, log, now: Date.now })
   const desks = createDeskStore({ store })
   const shareStore = createShareStore({ store })
+  const images = createImages({
+    store: createImageStore({ store }),
+    dashboards: dashboardStore,
+    maxSize: config.MAX_IMAGES_SIZE,
+    now: Date.now
+  })
   const hooks = createHooks()
   const things = await createThings({
     ...{ store, bus, log, now: Date.now, historyDays: config.HISTORY_DAYS, workflows: hooks }
@@ -60,8 +69,8 @@ export async function startDevices({ config, log, add }: StartOptions): Promise<
   const expiring = createSweep(things.expire, config.SWEEP_MS, log)
   add('expiring', () => expiring.stop())
   const purge = setInterval(() => {
-    Promise.all([dashboardStore.purge(), shareStore.removeExpired(Date.now())]).catch((err) =>
-      log.warn({ err }, 'deleted dashboards and old links not removed, trying again later')
+    Promise.all([dashboardStore.purge(), shareStore.removeExpired(Date.now()), images.clean()]).catch((err) =>
+      log.warn({ err }, 'deleted dashboards, old links and images not removed, trying again later')
     )
   }, purgeEveryMs)
   add('purge', () => clearInterval(purge))
@@ -83,7 +92,7 @@ export async function startDevices({ config, log, add }: StartOptions): Promise<
   const app = createDevicesApp({
     log,
     guard,
-    things: [...things.routes(grants, creatorsOf), ...brokerInfoRoutes(config)],
+    things: [...things.routes(grants, creatorsOf), ...brokerInfoRoutes(config), ...imageRoutes(images)],
     workflows: working.routes({ grants, grantNow, creatorsOf, reachOf: things.reachOf(grants) }),
     dashboards: createDashboards({
       store: dashboardStore,

@@ -30,6 +30,8 @@ export const prefixRules: readonly PrefixRule[] = [
   { prefix: '/mqtt', service: 'devices', dialect: 'beaver' },
   { prefix: '/public', service: 'devices', dialect: 'beaver' },
   { prefix: '/mqtt-device', service: 'devices', dialect: 'beaver' },
+  { prefix: '/resource', service: 'devices', dialect: 'beaver' },
+  { prefix: '/db-resource', service: 'devices', dialect: 'beaver' },
   { prefix: '/websocket', service: 'devices', dialect: 'beaver' },
   { prefix: '/v1/logs', service: 'cluster-manager', dialect: 'linker', exact: true },
   { prefix: '/v1/logs', service: 'scheduler', dialect: 'sdes' },
@@ -62,10 +64,13 @@ export const sharedPath = '/dashboard/shared/'
 /** Pictures of integrations, which pages show without a token. */
 export const picturePath = '/public/'
 
+/** Images of dashboards, put there and shown without a token: who knows the rest of the path may. */
+export const uploadedPath = '/db-resource/public/'
+
 /** A path as it may stand in a log: without the secret of a link. */
 export function loggedPath(path: string): string {
-  if (!path.startsWith(sharedPath)) return path
-  return path.slice(sharedPath.length).replace(/^[^/]*/, `${sharedPath}…`)
+  const start = [sharedPath, uploadedPath].find((one) => path.startsWith(one))
+  return start === undefined ? path : path.slice(start.length).replace(/^[^/]*/, `${start}…`)
 }
 
 /** Finds the rule of a path (without query string), or nothing. A trailing slash does not matter. */

@@ -23,6 +23,8 @@ interface DashboardDoc {
   widgets: { id: string; data: string }[]
   /** Characters of the data of all widgets. */
   size?: number
+  /** Ids of uploaded images that the widgets show. */
+  images?: string[]
   revision: number
   createdAt: number
   outbox?: OutboxEntry[]
@@ -35,6 +37,7 @@ const schema = new Schema<DashboardDoc>({
   name: { type: String, required: true },
   widgets: [{ _id: false, id: { type: String, required: true }, data: { type: String, required: true } }],
   size: Number,
+  images: { type: [String], default: undefined },
   revision: { type: Number, required: true },
   createdAt: { type: Number, required: true },
   outbox: outboxField
@@ -43,6 +46,7 @@ schema.index({ tenantId: 1, name: 1 }, { unique: true })
 schema.index({ tenantId: 1, createdAt: 1, _id: 1 })
 // Their sizes are added up from the index alone.
 schema.index({ tenantId: 1, _id: 1, size: 1 })
+schema.index({ tenantId: 1, images: 1 })
 
 export type DashboardStore = ReturnType<typeof createDashboardStore>
 
@@ -102,11 +106,13 @@ export function createDashboardStore({ store, bus, log, now }: DashboardStoreOpt
     },
     /** False when the dashboard changed or went since it was read. */
     async replace(was: Dashboard, change: { name: string; widgets: Widget[] }): Promise<boolean> {
-      const { name, widgets } = change
+      const { name } = change
+      const widgets = change.widgets.map(toDoc)
+      const own = { name, widgets, size: sizeOf(change.widgets), images: imagesIn(widgets) }
       const result = await model
         .updateOne(
           { _id: was.id, tenantId: was.tenantId, revision: was.revision },
-          { $set: { name, widgets: widgets.map(toDoc), size: sizeOf(widgets) }, $inc: { revision: 1 } }
+          { $set: own, $inc: { revision: 1 } }
         )
         .catch(nameTaken)
       return result.matchedCount === 1
@@ -123,7 +129,7 @@ export function createDashboardStore({ store, bus, log, now }: DashboardStoreOpt
       const entry = outbox.entry(resourceDeleted, { tenantId, resource: { id, type: 'DASHBOARD' }, at: now() })
       const result = await model.updateOne(
         { _id: id, tenantId },
-        { $set: { tenantId: '', userId: '', name: id, widgets: [], size: 0 }, $push: { outbox: entry } }
+        { $set: { tenantId: '', userId: '', name: id, widgets: [], size: 0, images: [] }, $push: { outbox: entry } }
       )
       if (result.matchedCount === 1) void outbox.flush([id])
       return result.matchedCount === 1
@@ -133,6 +139,11 @@ export function createDashboardStore({ store, bus, log, now }: DashboardStoreOpt
       const query = model.find(filterOf(wish)).select('-widgets').sort({ createdAt: -1, _id: -1 })
       const { items, total } = await pageOf(query, { offset, limit })
       return { items: items.map(({ _id, name, createdAt, userId }) => ({ id: _id, name, createdAt, userId })), total }
+    },
+    /** Those of the images that a dashboard shows. */
+    async imagesNamed(tenantId: string, ids: string[]): Promise<Set<string>> {
+      const docs = await model.find({ tenantId, images: { $in: ids } }, { _id: 0, images: 1 }).lean()
+      return new Set(docs.flatMap(({ images = [] }) => images))
     },
     /** Drops what is left of deleted dashboards once that is published. */
     async purge(): Promise<void> {
@@ -151,6 +162,12 @@ function filterOf({ tenantId, ids, parentIds, exceptIds = [], keyword }: Omit<Da
 
 function nameTaken(error: unknown): never {
   return toConflict(error, 'a dashboard of this name exists', { field: 'name', wireCode: 'dashboard_name_exist' })
+}
+
+/** However the client keeps their addresses or keys: ids are long enough to be found anywhere. */
+function imagesIn(widgets: readonly { data: string }[]): string[] {
+  const found = widgets.flatMap(({ data }) => [...data.matchAll(/\bpublic\/([A-Za-z0-9_-]{32})(?![A-Za-z0-9_-])/g)])
+  return [...new Set(found.map(([, id = '']) => id))]
 }
 
 function toDoc({ id, data }: Widget): { id: string; data: string } {
