@@ -1,6 +1,6 @@
 import { AppError } from '@fleetgate/kit'
 import type { Job } from '../jobs/job.js'
-import { isTimeZone, parseSchedule } from './schedule.js'
+import { cycleTypes, isTimeZone, parseSchedule, yearsAhead } from './schedule.js'
 
 export type TimeZoneOf = (tenantId: string) => Promise<string>
 
@@ -15,7 +15,7 @@ export interface NextRunInput {
 
 /**
  * When a job that is created or changed runs next. A schedule that stays as it is keeps its moment, due or not. Refuses
- * what is no schedule, and a new single moment that has gone by.
+ * what is no schedule, and a new one without a moment to come.
  */
 export function nextRunOf(job: Fields, { timeZone, now, before }: NextRunInput): number | undefined {
   const { cycleType, executionTime, enabled } = job
@@ -23,7 +23,8 @@ export function nextRunOf(job: Fields, { timeZone, now, before }: NextRunInput):
   const isNew = before?.cycleType !== cycleType || before.executionTime !== executionTime
   const next = schedule.next(now)
   if (isNew && next === undefined && executionTime.trim() !== '') {
-    throw new AppError('invalid_input', 'executionTime has gone by', { field: 'executionTime' })
+    const reason = cycleTypes[cycleType] === 'once' ? 'has gone by' : `names no moment of the next ${yearsAhead} years`
+    throw new AppError('invalid_input', `executionTime ${reason}`, { field: 'executionTime' })
   }
   if (!enabled) return undefined
   return isNew || !before.enabled ? next : before.nextRunAt

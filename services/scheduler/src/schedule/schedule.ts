@@ -10,9 +10,9 @@ export interface ScheduleFields {
 }
 
 export interface Schedule {
-  /** The first moment after `after` (epoch ms); undefined where there is none any more. */
+  /** The first moment after `after` (epoch ms); undefined where there is none any more, or none within `yearsAhead`. */
   next(after: number): number | undefined
-  /** The last moment that is not after `until`. */
+  /** The last moment that is not after `until`, of as many years. */
   last(until: number): number | undefined
 }
 
@@ -90,21 +90,43 @@ function plain(list = ''): string {
   return list.replaceAll(/\s/g, '').toUpperCase()
 }
 
-/** No timer: croner only reckons here. */
+/**
+ * croner would look through four centuries for a day that never comes, at every call: nothing further away than this is
+ * looked for. 29 February is there even about 2100.
+ */
+export const yearsAhead = 8
+
 function cron(pattern: string, timezone: string): Schedule {
+  const whole = /^\S+(?:\s+\S+){5}$/.test(pattern) ? pattern : `0 ${pattern}`
+  let known: { key: string; times: Cron } | undefined
+
+  /** The moments of some years around one; a year more at either end, as the new year begins elsewhere at other times. */
+  function around(at: number, [before, after]: [number, number]): Cron {
+    const year = new Date(at).getUTCFullYear()
+    const key = `${year - before - 1}-${year + after + 1}`
+    if (known?.key !== key) known = { key, times: timesOf(`${whole} ${key}`, timezone) }
+    return known.times
+  }
+
+  around(0, [0, yearsAhead])
+  return {
+    next: (after) => around(after, [0, yearsAhead]).nextRun(new Date(after))?.getTime(),
+    // croner looks at whole seconds, and leaves out the one that it is given.
+    last: (until) =>
+      around(until, [yearsAhead, 0])
+        .previousRuns(1, new Date(until + 1000))[0]
+        ?.getTime()
+  }
+}
+
+/** No timer: croner only reckons here. */
+function timesOf(pattern: string, timezone: string): Cron {
   try {
-    const times = new Cron(pattern, { timezone, paused: true })
-    const schedule: Schedule = {
-      next: (after) => times.nextRun(new Date(after))?.getTime(),
-      // croner looks at whole seconds, and leaves out the one that it is given.
-      last: (until) => times.previousRuns(1, new Date(until + 1000))[0]?.getTime()
-    }
-    if (schedule.next(Date.UTC(2000, 0)) !== undefined) return schedule
+    return new Cron(pattern, { timezone, paused: true })
   } catch (cause) {
     const reason = (cause as Error).message.replace(/^Cron\w*: /, '')
     throw new AppError('invalid_input', `executionTime: ${reason}`, { field: 'executionTime' }, { cause })
   }
-  throw refused('executionTime', 'executionTime names a moment that never comes')
 }
 
 const epochForm = /^\d{12,15}$/
@@ -125,7 +147,11 @@ function momentOf(text: string, timeZone: string): number {
   }
   if (offset !== undefined) return asUtc - offsetMs(offset)
   const pattern = `${seconds} ${minutes} ${hour} ${day} ${month} * ${year}`
-  return cron(pattern, timeZone).next(asUtc - 2 * dayMs) ?? asUtc
+  return (
+    timesOf(pattern, timeZone)
+      .nextRun(new Date(asUtc - 2 * dayMs))
+      ?.getTime() ?? asUtc
+  )
 }
 
 const dayMs = 86_400_000

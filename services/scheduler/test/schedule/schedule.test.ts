@@ -1,5 +1,6 @@
 import { AppError } from '@fleetgate/kit'
 import t from 'tap'
+import { nextRunOf } from '../../src/schedule/nextRun.js'
 import { isTimeZone, parseSchedule } from '../../src/schedule/schedule.js'
 
 /** The first moments after `from`, as UTC text without what is always zero. */
@@ -129,7 +130,6 @@ t.test('what is no schedule is refused, naming the field', async (t) => {
     [5, '* * * *'],
     [5, '* * * * * *'],
     [5, '61 * * * *'],
-    [5, '0 0 30 2 *'],
     [5, 'a b c d e']
   ]
   for (const [cycleType, executionTime] of wrong) {
@@ -142,6 +142,64 @@ t.test('what is no schedule is refused, naming the field', async (t) => {
   t.match(refusal(6, ''), { code: 'invalid_input', field: 'cycleType' })
   t.match(refusal(2, 'noon'), { message: "executionTime of a job that runs each day must look like '03:30'" })
 })
+
+/** How often the calendar is asked meanwhile: every step of croner's search asks it. */
+function lookups(work: () => void): number {
+  const { UTC } = Date
+  let count = 0
+  Date.UTC = (...args: Parameters<typeof UTC>) => {
+    count += 1
+    return UTC(...args)
+  }
+  try {
+    work()
+  } finally {
+    Date.UTC = UTC
+  }
+  return count
+}
+
+t.test(
+  'what does not come is refused when it is set, after few steps, and stops nothing where it is stored',
+  async (t) => {
+    const now = Date.UTC(2026, 0, 1)
+    const never = [
+      '0 0 30 2 *',
+      '0 0 31 2,4,6,9,11 *',
+      '0 0 31W 4 *',
+      '0 0 30,31 2 +1',
+      '59 23 31 4 +7#5',
+      '0 0 0 30 2 *'
+    ]
+    for (const executionTime of never) {
+      const job = { cycleType: 5, executionTime, enabled: true }
+      const save = () => nextRunOf(job, { timeZone: 'Europe/Berlin', now })
+      const steps = lookups(() => {
+        const refusal = { code: 'invalid_input', message: 'executionTime names no moment of the next 8 years' }
+        t.throws(save, { ...refusal, details: { field: 'executionTime' } }, executionTime)
+      })
+      t.ok(steps < 3000, `${executionTime}: ${steps} steps`)
+      const stored = lookups(() => {
+        const schedule = parseSchedule(job, 'Europe/Berlin')
+        t.strictSame([schedule.next(now), schedule.last(now)], [undefined, undefined])
+      })
+      t.ok(stored < 6000, `${executionTime}: ${stored} steps both ways`)
+      t.equal(
+        nextRunOf(job, { timeZone: 'UTC', now, before: { ...job, nextRunAt: 1 } }),
+        1,
+        'no change of the schedule'
+      )
+    }
+    t.strictSame(
+      moments(5, '0 12 29 2 *', '2097-01-01T00:00Z', 1, 'UTC'),
+      ['2104-02-29T12:00Z'],
+      'it comes, though late'
+    )
+    t.throws(() => nextRunOf({ cycleType: 0, executionTime: '2020-01-01', enabled: true }, { timeZone: 'UTC', now }), {
+      message: 'executionTime has gone by'
+    })
+  }
+)
 
 t.test('moments follow each other and keep their local time', async (t) => {
   const format = new Intl.DateTimeFormat('en-GB', { timeZone: 'Europe/Berlin', hour: '2-digit', minute: '2-digit' })
