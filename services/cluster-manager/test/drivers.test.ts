@@ -147,6 +147,17 @@ for (const type of providerTypes) {
       await reached(driver, made.id, undefined)
     })
 
+    await t.test('an order that has changed since the last attempt is taken as another one', async (t) => {
+      if (type !== 'amazonec2') return t.pass('a tag is no key of idempotency there, or the name alone is')
+      const changed = await driverOf(cloud, http, { 'amazonec2-root-size': '30' })
+      const [one, other] = [await driver.create(spec(2), call), await changed.create(spec(2), call)]
+      t.not(one.id, other.id)
+      t.equal((await changed.create(spec(2), call)).id, other.id, 'the same order is still one')
+      t.same((await driver.find(spec(2), call)).map(({ id }) => id).sort(), [one.id, other.id].sort())
+      for (const machine of [one, other]) await driver.destroy(machine, call)
+      for (const { id } of [one, other]) await reached(driver, id, undefined)
+    })
+
     await t.test('a machine that is still going keeps its rules from going, for a while', async (t) => {
       const made = await driver.create({ ...spec(1), tag: spec(1).tag.replace(/1$/, '2') }, call)
       await driver.destroy(made, call)

@@ -104,6 +104,19 @@ await t.test('refuses a taken name of the same owner, also of ten at once', asyn
   t.ok(await upload(user('tom'), 'taken'), 'of another owner it is free')
 })
 
+await t.test('makes pairs one after the other, and refuses more than it can soon make', async (t) => {
+  const eve = user('eve')
+  const make = (name: string) => eve.post<Reply<string> & Failure>('/v1/pubkey/userSelfCreate', { name })
+  const replies = await Promise.all(Array.from({ length: 24 }, (_, at) => make(`pair${at}`)))
+  const made = replies.filter(({ status }) => status === 200)
+  const refused = replies.filter(({ status }) => status === 429)
+  t.equal(made.length + refused.length, 24)
+  t.ok(made.length >= 8 && refused.length > 0, `${made.length} made`)
+  t.match(refused[0]?.body, { success: false, error: { message: /too many key pairs/ } })
+  t.equal((await names(eve)).length, made.length, 'nothing is kept of what was refused')
+  t.equal((await make('later')).status, 200)
+})
+
 await t.test('lists with filters, order, pages and a count', async (t) => {
   const lea = user('lea', 'lists')
   for (const name of ['b.one', 'a.one', 'c+two']) await upload(lea, name)

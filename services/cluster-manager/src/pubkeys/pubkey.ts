@@ -3,7 +3,7 @@ import type { Secrets } from '@fleetgate/store'
 import { checkOwner, newHexId } from '../linkerFields.js'
 import type { Logs } from '../logs/log.js'
 import type { PubkeyFilter, PubkeyStore } from './pubkeyStore.js'
-import { generateRsaPair, readPublicKey } from './sshKeys.js'
+import { generateRsaPair, type KeyPair, readPublicKey } from './sshKeys.js'
 
 export interface Pubkey {
   /** 24 hexadecimal digits, as Linker's ids are. */
@@ -30,9 +30,26 @@ export interface PubkeysOptions {
   now: () => number
 }
 
+/** Pairs that wait to be made, of all tenants; one more is refused. */
+const maxWaiting = 8
+
 export type Pubkeys = ReturnType<typeof createPubkeys>
 
 export function createPubkeys({ store, secrets, logs, keyBits, now }: PubkeysOptions) {
+  let waiting = 0
+
+  async function makePair(name: string): Promise<KeyPair> {
+    if (waiting >= maxWaiting) {
+      throw new AppError('rate_limited', 'too many key pairs are being made, try again later', { retryAfter: 5 })
+    }
+    waiting += 1
+    try {
+      return await generateRsaPair(keyBits, commentOf(name))
+    } finally {
+      waiting -= 1
+    }
+  }
+
   function draft(caller: Caller, name: string, value: string): Pubkey {
     const at = now()
     const { tenantId, userId, email } = caller
@@ -61,7 +78,7 @@ export function createPubkeys({ store, secrets, logs, keyBits, now }: PubkeysOpt
     async generate(input: { name: string; userId?: string | undefined }, caller: Caller): Promise<Pubkey> {
       checkOwner(input.userId, caller)
       if (await store.isTaken(caller, input.name)) throw nameTaken()
-      const pair = await generateRsaPair(keyBits, commentOf(input.name))
+      const pair = await makePair(input.name)
       const pubkey = draft(caller, input.name, pair.publicKey)
       const sealed = secrets.seal(pair.privatePem, contextOf(pubkey.id))
       await logs.around(caller, 'create_pubkey', 'pubkey', input.name, () => store.insert(pubkey, sealed))

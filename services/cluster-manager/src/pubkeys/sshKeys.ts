@@ -1,6 +1,6 @@
 import { createPublicKey, generateKeyPair, type JsonWebKey, type KeyObject } from 'node:crypto'
 import { promisify } from 'node:util'
-import { AppError } from '@fleetgate/kit'
+import { AppError, createTurns } from '@fleetgate/kit'
 import ssh2 from 'ssh2'
 import { withLength } from '../ssh/wire.js'
 
@@ -17,6 +17,9 @@ export interface KeyPair {
   /** PEM, PKCS#1, as the document shows it. */
   privatePem: string
 }
+
+const makePair = promisify(generateKeyPair)
+const inTurn = createTurns()
 
 /**
  * Checks a public key in OpenSSH or PEM form and answers it as one OpenSSH line. What passes goes into
@@ -35,8 +38,12 @@ export function readPublicKey(text: string): string {
   return value
 }
 
+/**
+ * Off the event loop, and one at a time: looking for primes takes seconds where the machine is busy, in one of the four threads
+ * that files, look-ups of names and password checks go through too.
+ */
 export async function generateRsaPair(bits: number, comment: string): Promise<KeyPair> {
-  const { publicKey, privateKey } = await promisify(generateKeyPair)('rsa', { modulusLength: bits })
+  const { publicKey, privateKey } = await inTurn('rsa', () => makePair('rsa', { modulusLength: bits }))
   return {
     publicKey: `${toOpenSsh(publicKey)} ${comment}`,
     privatePem: privateKey.export({ type: 'pkcs1', format: 'pem' }).toString()

@@ -26,8 +26,8 @@ const states = {
 /** Amazon EC2's Query API: form in, XML out, version 2016-11-15. */
 export async function startAmazon(t: Test): Promise<Cloud> {
   const cloud = newCloud('amazonec2')
-  /** ClientTokens, with the machine that each stands for, gone or not. */
-  const tokens = new Map<string, FakeMachine>()
+  /** ClientTokens, with what was asked for and the machine that each stands for, gone or not. */
+  const tokens = new Map<string, { asked: string; machine: FakeMachine }>()
   const groupIds = new Map<string, string>()
   /** Amazon tells of them for an hour. */
   const ended = new Map<string, FakeMachine>()
@@ -124,7 +124,10 @@ export async function startAmazon(t: Test): Promise<Cloud> {
 
   async function run(ask: URLSearchParams, action: string): Promise<FakeAnswer> {
     const token = ask.get('ClientToken') ?? ''
-    const known = tokens.get(token)
+    const asked = ask.toString()
+    const { machine: known, asked: before } = tokens.get(token) ?? {}
+    if (known && asked !== before)
+      return refused(400, 'IdempotentParameterMismatch', 'Arguments on this idempotent request are inconsistent')
     if (known)
       return xml(action, list('instancesSet', [shown(known, cloud.machines.has(known.id) ? 'pending' : 'gone')]))
     const fault = cloud.createFaults.shift()
@@ -150,7 +153,7 @@ export async function startAmazon(t: Test): Promise<Cloud> {
         network: ask.get('NetworkInterface.1.SubnetId') ?? ''
       }
     })
-    tokens.set(token, machine)
+    tokens.set(token, { asked, machine })
     return { ...xml(action, list('instancesSet', [shown(machine, 'pending')])), isSilent: fault === 'silent' }
   }
 

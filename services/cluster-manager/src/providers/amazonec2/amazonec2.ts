@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import {
   DeleteKeyPairCommand,
   DescribeImagesCommand,
@@ -8,6 +9,7 @@ import {
   type Instance,
   paginateDescribeInstances,
   RunInstancesCommand,
+  type RunInstancesCommandInput,
   TerminateInstancesCommand
 } from '@aws-sdk/client-ec2'
 import {
@@ -32,7 +34,7 @@ export interface AmazonEc2Options {
 
 const pageSize = 100
 
-/** Amazon EC2 by its SDK. The tag is the ClientToken of the creation, so Amazon itself makes one machine of it. */
+/** Amazon EC2 by its SDK. Tag and order are the ClientToken of the creation, so Amazon itself makes one machine of them. */
 export function createAmazonEc2({ settings, endpoint, now }: AmazonEc2Options): Driver {
   const ec2 = createEc2(settings, endpoint, now)
   const network = createNetwork(ec2, settings)
@@ -86,8 +88,7 @@ export function createAmazonEc2({ settings, endpoint, now }: AmazonEc2Options): 
       { Key: machineTag, Value: tag },
       { Key: clusterTag, Value: group.clusterId }
     ]
-    const command = new RunInstancesCommand({
-      ClientToken: tag,
+    const asked: RunInstancesCommandInput = {
       ImageId: settings.image,
       InstanceType: settings.instanceType as never,
       KeyName: group.name,
@@ -100,7 +101,8 @@ export function createAmazonEc2({ settings, endpoint, now }: AmazonEc2Options): 
         { ResourceType: 'volume', Tags: tags }
       ],
       ...(await rootDisk(call))
-    })
+    }
+    const command = new RunInstancesCommand({ ...asked, ClientToken: tokenOf(tag, asked) })
     const { Instances = [] } = await ec2.ask((client, options) => client.send(command, options), call).catch(notYet)
     const [made] = Instances
     if (!made) throw new CloudProblem('unavailable', 'Amazon EC2 took the order for a machine and named none')
@@ -152,6 +154,14 @@ export function createAmazonEc2({ settings, endpoint, now }: AmazonEc2Options): 
       await network.release(group, call)
     }
   }
+}
+
+/**
+ * At most 64 characters. The same token with another order is an IdempotentParameterMismatch at Amazon, for ever: where image,
+ * type, key or group were changed between two attempts the order is a new one, and of two machines one is taken away.
+ */
+function tokenOf(tag: string, asked: RunInstancesCommandInput): string {
+  return `${tag}-${createHash('sha256').update(JSON.stringify(asked)).digest('hex').slice(0, 16)}`
 }
 
 /** Key and group were made a moment ago: Amazon may not know them everywhere yet. */
