@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { hostname } from 'node:os'
 import { delimiter, isAbsolute, resolve } from 'node:path'
-import { AppError, compile, oneOf, type Role, roles, type Static, Type } from '@fleetgate/contracts/fleet'
+import { AppError, compile, oneOf, type Role, recordOf, roles, type Static, Type } from '@fleetgate/contracts/fleet'
 import { decodeText } from './decodeText.js'
 import { oddWindowsRoot } from './platform/windowsPaths.js'
 
@@ -20,7 +20,7 @@ const Config = Type.Object({
   PROGRAMS: PathList,
   PROGRAM_TIMEOUT: Type.Number({ default: 3600, exclusiveMinimum: 0 }),
   CONCURRENCY: Type.Integer({ default: 1, minimum: 1, maximum: 64 }),
-  ATTRIBUTES: Type.Record(Type.String(), Type.String()),
+  ATTRIBUTES: recordOf(Type.String()),
   FLEET_URL: Type.Optional(Type.String({ pattern: '^https?://' })),
   FLEET_CA_FILE: Type.Optional(Type.String()),
   LOG_FILE: Type.Optional(Type.String()),

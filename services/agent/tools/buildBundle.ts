@@ -49,6 +49,7 @@ export async function buildBundle(outfile = bundleFile, entry = mainFile): Promi
 const recording = [
   "export { Type } from '@sinclair/typebox'",
   "export { oneOf } from './oneOf.js'",
+  "export { recordOf } from './recordOf.js'",
   'export const compile = (schema, options) => {',
   '  globalThis.fleetgateSchemas.push({ schema, options })',
   '  return (value) => value',
@@ -87,6 +88,7 @@ function readyMade(schemas: readonly KnownSchema[]): Record<string, string> {
     "import { createCompile } from './aheadOfTime.js'",
     "export { Type } from '@sinclair/typebox'",
     "export { oneOf } from './oneOf.js'",
+    "export { recordOf } from './recordOf.js'",
     'export const compile = createCompile({ ...strict, ...coercing })'
   ].join('\n')
   return { 'schema.js': schema, 'readyMade/strict.js': strict, 'readyMade/coercing.js': coercing }

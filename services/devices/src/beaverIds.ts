@@ -8,9 +8,6 @@ export const NumericId = Type.Unsafe<string | number>({
 })
 export const ById = Type.Object({ id: Type.String({ pattern: '^[0-9]{1,19}$' }) })
 
-/** Any key of a record: what is said of a plain `Type.String()` is not held against keys with line breaks. */
-export const AnyKey = Type.String({ pattern: '^[\\s\\S]*$' })
-
 /** Leaving out and null are the same: the web client sends either. */
 export function orNull<T>(schema: { type: string } & Record<string, unknown>) {
   return Type.Optional(Type.Unsafe<T | null>({ ...schema, type: [schema.type, 'null'] }))

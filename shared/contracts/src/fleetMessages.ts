@@ -1,5 +1,5 @@
 import { EpochMs, Sha256 } from './ids.js'
-import { oneOf, type Static, Type } from './schema.js'
+import { oneOf, recordOf, type Static, Type } from './schema.js'
 import { overWriteModes, roles, Step } from './steps.js'
 import { Traceparent } from './trace.js'
 
@@ -44,7 +44,7 @@ export const ExecutionCommand = Type.Object({
   traceparent: Type.Optional(Traceparent),
   tasks: Type.Array(ExecutionTask),
   /** By scriptId (as a string) of each SEND_FILE and BROADCAST step. */
-  sources: Type.Record(Type.String(), Source)
+  sources: recordOf(Source)
 })
 export type ExecutionCommand = Omit<Static<typeof ExecutionCommand>, 'tasks'> & { tasks: ExecutionTask[] }
 
@@ -66,7 +66,7 @@ export const StageCommand = Type.Object({
   path: Type.String(),
   ignoreHiddenFile: Type.Boolean(),
   /** Of the steps that send it. */
-  transferOption: Type.Optional(Type.Record(Type.String(), Type.Unknown()))
+  transferOption: Type.Optional(recordOf(Type.Unknown()))
 })
 export type StageCommand = Static<typeof StageCommand>
 
@@ -104,7 +104,7 @@ export const ReceiveCommand = Type.Object({
   createFilePath: Type.Boolean(),
   overWrite: oneOf(overWriteModes),
   /** Of the step. */
-  transferOption: Type.Optional(Type.Record(Type.String(), Type.Unknown()))
+  transferOption: Type.Optional(recordOf(Type.Unknown()))
 })
 export type ReceiveCommand = Static<typeof ReceiveCommand>
 
@@ -130,7 +130,7 @@ export type OfferEnd = Static<typeof OfferEnd>
 export const Hello = Type.Object({
   role: oneOf(roles),
   version: Type.String(),
-  attributes: Type.Record(Type.String(), Type.String())
+  attributes: recordOf(Type.String())
 })
 export type Hello = Static<typeof Hello>
 

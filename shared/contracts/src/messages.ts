@@ -15,7 +15,7 @@ import { ClientId, EpochMs, TenantId } from './ids.js'
 import { createMachineUser, keepMqttAccount } from './machineMessages.js'
 import { alertClosed, alertRaised, mailFailed, sendMail } from './noticeMessages.js'
 import { peopleRpcs } from './peopleMessages.js'
-import { oneOf, type Static, type TSchema, Type } from './schema.js'
+import { oneOf, recordOf, type Static, type TSchema, Type } from './schema.js'
 import { listMachines, machineChanged, publishMessage, valuesChanged } from './telemetryMessages.js'
 
 /** An event: something that happened. Stream EVENTS, at least once; consumers expect repeats. */
@@ -204,8 +204,8 @@ export const deliver = {
   data: Type.Object({
     tenantId: TenantId,
     channel: oneOf(downChannels),
-    common: Type.Record(Type.String(), Type.Unknown()),
-    targets: Type.Array(Type.Object({ clientId: ClientId, own: Type.Record(Type.String(), Type.Unknown()) }), {
+    common: recordOf(Type.Unknown()),
+    targets: Type.Array(Type.Object({ clientId: ClientId, own: recordOf(Type.Unknown()) }), {
       minItems: 1
     })
   })

@@ -2,8 +2,9 @@ import { type Static, type TSchema, Type } from '@sinclair/typebox'
 import { type Check, type CheckOptions, checkWith, type Validator } from './check.js'
 import { createAjv } from './createAjv.js'
 import { oneOf } from './oneOf.js'
+import { recordOf } from './recordOf.js'
 
-export { type Check, type CheckOptions, oneOf, type Static, type TSchema, Type }
+export { type Check, type CheckOptions, oneOf, recordOf, type Static, type TSchema, Type }
 
 const strictAjv = createAjv({ coerce: false })
 const coercingAjv = createAjv({ coerce: true })

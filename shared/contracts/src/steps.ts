@@ -1,4 +1,4 @@
-import { oneOf, type Static, type TSchema, Type } from './schema.js'
+import { oneOf, recordOf, type Static, type TSchema, Type } from './schema.js'
 
 /** Step types of the SDES document (`type` of a script). */
 export const stepTypes = [
@@ -42,7 +42,7 @@ const stepFields = {
   /** Seconds between two tries. */
   retryInterval: Type.Number({ minimum: 0 }),
   overWrite: oneOf(overWriteModes),
-  transferOption: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
+  transferOption: Type.Optional(recordOf(Type.Unknown())),
   /** EXECUTE_FILE: argument vector; no shell is involved. */
   arguments: Type.Optional(Type.Array(Type.String())),
   /** Seconds after which a program is ended or a wait given up; absent means the agent's default. */

@@ -1,6 +1,6 @@
 import { EpochMs, TenantId } from './ids.js'
 import type { CommandContract, EventContract, RpcContract, SignalContract } from './messages.js'
-import { oneOf, type Static, Type } from './schema.js'
+import { oneOf, recordOf, type Static, Type } from './schema.js'
 
 const MachineId = Type.String({ minLength: 1, maxLength: 256, description: 'MQTT client id' })
 
@@ -55,7 +55,7 @@ export const listMachines = {
         status: oneOf(['ONLINE', 'OFFLINE']),
         version: Type.Optional(Type.String()),
         /** What it said of itself, and what operators assigned, which wins. */
-        attributes: Type.Record(Type.String(), Type.String())
+        attributes: recordOf(Type.String())
       })
     ),
     /** `after` of the next page; absent on the last one. */

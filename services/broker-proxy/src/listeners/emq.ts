@@ -1,4 +1,4 @@
-import { type Static, Type } from '@fleetgate/contracts'
+import { recordOf, type Static, Type } from '@fleetgate/contracts'
 import { type Route, route } from '@fleetgate/kit'
 import type { BrokerFacts, ListenerFacts } from '../broker/brokerFacts.js'
 import { checkNode, nodeParam } from '../nodes/nodeParam.js'
@@ -10,7 +10,7 @@ const Listener = Type.Object({
   max_clients: Type.Integer(),
   current_clients: Type.Integer(),
   /** Erlang's empty list where there is nothing to count. */
-  shutdown_count: Type.Union([Type.Record(Type.String(), Type.Integer()), Type.Array(Type.Never(), { maxItems: 0 })])
+  shutdown_count: Type.Union([recordOf(Type.Integer()), Type.Array(Type.Never(), { maxItems: 0 })])
 })
 
 /** EMQ REST v2, "listeners". */
@@ -23,7 +23,7 @@ export function emqListenerRoutes({ node, facts }: { node: string; facts: () => 
       path: '/api/v2/monitoring/listeners',
       summary: 'Listeners of the cluster, by node',
       needs: 'broker.view',
-      reply: Type.Record(Type.String(), Type.Array(Listener)),
+      reply: recordOf(Type.Array(Listener)),
       handle: async ({ caller }) => ({ [node]: await list(caller.tenantId) })
     }),
     route({

@@ -1,4 +1,4 @@
-import { type Static, type TSchema, Type } from '@fleetgate/contracts'
+import { recordOf, type Static, type TSchema, Type } from '@fleetgate/contracts'
 import { type Route, route } from '@fleetgate/kit'
 import type { BrokerFacts } from '../broker/brokerFacts.js'
 import { checkNode, nodeParam } from '../nodes/nodeParam.js'
@@ -6,7 +6,7 @@ import { metricNames, metricsOf } from './metricNames.js'
 
 const statNames = ['clients', 'sessions', 'topics', 'subscribers', 'subscriptions', 'routes', 'retained'] as const
 
-const Numbers = Type.Record(Type.String(), Type.Integer({ minimum: 0 }))
+const Numbers = recordOf(Type.Integer({ minimum: 0 }))
 const Metrics = named(metricNames)
 const Stats = named(statNames.flatMap((name) => [`${name}/count`, `${name}/max`]))
 
@@ -55,7 +55,7 @@ function bothForms<R extends TSchema>({ node, word, what, reply, read }: Form<R>
       path: `/api/v2/monitoring/${word}`,
       summary: `${what} of the cluster, by node`,
       needs: 'broker.view',
-      reply: Type.Record(Type.String(), reply),
+      reply: recordOf(reply),
       handle: async ({ caller }) => ({ [node]: await read(caller.tenantId) }) as never
     }),
     route({

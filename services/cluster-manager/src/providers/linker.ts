@@ -1,4 +1,14 @@
-import { linkerPaging, linkerRange, oneOf, type Route, route, type Static, Type, toLinkerPage } from '@fleetgate/kit'
+import {
+  linkerPaging,
+  linkerRange,
+  oneOf,
+  type Route,
+  recordOf,
+  route,
+  type Static,
+  Type,
+  toLinkerPage
+} from '@fleetgate/kit'
 import { ById, Name, sortOf, toTime, UserId } from '../linkerFields.js'
 import { providerTypes } from './driver.js'
 import type { Provider, ProviderDraft, Providers } from './provider.js'
@@ -23,7 +33,7 @@ const Search = Type.Object({
   sort: Type.Optional(oneOf(sorts))
 })
 
-const Info = Type.Record(Type.String(), Type.String())
+const Info = recordOf(Type.String())
 const Reply = Type.Object({
   _id: Type.String(),
   name: Type.String(),

@@ -5,6 +5,7 @@ import {
   may,
   oneOf,
   type Route,
+  recordOf,
   route,
   type Static,
   Type,
@@ -37,7 +38,7 @@ const Reply = Type.Object({
   access_key: Type.String(),
   /** Of a default one that was made here, for those who may change it: nobody could know it otherwise. */
   access_secret: Type.Optional(Type.String()),
-  additional_data: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
+  additional_data: Type.Optional(recordOf(Type.Unknown())),
   editable: Type.Boolean(),
   created_at: Type.Integer(),
   updated_at: Type.Integer()

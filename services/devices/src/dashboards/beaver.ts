@@ -1,10 +1,19 @@
-import { beaverCreator, type Route, route, type Static, Type, toBeaverCreator, type UserNames } from '@fleetgate/kit'
+import {
+  beaverCreator,
+  type Route,
+  recordOf,
+  route,
+  type Static,
+  Type,
+  toBeaverCreator,
+  type UserNames
+} from '@fleetgate/kit'
 import { ById, NumericId } from '../beaverIds.js'
 import type { Dashboard, Dashboards, Widget, WidgetDraft } from './dashboard.js'
 
 const digits = '^[0-9]{1,19}$'
 const Name = Type.String({ minLength: 1, maxLength: 127, pattern: '\\S' })
-const Data = Type.Record(Type.String(), Type.Unknown())
+const Data = recordOf(Type.Unknown())
 
 /** Beaver takes ids as strings and as numbers; null is the web client's way to leave one out. */
 const WidgetId = Type.Unsafe<string | number | null>({

@@ -4,6 +4,7 @@ import {
   beaverPaging,
   beaverRange,
   type Route,
+  recordOf,
   route,
   type Static,
   Type,
@@ -15,7 +16,7 @@ import type { Entity } from '../entities/entity.js'
 import type { Devices, DeviceView } from './device.js'
 
 const Name = Type.String({ minLength: 1, maxLength: 64, pattern: '\\S' })
-const Data = Type.Record(Type.String(), Type.Unknown())
+const Data = recordOf(Type.Unknown())
 const Text = Type.Optional(Type.String())
 
 const Draft = Type.Object({

@@ -5,11 +5,12 @@ import {
   beaverRange,
   oneOf,
   type Route,
+  recordOf,
   route,
   type Static,
   Type
 } from '@fleetgate/kit'
-import { AnyKey, ById, NumericId, orNull, pageReply, thingOrders, wishedOrder } from '../beaverIds.js'
+import { ById, NumericId, orNull, pageReply, thingOrders, wishedOrder } from '../beaverIds.js'
 import type { OrderedPage } from '../order.js'
 import { type Column, type Condition, columns, operators } from './advancedSearch.js'
 import { inWorkflows } from './beaverValues.js'
@@ -22,7 +23,7 @@ import { toWire, valueTypes } from './storedValue.js'
 const maxSelectable = 10_000
 
 const Text = Type.Optional(Type.String())
-const Attribute = Type.Record(Type.String(), Type.Unknown())
+const Attribute = recordOf(Type.Unknown())
 const Name = Type.String({ minLength: 1, maxLength: 127, pattern: '\\S' })
 const Identifier = Type.String({ minLength: 1, maxLength: 50, pattern: identifierPattern })
 
@@ -83,8 +84,7 @@ const Listed = Type.Object({
 })
 /** Beaver IoT 1.3's; columns of an entity are also taken without `ENTITY_`. */
 const Advanced = Type.Object({
-  entity_filter: Type.Record(
-    AnyKey,
+  entity_filter: recordOf(
     Type.Object({
       operator: oneOf(operators),
       values: Type.Optional(Type.Array(Type.String({ maxLength: 512 }), { maxItems: 100 }))

@@ -1,11 +1,11 @@
-import { AppError, type Route, route, type Static, Type } from '@fleetgate/kit'
+import { AppError, type Route, recordOf, route, type Static, Type } from '@fleetgate/kit'
 import { ById, NumericId, orNull } from '../beaverIds.js'
 import type { Entity } from './entity.js'
 import type { Ingest, Measured } from './ingest.js'
 import { toWire } from './storedValue.js'
 import type { Values } from './values.js'
 
-const Exchange = Type.Object({ exchange: Type.Record(Type.String(), Type.Unknown()) })
+const Exchange = Type.Object({ exchange: recordOf(Type.Unknown()) })
 const Sample = Type.Object({
   entity_id: Type.Optional(NumericId),
   entity_key: Type.Optional(Type.String({ minLength: 1, maxLength: 512 })),
@@ -44,7 +44,7 @@ export function valueRoutes(values: Values, ingest: Ingest): Route[] {
       summary: 'The latest values of entities by their ids; those without one are left out',
       needs: ['dashboard.view', 'dashboard.edit', ...inWorkflows],
       body: Type.Object({ entity_ids: Type.Array(NumericId, { maxItems: 5000 }) }),
-      reply: Type.Record(Type.String(), Status),
+      reply: recordOf(Status),
       handle: async ({ body, caller }) => {
         const found = await values.list(body.entity_ids.map(String), caller)
         return Object.fromEntries(found.filter(({ latest }) => latest).map((entity) => [entity.id, toStatus(entity)]))
@@ -64,7 +64,7 @@ export function valueRoutes(values: Values, ingest: Ingest): Route[] {
       summary: 'Call services, by their keys or those of their parameters',
       needs: onScreens,
       body: Exchange,
-      reply: Type.Record(Type.String(), Type.Unknown()),
+      reply: recordOf(Type.Unknown()),
       handle: ({ body, caller }) => values.callServices(body.exchange, caller)
     }),
     route({

@@ -1,4 +1,4 @@
-import { type Route, raw, route, type Static, Type } from '@fleetgate/kit'
+import { type Route, raw, recordOf, route, type Static, Type } from '@fleetgate/kit'
 import type { Entity } from '../entities/entity.js'
 import type { Integrations, IntegrationView } from './integration.js'
 
@@ -25,7 +25,7 @@ const EntityReply = Type.Object({
   key: Type.String(),
   name: Type.String(),
   type: Type.String(),
-  value_attribute: Type.Record(Type.String(), Type.Unknown()),
+  value_attribute: recordOf(Type.Unknown()),
   value_type: Type.String(),
   access_mod: Text,
   parent: Text,

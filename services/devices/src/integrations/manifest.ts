@@ -1,4 +1,4 @@
-import { compile, oneOf, type Static, Type } from '@fleetgate/kit'
+import { compile, oneOf, recordOf, type Static, Type } from '@fleetgate/kit'
 import { accessMods, entityTypes } from '../entities/entity.js'
 import { checkIdentifier, type EntityTemplate, identifierPattern } from '../entities/entityKeys.js'
 import { type StoredValue, valueTypes } from '../entities/storedValue.js'
@@ -10,7 +10,7 @@ const Child = {
   name: Type.String({ minLength: 1, maxLength: 127 }),
   valueType: oneOf(valueTypes),
   accessMod: Type.Optional(oneOf(accessMods)),
-  attribute: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
+  attribute: Type.Optional(recordOf(Type.Unknown())),
   isVisible: Type.Optional(Type.Boolean()),
   description: Type.Optional(Type.String())
 }

@@ -1,5 +1,15 @@
-import { BeaverPage, beaverPaging, beaverRange, oneOf, type Route, route, type Static, Type } from '@fleetgate/kit'
-import { AnyKey, ById, NumericId, orNull, pageReply } from '../beaverIds.js'
+import {
+  BeaverPage,
+  beaverPaging,
+  beaverRange,
+  oneOf,
+  type Route,
+  recordOf,
+  route,
+  type Static,
+  Type
+} from '@fleetgate/kit'
+import { ById, NumericId, orNull, pageReply } from '../beaverIds.js'
 import { accessMods, entityTypes } from '../entities/entity.js'
 import { identifierPattern } from '../entities/entityKeys.js'
 import { toWire, valueTypes } from '../entities/storedValue.js'
@@ -8,7 +18,7 @@ import { type TemplateChild, type TemplateDraft, type TemplateEntity, timestampU
 import type { Templates, TemplateView } from './templates.js'
 import type { TestResult, TestTemplate } from './testTemplate.js'
 
-const Attribute = Type.Record(Type.String(), Type.Unknown())
+const Attribute = recordOf(Type.Unknown())
 const Scalar = Type.Unsafe<string | number | boolean>({ type: ['string', 'number', 'boolean'] })
 const Child = {
   identifier: Type.String({ minLength: 1, maxLength: 127, pattern: identifierPattern }),
@@ -20,7 +30,7 @@ const Child = {
   pointer: Type.Optional(Type.String({ maxLength: 512, pattern: pointerPattern })),
   factor: Type.Optional(Type.Number()),
   offset: Type.Optional(Type.Number()),
-  map: Type.Optional(Type.Record(AnyKey, Scalar, { maxProperties: 100 }))
+  map: Type.Optional(recordOf(Scalar, { maxProperties: 100 }))
 }
 const Content = {
   name: Type.String({ minLength: 1, maxLength: 64, pattern: '\\S' }),

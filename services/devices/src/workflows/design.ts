@@ -1,4 +1,4 @@
-import { AppError, compile, type Static, Type } from '@fleetgate/kit'
+import { AppError, compile, recordOf, type Static, Type } from '@fleetgate/kit'
 
 /** A node as the engine sees it; what else the editor keeps of it is the editor's own. */
 export interface PlanNode {
@@ -48,7 +48,7 @@ const Design = Type.Object({
       data: Type.Optional(
         Type.Object({
           nodeName: Type.Optional(Type.String({ maxLength: 200 })),
-          parameters: Type.Optional(Type.Record(Type.String(), Type.Unknown()))
+          parameters: Type.Optional(recordOf(Type.Unknown()))
         })
       )
     }),

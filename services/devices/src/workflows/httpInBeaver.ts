@@ -1,5 +1,5 @@
 import { parse as parseForm } from 'node:querystring'
-import { AppError, methods, type RequestInfo, type Route, readText, route, Type } from '@fleetgate/kit'
+import { AppError, methods, type RequestInfo, type Route, readText, recordOf, route, Type } from '@fleetgate/kit'
 import type { Credentials } from '../credentials/credential.js'
 import type { Events } from './events.js'
 import { defaultCredential, httpPath } from './nodes/entries.js'
@@ -10,7 +10,7 @@ const Place = Type.Object({
   account: Type.String({ pattern: '^([0-9]{1,19}|http)@[A-Za-z0-9_-]{1,64}$' }),
   path: Type.String({ maxLength: 256 })
 })
-const Query = Type.Record(Type.String(), Type.Unknown())
+const Query = recordOf(Type.Unknown())
 
 /** Requests from outside start workflows: no token, but the user name and secret of a credential over HTTP Basic. */
 export function httpInRoutes(events: Events, credentials: Pick<Credentials, 'verify'>): Route[] {
@@ -22,7 +22,7 @@ export function httpInRoutes(events: Events, credentials: Pick<Credentials, 'ver
       needs: 'public',
       params: Place,
       query: Query,
-      reply: Type.Record(Type.String(), Type.Unknown()),
+      reply: recordOf(Type.Unknown()),
       handle: async ({ params, query, request }) => {
         const [name = '', tenantId = ''] = params.account.split('@')
         const credential = await credentials.verify(tenantId, name, basicOf(request))

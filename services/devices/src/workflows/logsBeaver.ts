@@ -3,6 +3,7 @@ import {
   beaverPaging,
   beaverRange,
   type Route,
+  recordOf,
   route,
   type Static,
   Type,
@@ -39,7 +40,7 @@ const TraceItem = Type.Object({
   output: Type.Optional(Type.String())
 })
 const Component = Type.Object({ name: Type.String(), title: Type.String(), data: Type.String() })
-const Components = Type.Record(Type.String(), Type.Array(Component))
+const Components = recordOf(Type.Array(Component))
 const Input = Type.Optional(
   Type.Unsafe<Record<string, unknown> | null>({ type: ['object', 'null'], additionalProperties: true })
 )

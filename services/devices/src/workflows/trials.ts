@@ -1,4 +1,4 @@
-import { AppError, type Caller, compile, newNumericId, type Static, Type } from '@fleetgate/kit'
+import { AppError, type Caller, compile, newNumericId, recordOf, type Static, Type } from '@fleetgate/kit'
 import { type Known, problemsOf, refuseForbidden } from './checks.js'
 import { type PlanNode, parse } from './design.js'
 import type { Executor, Result } from './executor.js'
@@ -16,7 +16,7 @@ const NodeConfig = Type.Object({
   data: Type.Optional(
     Type.Object({
       nodeName: Type.Optional(Type.String({ maxLength: 200 })),
-      parameters: Type.Optional(Type.Record(Type.String(), Type.Unknown()))
+      parameters: Type.Optional(recordOf(Type.Unknown()))
     })
   )
 })

@@ -1,4 +1,4 @@
-import { compile, type Static, Type } from '@fleetgate/contracts'
+import { compile, recordOf, type Static, Type } from '@fleetgate/contracts'
 import type { BrokerAlarm, BrokerLoad, ListenerFacts } from '../brokerFacts.js'
 import { matches } from '../topics.js'
 import type { Rest } from './rest.js'
@@ -36,7 +36,7 @@ const Listeners = Type.Array(
     )
   })
 )
-const Numbers = Type.Record(Type.String(), Type.Unknown())
+const Numbers = recordOf(Type.Unknown())
 const Aggregate = Type.Union([Type.Array(Numbers), Numbers])
 const Retained = Type.Object({ topic: Type.String() })
 const AlarmRow = Type.Object({

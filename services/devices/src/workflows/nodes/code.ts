@@ -1,4 +1,4 @@
-import { AppError, oneOf, type Static, Type } from '@fleetgate/kit'
+import { AppError, oneOf, recordOf, type Static, Type } from '@fleetgate/kit'
 import { toWire, valueTypes } from '../../entities/storedValue.js'
 import { checkValue } from '../../entities/valueRules.js'
 import { nodeType, type Outcome } from '../nodeType.js'
@@ -14,7 +14,7 @@ const Code = Type.Object({
     language: oneOf(languages.code),
     expression: Type.String({ minLength: 1, maxLength: 100_000 })
   }),
-  inputArguments: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
+  inputArguments: Type.Optional(recordOf(Type.Unknown())),
   payload: Type.Optional(Payload)
 })
 

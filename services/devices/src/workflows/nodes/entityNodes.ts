@@ -1,8 +1,8 @@
-import { type Static, Type } from '@fleetgate/kit'
+import { recordOf, type Static, Type } from '@fleetgate/kit'
 import { nodeType } from '../nodeType.js'
 
 const Key = Type.String({ minLength: 1, maxLength: 512 })
-const Values = Type.Record(Type.String(), Type.Unknown())
+const Values = recordOf(Type.Unknown())
 
 const Assigner = Type.Object({ exchangePayload: Values })
 /** Writes properties, as a person with the product's own rights does: values are checked, devices are told. */

@@ -1,12 +1,12 @@
 import { createHmac, randomUUID } from 'node:crypto'
-import { AppError, maxRecipients, oneOf, type Static, Type } from '@fleetgate/kit'
+import { AppError, maxRecipients, oneOf, recordOf, type Static, Type } from '@fleetgate/kit'
 import type { HttpAnswer } from '@fleetgate/kit/outbound'
 import { nodeType, type Outcome } from '../nodeType.js'
 import { asText } from '../references.js'
 import { httpMethods } from './entries.js'
 
 const Url = Type.String({ minLength: 1, maxLength: 2048 })
-const Texts = Type.Record(Type.String(), Type.Unknown())
+const Texts = recordOf(Type.Unknown())
 
 const Email = Type.Object({
   subject: Type.String({ minLength: 1, maxLength: 500 }),
