@@ -40,7 +40,7 @@ export interface BrokerApi {
 /** Everything of EMQ REST v2 that looks at the broker and its clients. */
 export function createBrokerApi(parts: BrokerApiParts): BrokerApi {
   const { config, version, driver, now } = parts
-  const node = config.BROKER_NODE
+  const { BROKER_NODE: node, EMQ_FORM: form } = config
   const facts = () => extrasOf(driver).facts
   const control = () => extrasOf(driver).control
   const alarms = createAlarms([...watched(parts.checks), ...(driver.isRemote ? [watchedBroker(facts)] : [])], now)
@@ -55,8 +55,8 @@ export function createBrokerApi(parts: BrokerApiParts): BrokerApi {
       ...emqSubscriptionRoutes(place),
       ...emqProxyRoutes(control),
       ...emqRouteRoutes(place),
-      ...emqListenerRoutes(place),
-      ...emqMonitoringRoutes(place),
+      ...emqListenerRoutes({ ...place, form }),
+      ...emqMonitoringRoutes({ ...place, form }),
       ...emqPluginRoutes({ node, version, plugins: parts.plugins }),
       ...emqAlarmRoutes({ node, alarms, facts }),
       ...emqConfigRoutes({ node, config })

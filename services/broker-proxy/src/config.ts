@@ -1,5 +1,6 @@
-import { commonConfig, type Static, Type } from '@fleetgate/kit'
+import { commonConfig, oneOf, type Static, Type } from '@fleetgate/kit'
 import { emqxConfig } from './broker/emqx/settings.js'
+import { emqForms } from './nodes/byNode.js'
 
 export const Config = Type.Object({
   ...commonConfig,
@@ -7,6 +8,8 @@ export const Config = Type.Object({
   /** Which broker: `embedded` is aedes in this process, `emqx` an EMQX 5. */
   BROKER: Type.String({ enum: ['embedded', 'emqx'], default: 'embedded' }),
   BROKER_NODE: Type.String({ default: 'fleetgate@127.0.0.1', minLength: 1, maxLength: 128 }),
+  /** In whose form `monitoring/stats`, `metrics` and `listeners` of the cluster come. */
+  EMQ_FORM: oneOf(emqForms, { default: '2.1' }),
   MQTT_HOST: Type.String({ default: '127.0.0.1' }),
   /** 0 takes a free one. */
   MQTT_PORT: Type.Integer({ minimum: 0, maximum: 65535, default: 1883 }),

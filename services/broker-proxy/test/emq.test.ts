@@ -95,6 +95,17 @@ t.test('reading the broker answers as the document says', async (t) => {
   t.match((await stranger.get('/api/v2/routes')).body.result, { total_num: 1, objects: [{ topic: 'only/theirs' }] })
 })
 
+t.test('what the cluster answers by node comes as EMQ 2.3 sent it where the operator wants that', async (t) => {
+  const emq23 = callApi(await startProxy(t, parts, keys, { EMQ_FORM: '2.3', DATA_DIR: `${parts.dir}/emq23` }), keys)
+  const read = async (path: string) => (await emq23.get(`/api/v2/monitoring/${path}`)).body
+  t.match(await read('stats'), { code: 0, result: [{ [node]: { 'clients/count': Number } }] })
+  t.match(await read('metrics'), { code: 0, result: [{ [node]: { 'packets/connect': Number } }] })
+  t.match(await read('listeners'), { code: 0, result: [{ [node]: [{ protocol: 'mqtt:tcp' }] }] })
+  for (const path of ['stats', 'metrics', 'listeners']) t.equal((await read(path)).result.length, 1, path)
+  t.match(await read(`stats/${node}`), { code: 0, result: { 'clients/count': Number } }, 'of one node as ever')
+  t.match(await read(`listeners/${node}`), { code: 0, result: [{ protocol: 'mqtt:tcp' }] })
+})
+
 t.test('metrics count what crossed the wire', async (t) => {
   const read = async () => (await api.get(`/api/v2/monitoring/metrics/${node}`)).body.result
   const before = await read()

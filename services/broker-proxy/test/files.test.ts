@@ -157,6 +157,32 @@ t.test('what is wrong is told and never stored', async (t) => {
   t.ok(from.client.connected)
 })
 
+t.test('segments that overlap make no more of a file than it is, those that come again count once', async (t) => {
+  const from = await machine(t, 'up-overlap')
+  const bytes = randomBytes(2_000_000)
+  const length = 300_000
+  const publish = (topic: string, payload: Buffer | string) => from.client.publishAsync(topic, payload, q1)
+  const send = (offset: number) => publish(`$file/overlap/${offset}`, bytes.subarray(offset, offset + length))
+  const refusals = () => from.infos.filter(({ error }) => error?.includes('overlap')).length
+  const init = () => publish(uploadTopics.init('overlap'), JSON.stringify({ name: 'x', size: bytes.length }))
+  await init()
+  for (let round = 0; round < 12; round++) await send(0)
+  for (let offset = 1; offset < 10; offset++) await send(offset)
+  t.strictSame((await ask(from, sha(bytes), 'overlap')).received, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
+  t.equal(refusals(), 0)
+  for (let offset = 10; offset < 13; offset++) await send(offset)
+  await until(() => refusals() === 3, { what: 'the refusals' })
+  t.equal((await ask(from, sha(bytes), 'overlap')).received?.length, 10)
+  await send(5)
+  t.equal(refusals(), 3, 'what is there already may come again')
+  await publish(uploadTopics.abort('overlap'), '')
+  await init()
+  for (let offset = 0; offset < bytes.length; offset += length) await send(offset)
+  await publish(uploadTopics.fin('overlap', bytes.length, sha(bytes)), '')
+  t.match(await ask(from, sha(bytes)), { stored: true }, 'begun anew')
+  t.equal(refusals(), 3)
+})
+
 t.test('everything may be said twice', async (t) => {
   const from = await machine(t, 'up-4')
   const bytes = randomBytes(blockSize + 5)

@@ -36,6 +36,8 @@ const maxRemembered = 10_000
 export function createUploads(parts: UploadParts): Uploads {
   const { uploads, files, segments, room, keeper, cache, now } = parts
   const remembered = new LRUCache<string, Upload>({ max: maxRemembered })
+  /** Bytes of the segments of an upload that came here, by its id. */
+  const put = new LRUCache<string, number>({ max: maxRemembered })
   const nameOf = (key: UploadKey) => JSON.stringify([key.tenantId, key.clientId, key.fileId])
 
   async function find(key: UploadKey): Promise<Upload | undefined> {
@@ -66,23 +68,39 @@ export function createUploads(parts: UploadParts): Uploads {
     if (wanted === undefined || made.sha256 === wanted) return
     // Which segment is wrong nobody knows: all are to be sent again.
     await segments.remove(id)
+    put.delete(id)
     await uploads.dropHeld(upload)
     throw refusal('the checksum of the file is wrong')
   }
 
   /** A segment that comes again takes the place of the first. */
   async function store(upload: Upload, offset: number, bytes: Buffer): Promise<void> {
-    if (!room.isBounded) return segments.put(upload.id, offset, bytes)
     const more = bytes.length - ((await segments.get(upload.id, offset))?.length ?? 0)
-    await room.take(upload.tenantId, more)
-    await segments.put(upload.id, offset, bytes)
-    await uploads.addHeld(upload, more)
+    count(upload, more)
+    try {
+      if (room.isBounded) await room.take(upload.tenantId, more)
+      await segments.put(upload.id, offset, bytes)
+    } catch (error) {
+      count(upload, -more)
+      throw error
+    }
+    if (room.isBounded) await uploads.addHeld(upload, more)
+  }
+
+  /** Segments may overlap, but not make many times the file of it: nothing else bounds what lies in the stream for a day. */
+  function count({ id, size }: Upload, more: number): void {
+    const bytes = (put.get(id) ?? 0) + more
+    if (more > 0 && bytes > size * 1.1 + maxPlainBytes) {
+      throw refusal('the segments overlap too much: abort the upload and begin anew')
+    }
+    put.set(id, bytes)
   }
 
   async function close(upload: Upload, sha256: string): Promise<{ sha256: string; size: number }> {
     await uploads.finish(upload, sha256, new Date(now() + keptMs))
     remembered.set(nameOf(upload), { ...upload, finished: sha256 })
     await segments.remove(upload.id)
+    put.delete(upload.id)
     return { sha256, size: upload.size }
   }
 

@@ -1,6 +1,7 @@
 import { recordOf, type Static, Type } from '@fleetgate/contracts'
 import { type Route, route } from '@fleetgate/kit'
 import type { BrokerFacts, ListenerFacts } from '../broker/brokerFacts.js'
+import { byNode, type EmqForm } from '../nodes/byNode.js'
 import { checkNode, nodeParam } from '../nodes/nodeParam.js'
 
 const Listener = Type.Object({
@@ -13,8 +14,15 @@ const Listener = Type.Object({
   shutdown_count: Type.Union([recordOf(Type.Integer()), Type.Array(Type.Never(), { maxItems: 0 })])
 })
 
+interface ListenerParts {
+  node: string
+  facts: () => BrokerFacts
+  form: EmqForm
+}
+
 /** EMQ REST v2, "listeners". */
-export function emqListenerRoutes({ node, facts }: { node: string; facts: () => BrokerFacts }): Route[] {
+export function emqListenerRoutes({ node, facts, form }: ListenerParts): Route[] {
+  const cluster = byNode(form, Type.Array(Listener))
   const list = async (tenantId: string) => (await facts().listeners(tenantId)).map(toReply)
 
   return [
@@ -23,8 +31,8 @@ export function emqListenerRoutes({ node, facts }: { node: string; facts: () => 
       path: '/api/v2/monitoring/listeners',
       summary: 'Listeners of the cluster, by node',
       needs: 'broker.view',
-      reply: recordOf(Type.Array(Listener)),
-      handle: async ({ caller }) => ({ [node]: await list(caller.tenantId) })
+      reply: cluster.reply,
+      handle: async ({ caller }) => cluster.of(node, await list(caller.tenantId))
     }),
     route({
       method: 'get',

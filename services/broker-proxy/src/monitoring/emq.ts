@@ -1,6 +1,7 @@
 import { recordOf, type Static, type TSchema, Type } from '@fleetgate/contracts'
 import { type Route, route } from '@fleetgate/kit'
 import type { BrokerFacts } from '../broker/brokerFacts.js'
+import { byNode, type EmqForm } from '../nodes/byNode.js'
 import { checkNode, nodeParam } from '../nodes/nodeParam.js'
 import { metricNames, metricsOf } from './metricNames.js'
 
@@ -17,10 +18,11 @@ function named(names: readonly string[]) {
 export interface MonitoringParts {
   node: string
   facts: () => BrokerFacts
+  form: EmqForm
 }
 
 /** EMQ REST v2, "metrics" and "statistics": those of the caller's tenant. */
-export function emqMonitoringRoutes({ node, facts }: MonitoringParts): Route[] {
+export function emqMonitoringRoutes({ node, facts, form }: MonitoringParts): Route[] {
   const metrics = async (tenantId: string) => {
     const [traffic, { retained }] = await Promise.all([facts().traffic(tenantId), facts().stats(tenantId)])
     return metricsOf(traffic, retained.count)
@@ -34,29 +36,31 @@ export function emqMonitoringRoutes({ node, facts }: MonitoringParts): Route[] {
     return Object.fromEntries(pairs)
   }
   return [
-    ...bothForms({ node, word: 'metrics', what: 'Counters', reply: Metrics, read: metrics }),
-    ...bothForms({ node, word: 'stats', what: 'Current and highest numbers', reply: Stats, read: stats })
+    ...bothForms({ node, form, word: 'metrics', what: 'Counters', reply: Metrics, read: metrics }),
+    ...bothForms({ node, form, word: 'stats', what: 'Current and highest numbers', reply: Stats, read: stats })
   ]
 }
 
 interface Form<R extends TSchema> {
   node: string
+  form: EmqForm
   word: string
   what: string
   reply: R
   read(tenantId: string): Promise<Static<R>>
 }
 
-/** Of the cluster an object keyed by node, of a node the numbers themselves. */
-function bothForms<R extends TSchema>({ node, word, what, reply, read }: Form<R>): Route[] {
+/** Of the cluster those of each node, of a node the numbers themselves. */
+function bothForms<R extends TSchema>({ node, form, word, what, reply, read }: Form<R>): Route[] {
+  const cluster = byNode(form, reply)
   return [
     route({
       method: 'get',
       path: `/api/v2/monitoring/${word}`,
       summary: `${what} of the cluster, by node`,
       needs: 'broker.view',
-      reply: recordOf(reply),
-      handle: async ({ caller }) => ({ [node]: await read(caller.tenantId) }) as never
+      reply: cluster.reply,
+      handle: async ({ caller }) => cluster.of(node, await read(caller.tenantId))
     }),
     route({
       method: 'get',
