@@ -165,13 +165,14 @@ t.test('what unfinished uploads hold counts for the quota, until they are done o
   await addUser(proxy, keys, { tenantId: 'held', name: 'holder01' })
   const client = await machine(t, 'held-1', 'holder01')
   const [bytes, part] = [randomBytes(3_000_000), 900_000]
-  const segment = (offset: number, length = part) =>
+  const segment = (offset: number, length = part, fileId = 'f1') =>
     client.send(
-      uploadTopics.segment('f1', offset, sha(bytes.subarray(offset, offset + length))),
+      uploadTopics.segment(fileId, offset, sha(bytes.subarray(offset, offset + length))),
       bytes.subarray(offset, offset + length)
     )
   const refusals = () => client.infos.filter(({ error }) => error?.includes('at most 5000000 bytes'))
   const over = { status: 409, body: { code: 'QUOTA_EXCEEDED' } }
+  await client.send(uploadTopics.init('f0'), { name: 'f', size: 2 * part })
   await client.send(uploadTopics.init('f1'), { name: 'f', size: bytes.length })
   for (const offset of [0, part, 2 * part, part, part]) await segment(offset)
   t.match(await put('x', randomBytes(2_400_000), caller), over)
@@ -179,9 +180,11 @@ t.test('what unfinished uploads hold counts for the quota, until they are done o
   await until(() => refusals().length === 1, { what: 'the refusal of another upload' })
   t.match(refusals(), [{ requestId: 'f2' }])
 
-  for (const offset of [1, 2, 3]) await segment(offset)
-  await until(() => refusals().length === 2, { what: 'the refusal of a segment that overlaps' })
-  t.match(refusals()[1], { requestId: 'f1' }, 'what came twice counts once')
+  await segment(1)
+  for (const offset of [0, part]) await segment(offset, part, 'f0')
+  await until(() => refusals().length === 2, { what: 'the refusal of a segment' })
+  t.match(refusals()[1], { requestId: 'f0' }, 'what came twice counts once, what overlaps as it lies there')
+  await client.send(uploadTopics.abort('f0'), '')
   await segment(3 * part, 300_000)
   await client.send(uploadTopics.fin('f1', bytes.length, sha(bytes)), '')
   await until(() => client.infos.some(({ requestId, stored }) => requestId === 'f1' && stored), { what: 'the file' })

@@ -141,6 +141,9 @@ for (const type of providerTypes) {
 
     await t.test('a tag whose machine is gone makes none again where it is a key of idempotency', async (t) => {
       await ready()
+      const first = await driver.create(spec(1), call)
+      await driver.destroy(first, call)
+      await reached(driver, first.id, undefined)
       const made = await driver.create(spec(1), call)
       t.equal(made.state === 'GONE', type === 'amazonec2')
       if (made.state !== 'GONE') await driver.destroy(made, call)

@@ -105,7 +105,7 @@ await t.test('refuses a taken name of the same owner, also of ten at once', asyn
 })
 
 await t.test('makes pairs one after the other, and refuses more than it can soon make', async (t) => {
-  const eve = user('eve')
+  const eve = user('eve', 'pairs')
   const make = (name: string) => eve.post<Reply<string> & Failure>('/v1/pubkey/userSelfCreate', { name })
   const replies = await Promise.all(Array.from({ length: 24 }, (_, at) => make(`pair${at}`)))
   const made = replies.filter(({ status }) => status === 200)

@@ -13,6 +13,7 @@ import { createOutbox, type Store } from '@fleetgate/store'
 import { fillNameParts } from './clients/fillNameParts.js'
 import { createPresence } from './clients/presence.js'
 import { createPresenceStore } from './clients/presenceStore.js'
+import { createRenames } from './clients/renames.js'
 import { type Config, engineSettings } from './config.js'
 import { createConsumers } from './consumers.js'
 import { repeatEvery } from './dashboard/repeatEvery.js'
@@ -60,7 +61,21 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
   const backlog = createBacklog(now)
   const figures = createFigures({ log, lagMs: backlog.lagMs, openRuns: stores.runs.openRuns })
   const onDispatched = figures.dispatched
-  const { engine, outbox, halts } = createDriver(stores, { ...deps, now, isBehind: backlog.isBehind, onDispatched })
+  const tenantSettings = createSettings({
+    store: stores.settings,
+    autoEnable: config.AUTO_ENABLE_NEW_CLIENT,
+    timeZone: requireTimeZone(config.TIME_ZONE),
+    onTimeZone: (tenantId) => timetable.reschedule(tenantId)
+  })
+  const selfDeclaredServers = async (tenantId: string) =>
+    (await tenantSettings.get(tenantId, 'clients')).selfDeclaredServers
+  const { engine, outbox, halts } = createDriver(stores, {
+    ...deps,
+    now,
+    isBehind: backlog.isBehind,
+    onDispatched,
+    selfDeclaredServers
+  })
   const release = createRelease({
     executions: stores.executions.collection,
     now,
@@ -68,12 +83,6 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
     onReleased: engine.nudge
   })
   const settings = engineSettings(config)
-  const tenantSettings = createSettings({
-    store: stores.settings,
-    autoEnable: config.AUTO_ENABLE_NEW_CLIENT,
-    timeZone: requireTimeZone(config.TIME_ZONE),
-    onTimeZone: (tenantId) => timetable.reschedule(tenantId)
-  })
   const { timeZone } = tenantSettings
   const tell = createTell({ bus, log, now })
   const presenceStore = createPresenceStore({
@@ -98,7 +107,7 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
     presence,
     onReport,
     onStaged,
-    offers: createOffers({ ...stores, bus, log }),
+    offers: createOffers({ ...stores, bus, log, selfDeclaredServers }),
     backlog,
     onRunFinished: async (event) => {
       await operations.alerts.onRunFinished(event)
@@ -111,6 +120,8 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
     [() => stores.samples.take(now(), config.SAMPLE_MS), () => operations.alerts.watchClients()],
     log
   )
+  const { sweep } = createRenames({ ...stores, rename: executions.rename, release, now })
+  const renames = repeatEvery(settings.sweepMs, [sweep], log)
   const alertOutbox = createOutbox({ model: stores.alerts.model, bus, log })
   const alertMails = createAlertMailing(stores, { config, bus, log, settings: tenantSettings, now })
   const mailing = repeatEvery(config.ALERT_MAIL_SWEEP_MS, [alertMails.sendDue], log)
@@ -181,11 +192,13 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
       machines = await serveMachines(bus, stores.clients.model, now)
       await consumers.start()
       watch.start()
+      renames.start()
       alertOutbox.start()
       mailing.start()
     },
     async stop() {
       await mailing.stop()
+      await renames.stop()
       await watch.stop()
       await consumers.stop()
       await machines?.stop()

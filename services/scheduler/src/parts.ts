@@ -81,17 +81,18 @@ export interface DriverDeps {
   now: () => number
   isBehind: () => boolean
   onDispatched: (lagMs: number) => void
+  selfDeclaredServers: (tenantId: string) => Promise<boolean>
 }
 
 /** What drives runs on: the engine and all that it works with. */
 export function createDriver(stores: Stores, deps: DriverDeps) {
-  const { config, bus, log, owner = newId(), now, isBehind, onDispatched } = deps
+  const { config, bus, log, owner = newId(), now, isBehind, onDispatched, selfDeclaredServers } = deps
   const { runs, executions, clients } = stores
   const settings = engineSettings(config)
   const leases = createLeases(runs.collection, owner, settings.leaseMs)
   const outbox = createOutbox({ model: runs.model, bus, log })
   const shared = { bus, log, now, settings }
-  const prepare = createPrepare({ ...stores, ...shared, leases })
+  const prepare = createPrepare({ ...stores, ...shared, leases, selfDeclaredServers })
   const allowance = createAllowance({ runs, executions, leases, now })
   const dispatch = createDispatch({ executions, clients, allowance, ...shared, isBehind, onDispatched })
   const halts = createHalts({ executions, clients, ...shared, isBehind, onDue: () => engine.nudge() })

@@ -200,6 +200,50 @@ t.test('the engine', async (t) => {
       t.match(fleet.received[0]?.sources[job.scriptIds[0] as number], { files: [file] })
     })
 
+    t.test('is not asked of a machine that calls itself SERVER where people have chosen one', async (t) => {
+      const job = await prepare(names(1), { steps: [sendStep] })
+      fleet.onExecution = (command) =>
+        fleet.report(command, [event(1, 'RECEIVED'), event(2, 'FINISHED', { status: 'FAILED' })])
+      fleet.onStage = ({ stageId, runId, clientId, ...to }) => {
+        const answer = clientId === 'chosen' ? { error: 'no such file' } : { files: [file] }
+        return fleet.up({ ...to, clientId }, 'staged', { stageId, runId, ...answer })
+      }
+      await fleet.connect(job.tenantId, ['a-volunteer', 'chosen'], 'SERVER')
+      const servers = async () =>
+        (await job.api.get<Json>('/v1/clients?status=ONLINE')).body.list.filter(({ role }: Json) => role === 'SERVER')
+      const found = await until(async () => (await servers()).length === 2 && servers(), { what: 'the servers' })
+      const { clientId } = found.find(({ mqttClientId }: Json) => mqttClientId === 'chosen')
+      t.equal((await job.api.put('/v1/clients', { clientId, role: 'SERVER' })).status, 200)
+      await job.run()
+      await job.ended('FAILED')
+      t.strictSame(
+        fleet.staged.map((one) => one.clientId),
+        ['chosen']
+      )
+      await fleet.disconnect(job.tenantId, ['chosen'])
+      await until(async () => (await servers()).length === 1, { what: 'its absence' })
+      await job.api.get(`/v1/jobs/${job.jobId}/run`, { 'idempotency-key': 'again' })
+      const reason = async () => (await job.machines('&status=WAITING'))[0]?.reason
+      const none = 'no SERVER machine is online to offer /files/app.zip'
+      await until(async () => (await reason()) === none, { what: 'the reason: it is waited for' })
+    })
+
+    t.test('is not asked of machines that call themselves SERVER where the tenant wants none', async (t) => {
+      const job = await prepare(names(1), { steps: [sendStep] })
+      t.equal((await job.api.post('/v1/clients/settings', { selfDeclaredServers: false })).status, 200)
+      await fleet.connect(job.tenantId, ['volunteer'], 'SERVER')
+      await until(async () => (await job.api.get<Json>('/v1/clients?status=ONLINE')).body.total === 2, {
+        what: 'the server'
+      })
+      await job.run()
+      const reason = async () => (await job.machines('&status=WAITING'))[0]?.reason
+      const none = 'no SERVER machine is online to offer /files/app.zip'
+      await until(async () => (await reason()) === none, { what: 'the reason' })
+      t.strictSame(fleet.staged, [])
+      t.equal((await job.api.post('/v1/clients/settings', { selfDeclaredServers: true })).status, 200)
+      await job.ended('SUCCESS')
+    })
+
     t.test('that no machine can offer fails the step on every machine, with the reason', async (t) => {
       const job = await prepare(names(2), { steps: [sendStep] })
       fleet.onStage = ({ stageId, runId, ...to }) => fleet.up(to, 'staged', { stageId, runId, error: 'no such file' })

@@ -2,11 +2,13 @@ import { existsSync, readFileSync, rmSync } from 'node:fs'
 import mongoose from 'mongoose'
 
 /**
- * Loaded into a scheduler of its own process: kills it, as `kill -9` does, right after so many writes to runs or executions as
- * the file KILL_AT says, counted from when the file is there; it is used up by that.
+ * Loaded into a scheduler of its own process: kills it, as `kill -9` does, right after so many writes to runs or executions, or
+ * to the collection that it names behind the number, as the file KILL_AT says, counted from when the file is there; it is used up
+ * by that.
  */
 const path = process.env.KILL_AT ?? ''
 let wanted = 0
+let collections = ['runs', 'executions']
 let written = 0
 
 const writes = ['insertOne', 'insertMany', 'updateOne', 'updateMany', 'findOneAndUpdate', 'bulkWrite', 'deleteMany']
@@ -17,8 +19,8 @@ for (const name of writes) {
   const original = prototype[name] as Write
   prototype[name] = async function write(...args) {
     const result = await original.apply(this, args)
-    if (['runs', 'executions'].includes(this.collectionName) && !isRenewal(args)) {
-      if (wanted === 0 && existsSync(path)) wanted = Number(readFileSync(path, 'utf8'))
+    if (wanted === 0 && existsSync(path)) read()
+    if (collections.includes(this.collectionName) && !isRenewal(args)) {
       if (wanted > 0) written += 1
       if (wanted > 0 && written === wanted) {
         rmSync(path)
@@ -27,6 +29,12 @@ for (const name of writes) {
     }
     return result
   }
+}
+
+function read(): void {
+  const [count, ...names] = readFileSync(path, 'utf8').split(' ')
+  wanted = Number(count)
+  if (names.length > 0) collections = names
 }
 
 /** Leases are kept all the time, whatever else is done. */

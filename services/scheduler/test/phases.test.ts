@@ -1,4 +1,4 @@
-import { existsSync, writeFileSync } from 'node:fs'
+import { existsSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { createApi, startParts, startService, until } from '@fleetgate/testkit'
 import t from 'tap'
@@ -110,6 +110,34 @@ t.test('killed after one write of a run or another, it ends every run right', as
     }
     if (!died) break
   }
+  await t.test('killed between a new name and what is open for it, what is open follows by itself', async (t) => {
+    // The last run left its number behind.
+    rmSync(killAt)
+    await service.kill()
+    await service.restart()
+    const { list } = (await api.get<Json>(`/v1/clients?mqttClientId=${names[0]}`)).body
+    const [before, after] = [list[0], `new-${names[0]}`]
+    await fleet.disconnect(tenantId, [before.mqttClientId])
+    await until(async () => (await api.get<Json>('/v1/clients?status=OFFLINE')).body.total === 1, {
+      what: 'its absence'
+    })
+    begun = new Map()
+    fleet.received = []
+    await api.get(`/v1/jobs/${jobId}/run`)
+    const row = async () => (await api.get<Json>('/v1/logs/jobs?pageSize=1')).body.list[0]
+    const others = async () => (await row()).counts.succeeded === machines - 1
+    await until(others, { what: 'the other machines', deadlineMs: 60_000 })
+    // The first write looks whether the name is the same.
+    writeFileSync(killAt, '2 clients')
+    await t.rejects(api.put('/v1/clients', { clientId: before.clientId, mqttClientId: after }))
+    await until(async () => !(await isAlive()), { what: 'the death' })
+    await service.restart()
+    const renamed = (await api.get<Json>(`/v1/clients?mqttClientId=${after}`)).body.list
+    t.match(renamed, [{ clientId: before.clientId, status: 'OFFLINE' }])
+    await fleet.connect(tenantId, [after], 'STORE')
+    await until(async () => (await row()).status === 'SUCCESS', { what: 'the end', deadlineMs: 60_000 })
+    t.equal(fleet.received.at(-1)?.clientId, after)
+  })
   t.ok(deaths >= 8 / step, `it died after ${deaths} writes`)
   t.ok(deaths < mostWrites, 'and a run without a death came at last')
 })

@@ -19,7 +19,8 @@ t.test('preparing a run', async (t) => {
   await store.sync()
   const settings = engineSettings(loadConfig(Config, { MONGODB_URI: parts.mongoUri, NATS_URL: 'nats://127.0.0.1:1' }))
   const leases = createLeases(stores.runs.collection, 'me', 100_000)
-  const deps = { ...stores, leases, bus: {} as Bus, log: quietLog, now: () => 1000, settings }
+  const rest = { log: quietLog, now: () => 1000, settings, selfDeclaredServers: async () => true }
+  const deps = { ...stores, leases, bus: {} as Bus, ...rest }
   const prepare = createPrepare(deps)
   const jobDeps = { runs: stores.runs, timeZone: async () => 'UTC', now: () => 2000, onExpired: () => undefined }
   const jobs = createJobs({ ...jobDeps, store: stores.jobs })

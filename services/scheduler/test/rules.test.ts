@@ -14,6 +14,7 @@ import { flatten, viewOf } from '../src/executions/view.js'
 import { freeze } from '../src/runs/openRun.js'
 import { waitingReason } from '../src/runs/reasons.js'
 import { commandSources, resultOf } from '../src/runs/run.js'
+import { inOrder } from '../src/runs/servers.js'
 import { settled } from '../src/runs/settle.js'
 import { parseStageId, type RunSource, sourcesOf, stageIdOf } from '../src/runs/sources.js'
 import { nextStageStep } from '../src/runs/staging.js'
@@ -654,8 +655,8 @@ t.test('asking for a file', async (t) => {
     ...change
   })
   const servers = [
-    { mqttClientId: 'a', isBound: false },
-    { mqttClientId: 'b', isBound: true }
+    { mqttClientId: 'a', isBound: false, isChosen: false },
+    { mqttClientId: 'b', isBound: true, isChosen: false }
   ]
   const times = { now: 100_000, repeatMs: 5000, patienceMs: 60_000 }
 
@@ -668,6 +669,13 @@ t.test('asking for a file', async (t) => {
       server: 'b',
       isNew: false
     })
+  })
+
+  t.test('prefers machines that people made a SERVER to those that call themselves so', async (t) => {
+    const chosen = { mqttClientId: 'c', isBound: false, isChosen: true }
+    const best = { mqttClientId: 'd', isBound: true, isChosen: true }
+    const order = inOrder([...servers, chosen, best]).map(({ mqttClientId }) => mqttClientId)
+    t.strictSame(order, ['d', 'c', 'b', 'a'])
   })
 
   t.test('goes to the next machine after silence, absence or an error', async (t) => {

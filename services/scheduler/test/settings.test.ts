@@ -36,7 +36,7 @@ t.test('settings and attributes', async (t) => {
         { enable: false, priority: 4, disableValidation: true },
         { jobsSettingId: 1, tasksSettingId: '1' }
       ],
-      ['/v1/clients/settings', { autoEnableNewClient: false }, { clientSettingsId: 1 }]
+      ['/v1/clients/settings', { autoEnableNewClient: false, selfDeclaredServers: false }, { clientSettingsId: 1 }]
     ]
     for (const [path, change, ids] of cases) {
       const before = (await other.get(path)).body

@@ -31,6 +31,8 @@ export interface Client {
   assigned?: AssignedValue[]
   /** The static groups that it was bound to. */
   groupIds?: number[]
+  /** When it got its name, if that was a moment ago: what is open for it may still have to follow. */
+  renamedAt?: number
   /** The end of a connection (`disconnectedAt`) of which an alert was raised. */
   toldAwayAt?: number
   createdAt: number

@@ -13,7 +13,7 @@ import { type Model, type mongo, type QueryFilter, Schema } from 'mongoose'
 import type { MemberFilter } from '../groups/memberFilter.js'
 import type { Rule } from '../groups/rule.js'
 import { rangeFilter, type TimeRanges } from '../sdesFields.js'
-import { type Client, type ClientDraft, type NameParts, namePartsOf, type Status } from './client.js'
+import { type Client, type ClientDraft, type NameParts, namePartsOf, type Status, statuses } from './client.js'
 
 /** A client as it is written. */
 export type StoredClient = Client & NameParts
@@ -41,6 +41,7 @@ const clientSchema = new Schema<StoredClient>({
     default: undefined
   },
   groupIds: { type: [Number], default: undefined },
+  renamedAt: Number,
   toldAwayAt: Number,
   createdAt: { type: Number, required: true }
 })
@@ -59,6 +60,7 @@ clientSchema.index({ tenantId: 1, enabled: 1, clientId: 1 })
 clientSchema.index({ tenantId: 1, connectedAt: 1 })
 clientSchema.index({ tenantId: 1, disconnectedAt: 1 })
 clientSchema.index({ tenantId: 1, createdAt: 1 })
+clientSchema.index({ renamedAt: 1, _id: 1 }, { partialFilterExpression: { renamedAt: { $exists: true } } })
 clientSchema.index({ tenantId: 1, groupIds: 1, clientId: 1 })
 for (const list of ['attributes', 'assigned']) {
   clientSchema.index({ tenantId: 1, [`${list}.name`]: 1, [`${list}.value`]: 1, [`${list}.number`]: 1 })
@@ -97,11 +99,14 @@ export interface ClientStore {
   find(tenantId: string, clientId: number): Promise<Client | undefined>
   findMany(tenantId: string, clientIds: readonly number[]): Promise<Client[]>
   list(filter: ClientFilter, page: Page): Promise<PageOf<Client>>
-  /** Changes what is given; nothing where there is no such client. */
-  update(tenantId: string, clientId: number, change: Partial<ClientDraft>): Promise<Client | undefined>
+  /** Changes what is given; nothing where there is no such client. `now`: when it gets its name, if that is another one. */
+  update(tenantId: string, clientId: number, change: Partial<ClientDraft>, now: number): Promise<Client | undefined>
   remove(tenantId: string, clientId: number): Promise<boolean>
   presenceOf(tenantId: string, clientIds: readonly number[]): Promise<Presence[]>
-  onlineServers(tenantId: string): Promise<Presence[]>
+  /** Those whose role a person chose first. */
+  onlineServers(tenantId: string): Promise<(Presence & Pick<Client, 'isRoleFixed'>)[]>
+  /** Whether an enabled machine, online or not, has the role SERVER because a person chose it. */
+  hasChosenServer(tenantId: string): Promise<boolean>
   enabledAmong(tenantId: string, clientIds: readonly number[]): Promise<number[]>
   /** Those of the ids that name no client of the tenant. */
   unknownAmong(tenantId: string, clientIds: readonly number[]): Promise<number[]>
@@ -184,7 +189,7 @@ export function createClientStore(store: Store, counters: Counters): ClientStore
       return index ? search(conditions, index, page) : walk(conditions, page)
     },
 
-    async update(tenantId, clientId, change) {
+    async update(tenantId, clientId, change, now) {
       const { mqttClientId } = change
       const written = { $set: { ...change, ...namePartsOf(change) } }
       const set = (more: object, update: object) =>
@@ -195,7 +200,7 @@ export function createClientStore(store: Store, counters: Counters): ClientStore
       const asBefore = await set(mqttClientId === undefined ? {} : { mqttClientId }, written)
       if (asBefore || mqttClientId === undefined) return asBefore ?? undefined
       // What is known of the connection is about the name that it had.
-      const afresh = { $set: { ...written.$set, status: 'OFFLINE' }, $unset: connectionFields }
+      const afresh = { $set: { ...written.$set, status: 'OFFLINE', renamedAt: now }, $unset: connectionFields }
       return (await set({ mqttClientId: { $ne: mqttClientId } }, afresh)) ?? undefined
     },
 
@@ -211,11 +216,16 @@ export function createClientStore(store: Store, counters: Counters): ClientStore
 
     onlineServers: (tenantId) =>
       model
-        .find({ tenantId, status: 'ONLINE', role: 'SERVER', enabled: true }, presence)
-        .sort({ clientId: 1 })
+        .find({ tenantId, status: 'ONLINE', role: 'SERVER', enabled: true }, { ...presence, isRoleFixed: 1 })
+        .sort({ isRoleFixed: -1, clientId: 1 })
         .limit(maxServers)
-        .lean<Presence[]>()
+        .lean<(Presence & Pick<Client, 'isRoleFixed'>)[]>()
         .exec(),
+
+    async hasChosenServer(tenantId) {
+      const chosen = { tenantId, status: { $in: [...statuses] }, role: 'SERVER', isRoleFixed: true, enabled: true }
+      return (await model.exists(chosen as QueryFilter<StoredClient>)) !== null
+    },
 
     enabledAmong: (tenantId, clientIds) => idsOf({ tenantId, clientId: { $in: [...clientIds] }, enabled: true }),
 

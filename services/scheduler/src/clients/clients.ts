@@ -15,7 +15,7 @@ export interface ClientsDeps {
   unbind: (tenantId: string, clientId: number) => Promise<void>
   release: (tenantId: string, mqttClientIds: string[], inMs: number) => Promise<void>
   /** What is open for a client is for the machine of this name from now on. */
-  rename: (tenantId: string, clientId: number, mqttClientId: string) => Promise<void>
+  rename: (tenantId: string, clientId: number, mqttClientId: string) => Promise<unknown>
   halts: Pick<Halts, 'order' | 'withdraw'>
 }
 
@@ -46,7 +46,7 @@ export function createClients({ store, attributes, now, unbind, release, rename,
     },
 
     async change(tenantId, clientId, change) {
-      const client = (await store.update(tenantId, clientId, change)) ?? missing(clientId)
+      const client = (await store.update(tenantId, clientId, change, now())) ?? missing(clientId)
       const { mqttClientId, status } = client
       // One that is away has not begun what it has not confirmed; that waits until it may work again.
       const atWork = status === 'ONLINE' ? undefined : (['RUNNING'] as const)

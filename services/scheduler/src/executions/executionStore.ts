@@ -98,7 +98,7 @@ export interface ExecutionStore {
   /** Executions of one run in order of the client's number; of their logs what tells how tasks went. */
   withTasks(runId: string, page: PartPage & { mqttClientId?: string | undefined }): Promise<ExecutionTasks[]>
   /** Open executions of a client go to the machine of this name; reports of the one that has begun them count on. */
-  rename(tenantId: string, clientId: number, mqttClientId: string): Promise<void>
+  rename(tenantId: string, clientId: number, mqttClientId: string): Promise<number>
   heads(ids: string[]): Promise<Map<string, ExecutionHead>>
   count(runId: string): Promise<Counts>
   /** Deletes at most so many executions of these runs; answers how many. */
@@ -253,7 +253,8 @@ export function createExecutionStore(store: Store): ExecutionStore {
     async rename(tenantId, clientId, mqttClientId) {
       const filter = { tenantId, clientId, open: true as const, mqttClientId: { $ne: mqttClientId } }
       const formerly = { $concatArrays: [{ $ifNull: ['$formerly', []] }, ['$mqttClientId']] }
-      await collection.updateMany(filter, [{ $set: { formerly, mqttClientId: { $literal: mqttClientId } } }])
+      const update = [{ $set: { formerly, mqttClientId: { $literal: mqttClientId } } }]
+      return (await collection.updateMany(filter, update)).modifiedCount
     },
 
     async heads(ids) {

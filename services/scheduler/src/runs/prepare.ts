@@ -8,11 +8,11 @@ import type { TaskStore } from '../tasks/taskStore.js'
 import type { HeldRun, Leases } from './leases.js'
 import { jobGone, type Run } from './run.js'
 import type { RunStore } from './runStore.js'
-import { serversOf } from './servers.js'
+import { type ServersDeps, serversOf } from './servers.js'
 import { isStaged, type RunSource, stageIdOf } from './sources.js'
 import { nextStageStep, type ServerMachine } from './staging.js'
 
-export interface PrepareDeps {
+export interface PrepareDeps extends ServersDeps {
   runs: RunStore
   executions: ExecutionStore
   clients: ClientStore

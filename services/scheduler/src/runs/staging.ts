@@ -5,6 +5,8 @@ export interface ServerMachine {
   mqttClientId: string
   /** Bound to the job: asked before others. */
   isBound: boolean
+  /** A person, or its enrolment, made it a SERVER: asked before those that call themselves so. */
+  isChosen: boolean
 }
 
 export type StageStep =

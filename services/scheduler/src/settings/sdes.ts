@@ -37,7 +37,11 @@ const fields = {
     priority: Type.Integer({ minimum: -1_000_000, maximum: 1_000_000 }),
     disableValidation: Flag
   },
-  clients: { autoEnableNewClient: Flag }
+  clients: {
+    autoEnableNewClient: Flag,
+    /** Ours. */
+    selfDeclaredServers: Flag
+  }
 } satisfies { [P in SettingsPart]: { [F in keyof AllSettings[P]]: unknown } }
 
 interface Place {

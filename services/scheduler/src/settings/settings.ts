@@ -32,6 +32,8 @@ export interface TaskSettings {
 export interface ClientSettings {
   /** Whether a machine that is seen for the first time may take part in jobs at once. */
   autoEnableNewClient: boolean
+  /** Whether files may be asked of, and given to, machines that call themselves SERVER, where no person made them that. */
+  selfDeclaredServers: boolean
 }
 
 export interface AllSettings {
@@ -70,7 +72,7 @@ export function createSettings({ store, autoEnable, timeZone, onTimeZone }: Sett
     },
     jobs: { enable: true, maxRetried: 0, retryWait: 0, maxConcurrentSession: 0 },
     tasks: { enable: true, priority: 0, disableValidation: false },
-    clients: { autoEnableNewClient: autoEnable }
+    clients: { autoEnableNewClient: autoEnable, selfDeclaredServers: true }
   }
 
   async function get<P extends SettingsPart>(tenantId: string, part: P): Promise<AllSettings[P]> {

@@ -63,7 +63,7 @@ t.test('a search for a part of a name', async (t) => {
     }
     t.equal(await find({ usernameContain: 'änn' }), 1)
     t.test('follows both names', async (t) => {
-      await clients.update('t3', clientId, { mqttClientId: 'shop', username: 'berta' })
+      await clients.update('t3', clientId, { mqttClientId: 'shop', username: 'berta' }, 2)
       t.same([await find({ mqttClientIdContain: 'gate' }), await find({ mqttClientIdContain: 'hop' })], [0, 1])
       t.same([await find({ usernameContain: 'nne' }), await find({ usernameContain: 'ert' })], [0, 1])
       t.notOk('nameParts' in ((await clients.find('t3', clientId)) ?? {}), 'what is looked up is not shown')
