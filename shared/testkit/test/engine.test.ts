@@ -1,4 +1,5 @@
 import { rmSync } from 'node:fs'
+import net from 'node:net'
 import { dirname, join } from 'node:path'
 import { startEngine } from '@fleetgate/local'
 import { openStore } from '@fleetgate/store'
@@ -52,4 +53,34 @@ t.test('ends when the folder is taken, saying why', async (t) => {
   t.teardown(() => engine.kill())
   const socket = join(temporaryFolder(t), 'run', 'other.sock')
   await t.rejects(startEngine({ dir, socket }), { message: /lock file/ })
+})
+
+t.test('an operation whose connection is closed at this moment ends, and does not hang', async (t) => {
+  const sockets: net.Socket[] = []
+  const { createConnection } = net
+  const remembered = (...parts: Parameters<typeof createConnection>) => {
+    const socket = createConnection(...parts)
+    sockets.push(socket)
+    return socket
+  }
+  net.createConnection = remembered as typeof createConnection
+  t.teardown(() => {
+    net.createConnection = createConnection
+  })
+  const engine = await startEngine({ dir: join(temporaryFolder(t), 'documents') })
+  t.teardown(() => engine.kill())
+  const store = await openStore({ uri: engine.uri, database: 'engine_test', log: quietLog })
+  t.teardown(() => store.close())
+  const things = store.connection.collection<{ n: number }>('things')
+  await things.insertOne({ n: 1 })
+
+  // Destroyed without an error, and 'close' not yet told: what the driver writes now is taken by nobody.
+  for (const socket of sockets) socket.destroy()
+  const asked = things.findOne({ n: 1 }).then(
+    () => 'answered',
+    (error: Error) => error.name
+  )
+  t.match(await asked, /^(answered|MongoNetworkError)$/)
+  t.match(await things.findOne({ n: 1 }), { n: 1 }, 'the next one finds a new connection')
+  t.ok(sockets.length > 2)
 })
