@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { sshKeyPair } from '../sshKeyPair.js'
 import { until } from '../until.js'
 import { command } from './commands.js'
+import type { CpuBound } from './cpuBound.js'
 import type { Network } from './network.js'
 import { type HostPlan, listFiles, type SshHost } from './sshHost.js'
 
@@ -18,7 +19,6 @@ const etcFiles = [
   'ld.so.cache',
   'ld.so.conf',
   'ld.so.conf.d',
-  'alternatives',
   'profile',
   'ssl/openssl.cnf',
   'services'
@@ -28,7 +28,9 @@ const etcFiles = [
 const init = `
 set -e
 dir=$1
-for part in ${parts.join(' ')}; do mount --bind "$dir/disk/$part" "/$part"; done
+# The machine's own: hundreds of links, which take a file system longer to make than all else of a host.
+[ ! -d /etc/alternatives ] || mount --bind /etc/alternatives "$dir/disk/etc/alternatives"
+for part in ${parts.join(' ')}; do mount --rbind "$dir/disk/$part" "/$part"; done
 [ "$2" = 0 ] || { mount -t tmpfs -o "size=$2m" tmpfs /var; mkdir -p /var/lib /var/tmp; }
 hostname "$3"
 for part in /run /tmp; do mount -t tmpfs tmpfs "$part"; done
@@ -52,11 +54,12 @@ Subsystem sftp internal-sftp
 
 export interface RealHostOptions extends HostPlan {
   network: Network
+  cpu?: CpuBound | undefined
 }
 
 /** An OpenSSH server with network, processes, mounts and name of its own. */
 export async function startRealHost(options: RealHostOptions): Promise<SshHost> {
-  const { index, dir, network } = options
+  const { index, dir, network, cpu } = options
   const disk = join(dir, 'disk')
   const address = network.addressOf(index)
   const hostname = `host${index}`
@@ -72,6 +75,7 @@ export async function startRealHost(options: RealHostOptions): Promise<SshHost> 
     await once(program)
     const pid = childOf(program.pid ?? 0)
     running = { program, pid }
+    cpu?.join(pid)
     await network.join(index, pid)
     program.stdin?.write('go\n')
     await until(() => answers(address), { what: `sshd of ${address}` })
@@ -105,7 +109,15 @@ export async function startRealHost(options: RealHostOptions): Promise<SshHost> 
 }
 
 async function layOut({ authorizedKey, password }: HostPlan, disk: string): Promise<void> {
-  for (const part of [...parts, 'etc/ssh', 'root/.ssh', 'home/operator/.ssh', 'var/lib', 'var/tmp']) {
+  for (const part of [
+    ...parts,
+    'etc/ssh',
+    'etc/alternatives',
+    'root/.ssh',
+    'home/operator/.ssh',
+    'var/lib',
+    'var/tmp'
+  ]) {
     mkdirSync(join(disk, part), { recursive: true })
   }
   for (const file of etcFiles) {

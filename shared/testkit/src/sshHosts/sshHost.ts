@@ -31,12 +31,16 @@ export interface SshHosts {
   readonly publicKey: string
   /** Password of `root` and of `operator`. */
   readonly password: string
+  /** Gives each host so much of a core, however many there are, or again what the machine has. False where that cannot be. */
+  boundCpu(cores?: number): boolean
 }
 
 export interface SshHostsOptions {
   count: number
   /** The disk of the host of this number holds so many megabytes below /var. */
   smallDisk?: { host: number; megabytes: number }
+  /** Names the control groups of hosts that are to have processors of their own. */
+  cpuGroup?: string
 }
 
 /** What a host is made of, whichever kind it is. */

@@ -6,6 +6,7 @@ import { temporaryFolder } from '../parts.js'
 import { sshKeyPair } from '../sshKeyPair.js'
 import type { Teardown } from '../teardown.js'
 import { command, succeeds } from './commands.js'
+import { createCpuBound } from './cpuBound.js'
 import { startNetwork } from './network.js'
 import type { startPrivateFolderHost } from './privateFolderHost.js'
 import { startRealHost } from './realHost.js'
@@ -16,7 +17,7 @@ import type { SshHost, SshHosts, SshHostsOptions } from './sshHost.js'
  * name of its own, where this is root and namespaces are allowed; otherwise servers in this process with a private
  * folder each. `FLEETGATE_SSH_HOSTS=folders` asks for the latter.
  */
-export async function startSshHosts(t: Teardown, { count, smallDisk }: SshHostsOptions): Promise<SshHosts> {
+export async function startSshHosts(t: Teardown, { count, smallDisk, cpuGroup }: SshHostsOptions): Promise<SshHosts> {
   const dir = temporaryFolder(t)
   const keys = sshKeyPair()
   const password = randomBytes(9).toString('base64url')
@@ -25,19 +26,33 @@ export async function startSshHosts(t: Teardown, { count, smallDisk }: SshHostsO
   // At every address the same, as with computers that are made from one image.
   const port = isReal ? 22 : await freePort()
   const hosts: SshHost[] = []
+  const bounds = Array.from({ length: count }, (_, index) =>
+    isReal && cpuGroup ? createCpuBound(`${cpuGroup}-${index}`) : undefined
+  )
   t.teardown(async () => {
     await Promise.all(hosts.map((host) => host.kill()))
     await network?.close()
+    for (const bound of bounds) bound?.close()
   })
   await Promise.all(
     Array.from({ length: count }, async (_, index) => {
       const varMegabytes = smallDisk?.host === index ? smallDisk.megabytes : 0
       const plan = { index, dir: join(dir, `host${index}`), authorizedKey: keys.public, password, port, varMegabytes }
       mkdirSync(plan.dir)
-      hosts[index] = await (network ? startRealHost({ ...plan, network }) : startFolderHost(plan))
+      hosts[index] = await (network ? startRealHost({ ...plan, network, cpu: bounds[index] }) : startFolderHost(plan))
     })
   )
-  return { isReal, hosts, privateKey: keys.private, publicKey: keys.public, password }
+  return {
+    isReal,
+    hosts,
+    privateKey: keys.private,
+    publicKey: keys.public,
+    password,
+    boundCpu(cores) {
+      for (const bound of bounds) bound?.set(cores)
+      return bounds.every((bound) => bound !== undefined)
+    }
+  }
 }
 
 /** Loaded where it is used: its SSH server takes a while. */
