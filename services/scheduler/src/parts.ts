@@ -30,6 +30,7 @@ import { createUpcoming } from './jobs/upcoming.js'
 import { createHistories } from './logs/histories.js'
 import { createLogs } from './logs/logs.js'
 import { createAllowance } from './runs/allowance.js'
+import { createAside } from './runs/aside.js'
 import { createDispatch } from './runs/dispatch.js'
 import { createEngine } from './runs/engine.js'
 import { createHalts, type Halts } from './runs/halts.js'
@@ -94,10 +95,11 @@ export function createDriver(stores: Stores, deps: DriverDeps) {
   const shared = { bus, log, now, settings }
   const prepare = createPrepare({ ...stores, ...shared, leases, selfDeclaredServers })
   const allowance = createAllowance({ runs, executions, leases, now })
-  const dispatch = createDispatch({ executions, clients, allowance, ...shared, isBehind, onDispatched })
+  const aside = createAside({ executions, clients, now })
+  const dispatch = createDispatch({ executions, allowance, aside, ...shared, isBehind, onDispatched })
   const halts = createHalts({ executions, clients, ...shared, isBehind, onDue: () => engine.nudge() })
   const settle = createSettle({ runs, executions, leases, halts, outbox, log, now, settings })
-  const driving = { prepare, dispatch, settle, halts }
+  const driving = { prepare, dispatch, settle, aside, halts }
   const engine = createEngine({ runs, executions, leases, ...driving, log, now, settings, isBehind })
   return { engine, outbox, halts }
 }

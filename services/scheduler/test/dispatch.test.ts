@@ -6,6 +6,7 @@ import type { ClientStore, Presence } from '../src/clients/clientStore.js'
 import { Config, engineSettings } from '../src/config.js'
 import type { Execution } from '../src/executions/execution.js'
 import { createExecutionStore } from '../src/executions/executionStore.js'
+import { createAside } from '../src/runs/aside.js'
 import { createDispatch } from '../src/runs/dispatch.js'
 
 const held = {
@@ -57,7 +58,7 @@ t.test('a machine that changes while it is put aside', async (t) => {
     const clients = { presenceOf: async () => left.shift() ?? [] } as unknown as ClientStore
     const dispatch = createDispatch({
       executions,
-      clients,
+      aside: createAside({ executions, clients, now: () => 1000 }),
       allowance: { look: async () => ({ givesOut: true, room: Number.POSITIVE_INFINITY }), take: async () => {} },
       bus: {} as Bus,
       log: quietLog,

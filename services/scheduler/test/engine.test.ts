@@ -332,6 +332,30 @@ t.test('the engine', async (t) => {
     t.match(await job.runLog(), { counts: { succeeded: 1, failed: 1 } })
   })
 
+  t.test(
+    'what waits for a machine is looked at again, for who saw it come or go may have died before it told',
+    async (t) => {
+      const [back = '', gone = ''] = names(2)
+      const job = await prepare([back, gone])
+      await fleet.disconnect(job.tenantId, [back, gone])
+      await until(async () => (await job.api.get<Json>('/v1/clients?status=OFFLINE')).body.total === 2, {
+        what: 'the machines to be away'
+      })
+      await job.run()
+      const reasons = async () => (await job.machines()).map(({ reason }: Json) => reason)
+      await until(async () => (await reasons()).every((reason: string) => reason === 'machine is offline'), {
+        what: 'both to wait'
+      })
+      fleet.pretend(job.tenantId, back)
+      const clients = replica.store.connection.collection('clients')
+      await clients.updateOne({ tenantId: job.tenantId, mqttClientId: back }, { $set: { status: 'ONLINE' } })
+      await clients.deleteOne({ tenantId: job.tenantId, mqttClientId: gone })
+      await job.ended('FAILED')
+      t.match(await job.runLog(), { counts: { succeeded: 1, failed: 1 } })
+      t.equal((await job.machines('&status=FAILED'))[0]?.message, 'the machine was deleted')
+    }
+  )
+
   t.test('a failure is tried again as often as the job says', async (t) => {
     const [once = '', ever = ''] = names(2)
     const job = await prepare([once, ever], { job: { maxRetries: 2, retryWait: 0 } })

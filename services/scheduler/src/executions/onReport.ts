@@ -29,7 +29,9 @@ export function createOnReport(deps: OnReportDeps) {
       if (notKept > 0) log.warn({ executionId, attempt, events: notKept }, 'events not kept: the log is full')
       if (isLate) log.info({ executionId, attempt }, 'late report of an older attempt kept, not applied')
     }
-    await deps.onProgress([...new Set(changes.flatMap(({ runId, transition }) => (transition ? [runId] : [])))])
+    // One that was over may have ended by these same messages, and whoever applied them died before it could tell.
+    const moved = changes.filter(({ transition, wasOver }) => transition || wasOver)
+    await deps.onProgress([...new Set(moved.map(({ runId }) => runId))])
   }
 }
 

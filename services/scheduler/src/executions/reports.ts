@@ -49,6 +49,8 @@ export interface Change {
   /** When the engine would send the command again, as it was read. */
   dueAt?: number
   transition?: Transition
+  /** The execution had its final state before. */
+  wasOver: boolean
   /** The machine was to end this attempt, and says that it is over. */
   hasStopped?: true
 }
@@ -129,6 +131,7 @@ function extend(change: Change | undefined, received: ReceivedReport, known: Kno
     isLate,
     entries: [...(change?.entries ?? []), ...entries],
     notKept,
+    wasOver: !head.open,
     startedAt: Math.min(startedAt, change?.startedAt ?? startedAt),
     receivedAt: Math.max(receivedAt, change?.receivedAt ?? receivedAt),
     ...(head.dueAt === undefined ? {} : { dueAt: head.dueAt }),

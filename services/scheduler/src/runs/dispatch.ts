@@ -1,18 +1,18 @@
 import { type Bus, deliver, type ExecutionTask, type Log, newId, type Source, traceFieldsOf } from '@fleetgate/kit'
 import type { mongo } from 'mongoose'
-import type { ClientStore } from '../clients/clientStore.js'
 import type { EngineSettings } from '../config.js'
-import { type Execution, goneEnd, type Hold } from '../executions/execution.js'
+import type { Execution } from '../executions/execution.js'
 import type { ExecutionStore } from '../executions/executionStore.js'
 import { chunksOf, groupBy } from '../inGroups.js'
 import type { Allowance, Allowed } from './allowance.js'
+import type { Aside } from './aside.js'
 import { type Due, dueFields, dueFilter, type GivesOut } from './due.js'
 import type { HeldRun } from './leases.js'
 
 export interface DispatchDeps {
   executions: ExecutionStore
-  clients: ClientStore
   allowance: Allowance
+  aside: Pick<Aside, 'sift'>
   bus: Bus
   log: Log
   now: () => number
@@ -54,53 +54,6 @@ export function createDispatch(deps: DispatchDeps): (held: HeldRun, commands: Co
     return room === 0 ? again : [...again, ...(await look('NEW', Math.min(room, pageSize)))]
   }
 
-  /** Puts aside what cannot be sent; answers what can. */
-  async function sift(held: HeldRun, due: Due[]): Promise<Due[]> {
-    const places = await presence(held.tenantId, due)
-    const offline = due.filter(({ clientId }) => places.get(clientId) === 'OFFLINE')
-    const disabled = due.filter(({ clientId }) => places.get(clientId) === 'DISABLED')
-    await hold(offline, 'OFFLINE')
-    await hold(disabled, 'DISABLED')
-    await failGone(due.filter(({ clientId }) => !places.has(clientId)))
-    await lookAgain(held, [...offline, ...disabled])
-    return due.filter(({ clientId }) => places.get(clientId) === 'NONE')
-  }
-
-  /** One that came back, or was deleted, between the look and the hold would wait for ever. */
-  async function lookAgain(held: HeldRun, aside: Due[]): Promise<void> {
-    if (aside.length === 0) return
-    const places = await presence(held.tenantId, aside)
-    await hold(
-      aside.filter(({ clientId }) => places.get(clientId) === 'NONE'),
-      'NONE'
-    )
-    await failGone(aside.filter(({ clientId }) => !places.has(clientId)))
-  }
-
-  async function presence(tenantId: string, due: Due[]): Promise<Map<number, Hold>> {
-    const found = await deps.clients.presenceOf(
-      tenantId,
-      due.map(({ clientId }) => clientId)
-    )
-    return new Map(
-      found.map(({ clientId, enabled, status }) => [
-        clientId,
-        !enabled ? 'DISABLED' : status === 'ONLINE' ? 'NONE' : 'OFFLINE'
-      ])
-    )
-  }
-
-  async function hold(due: Due[], reason: Hold): Promise<void> {
-    if (due.length === 0) return
-    await executions.updateMany({ _id: { $in: due.map(({ _id }) => _id) }, open: true }, { $set: { hold: reason } })
-  }
-
-  async function failGone(due: Due[]): Promise<void> {
-    if (due.length === 0) return
-    const filter = { _id: { $in: due.map(({ _id }) => _id) }, open: true as const }
-    await executions.updateMany(filter, { $set: goneEnd(now()), $unset: { open: '', dueAt: '', claim: '' } } as never)
-  }
-
   /** One bulk write, with one update per distinct (state, attempt, epoch, tries): in the usual case one in all. */
   async function claim(due: Due[]): Promise<Due[]> {
     const claimId = newId()
@@ -134,7 +87,7 @@ export function createDispatch(deps: DispatchDeps): (held: HeldRun, commands: Co
     const isNew = ({ state }: Due) => state === 'QUEUED'
     const taken = due.filter(isNew).length
     await deps.allowance.take(held, allowed, taken)
-    const ready = await sift(held, due)
+    const ready = await deps.aside.sift(held.tenantId, due)
     await deps.allowance.take(held, allowed, ready.filter(isNew).length - taken)
     if (ready.length > 0) {
       const claimed = await claim(ready)

@@ -2,6 +2,7 @@ import type { Log } from '@fleetgate/kit'
 import type { EngineSettings } from '../config.js'
 import type { ExecutionStore } from '../executions/executionStore.js'
 import { createAlarm } from './alarm.js'
+import type { Aside } from './aside.js'
 import type { Commands } from './dispatch.js'
 import { dueFilter } from './due.js'
 import type { Halts } from './halts.js'
@@ -17,6 +18,7 @@ export interface EngineDeps {
   prepare: (held: HeldRun) => Promise<boolean>
   dispatch: (held: HeldRun, commands: Commands) => Promise<void>
   settle: Settle
+  aside: Pick<Aside, 'lookAtSome'>
   halts: Pick<Halts, 'sendDue'>
   log: Log
   now: () => number
@@ -35,6 +37,8 @@ export interface Engine {
 
 /** A run is counted at most this often, however many reports come. */
 const countEveryMs = 200
+/** What waits for its machine is looked at again this often, a part at a time. */
+const lookEveryMs = 5_000
 /** Nudges that come together are one round. */
 const gatherMs = 5
 
@@ -51,6 +55,7 @@ export function createEngine(deps: EngineDeps): Engine {
   const toCount = new Set<string>()
   let lookAtAll = false
   let nextSweep = 0
+  let nextLook = 0
   let keeper: NodeJS.Timeout | undefined
   const alarm = createAlarm({ now, work: oneRound, nextWait })
 
@@ -91,7 +96,16 @@ export function createEngine(deps: EngineDeps): Engine {
     for (const id of before) if (!held.has(id)) forget(id)
     const recounts = mine.filter(({ recount }) => recount).map(({ _id }) => _id)
     if (recounts.length > 0) await runs.collection.updateMany({ _id: { $in: recounts } }, { $unset: { recount: '' } })
+    await lookAside(mine)
     for (const id of await dueRuns(mine)) toDispatch.add(id)
+  }
+
+  async function lookAside(mine: HeldRun[]): Promise<void> {
+    if (now() < nextLook) return
+    nextLook = now() + lookEveryMs
+    const running = mine.filter(({ state }) => state === 'RUNNING')
+    const changed = await deps.aside.lookAtSome(running)
+    if (changed) toCount.add(changed)
   }
 
   async function dueRuns(mine: HeldRun[]): Promise<string[]> {
@@ -148,7 +162,15 @@ export function createEngine(deps: EngineDeps): Engine {
     if (!toCount.has(run._id) || now() - last < countEveryMs) return
     toCount.delete(run._id)
     countedAt.set(run._id, now())
-    if (!(await deps.settle.count(run))) return
+    let hasEnded: boolean
+    try {
+      hasEnded = await deps.settle.count(run)
+    } catch (error) {
+      // No further report may come.
+      toCount.add(run._id)
+      throw error
+    }
+    if (!hasEnded) return
     held.delete(run._id)
     forget(run._id)
   }
