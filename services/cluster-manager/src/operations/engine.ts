@@ -39,6 +39,8 @@ export function createEngine({ store, leases, leaseMs, begun, ...deps }: EngineD
   async function look(): Promise<void> {
     try {
       const asked = Date.now()
+      // One that ends while the documents are read stands in them as it was before.
+      const before = new Set(driven.keys())
       await leases.renew()
       renewedAt = asked
       const held = await store.held(leases.held())
@@ -47,7 +49,9 @@ export function createEngine({ store, leases, leaseMs, begun, ...deps }: EngineD
         if (!now || now.epoch !== one.epoch) one.lose.abort(new LostLease('another replica drives this operation'))
         else if (now.cluster.operation.cancelRequested) one.cancel.abort(new Error('cancelled'))
       }
-      for (const { cluster, epoch } of held) if (!driven.has(cluster.id) && !isStopped) begin(cluster, epoch)
+      for (const { cluster, epoch } of held) {
+        if (!driven.has(cluster.id) && !before.has(cluster.id) && !isStopped) begin(cluster, epoch)
+      }
     } catch (error) {
       deps.log.warn({ err: error }, 'leases not renewed, trying again')
       // Others may have taken over what could not be renewed for so long.

@@ -41,6 +41,7 @@ export function createProgress({
   const { operation } = cluster
   let timer: NodeJS.Timeout | undefined
   let last: Promise<void> = Promise.resolve()
+  let isStopped = false
 
   function content(): Record<string, unknown> {
     operation.updatedAt = now()
@@ -66,6 +67,8 @@ export function createProgress({
 
   /** A write that fails is made up for by the next, and the end of the phase waits for one. */
   function saveSoon(): void {
+    // A host that is reached only now: the document may be at its next operation.
+    if (isStopped) return
     timer ??= setTimeout(() => void save().catch(() => undefined), gatherMs)
   }
 
@@ -109,6 +112,7 @@ export function createProgress({
       await write(plain({ ...content(), live: isLive, addresses }), { open: '' })
     },
     stop() {
+      isStopped = true
       clearTimeout(timer)
       timer = undefined
     }
