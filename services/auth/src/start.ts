@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { type Bus, connectBus, createGuard, type Log } from '@fleetgate/kit'
-import { createSecrets, loadKeyRing, openStore, type Secrets, type Store } from '@fleetgate/store'
+import { createSecrets, loadKeyRing, openStore, type Secrets, type Store, startResealing } from '@fleetgate/store'
 import { createAccessKeys } from './accessKeys/accessKeys.js'
 import { watchKeyChanges } from './accessKeys/watchKeyChanges.js'
 import { createAuthApp } from './app.js'
@@ -59,6 +59,8 @@ export async function startAuth({ config, log, add, passwordCost }: StartOptions
 
   const stores = await openStores({ config, store, bus, log, add })
   const secrets = createSecrets({ keys: keyRingOf(config) })
+  const resealing = startResealing({ secrets, places: store.sealedPlaces, log })
+  add('resealing', () => resealing.stop())
   const keys = await openKeys({ config, stores, log, add, secrets })
   const identity = await createIdentity({ config, log, passwords, stores, keys, secrets })
   const directory = createDirectory({ ...stores, passwords, bus, log, now: Date.now })

@@ -1,6 +1,6 @@
 import { connectBus, createGuard } from '@fleetgate/kit'
 import { createSecrets, loadKeyRing, openStore } from '@fleetgate/store'
-import { quietLog, startParts, until } from '@fleetgate/testkit'
+import { changeKey, quietLog, startParts, until } from '@fleetgate/testkit'
 import t from 'tap'
 import { createKeyStore } from '../src/keys/keyStore.js'
 import { activeAfterMs, openSigningKeys } from '../src/keys/signingKeys.js'
@@ -67,6 +67,26 @@ await t.test('is for super admins of the first tenant', async (t) => {
     t.equal((await api.as(access_token).post('/oauth2/keys/rotate')).status, 403, name)
   }
   t.equal((await api.post('/oauth2/keys/rotate')).status, 401)
+})
+
+await t.test('what the old secrets key sealed is sealed anew with the new one, which then is enough', async (t) => {
+  const { access_token, refresh_token } = await tokensOf(api, 'admin')
+  const admin = api.as(access_token)
+  const { user_id } = (await admin.get<{ data: { user_id: string } }>('/user')).body.data
+  const made = await admin.post<{ credential: { access: string; secret: string } }>('/v3.0/OS-CREDENTIAL/credentials', {
+    credential: { user_id, description: 'robot' }
+  })
+  const { access, secret } = made.body.credential
+  const keys = await listed()
+  const change = await changeKey(t, parts, 'fleetgate_auth')
+  t.same(change.before, { service_tokens: 1, signing_keys: 2 * keys.length })
+  await startAuthFor(t, parts, { SECRETS_KEY_FILE: change.both })
+  await change.sealedAnew()
+
+  const later = await startAuthFor(t, parts, { SECRETS_KEY_FILE: change.newest })
+  t.equal((await later.asKey({ accessKey: access, secret }).get('/v3/projects')).status, 200)
+  t.same(await listed(later), keys)
+  t.equal((await refresh(later, refresh_token)).status, 200)
 })
 
 await t.test('forgets the old key when its last token has expired, and not before', async (t) => {

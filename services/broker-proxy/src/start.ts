@@ -1,6 +1,6 @@
 import { connectBus } from '@fleetgate/contracts'
 import { createGuard, type GuardOptions, type Logger, type Shutdown } from '@fleetgate/kit'
-import { createSecrets, loadKeyRing, openStore } from '@fleetgate/store'
+import { createSecrets, loadKeyRing, openStore, startResealing } from '@fleetgate/store'
 import { createBrokerProxy } from './app.js'
 import { createBroker } from './broker/createBroker.js'
 import type { Config } from './config.js'
@@ -39,6 +39,8 @@ export async function startBrokerProxy({
   const fileParts = await openFileParts({ bus, dir: config.DATA_DIR, cacheBytes: config.CACHE_BYTES, log })
   const service = createBrokerProxy({ config, store, bus, guard, secrets, driver, fileParts, log })
   await store.sync()
+  const resealing = startResealing({ secrets, places: store.sealedPlaces, log })
+  add('resealing', () => resealing.stop())
   add('mqtt', () => service.close())
   const { mqttPort, mqttPorts } = await service.open()
   const { port } = await service.http.listen(config.PORT, config.HOST)

@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { downTopic } from '@fleetgate/contracts'
 import { openStore } from '@fleetgate/store'
-import { quietLog, startParts, testGuardKeys, until } from '@fleetgate/testkit'
+import { changeKey, quietLog, startParts, testGuardKeys, until } from '@fleetgate/testkit'
 import t from 'tap'
 import type { Session } from '../src/broker/brokerDriver.js'
 import { createDelayed, parseDelayed } from '../src/plugins/delayed.js'
@@ -418,4 +418,19 @@ await t.test('open a tenant to its own users, where the operator allows it', asy
     await t.rejects(logIn(t, proxy, 'nothing1', 'open-5', wrong))
     t.not(await codeOf(api().put(plugin('emqx_acl_internal'), { active: false })), 0)
   })
+})
+
+await t.test('are sealed anew with the users when the secrets key changes', async (t) => {
+  const settings = (await api().get(config('emqx_mod_rewrite'))).body.result
+  const change = await changeKey(t, parts, 'fleetgate_broker_proxy')
+  t.match(change.before, { mqttUsers: 3, plugins: Number })
+  const startWith = (file: string) =>
+    start({ ...open, BROKER_NODE: 'keys@127.0.0.1', DATA_DIR: join(parts.dir, 'keys'), SECRETS_KEY_FILE: file })
+  const changing = await startWith(change.both)
+  await change.sealedAnew()
+  await changing.stop()
+  await proxy.stop()
+  proxy = await start({ ...open, SECRETS_KEY_FILE: change.newest })
+  t.same((await api().get(config('emqx_mod_rewrite'))).body.result, settings)
+  await logIn(t, proxy, 'admin001', 'keys-1')
 })

@@ -1,5 +1,5 @@
 import { connectBus, createCreatorsOf, createGuard, type Log } from '@fleetgate/kit'
-import { createSecrets, loadKeyRing, openStore } from '@fleetgate/store'
+import { createSecrets, loadKeyRing, openStore, startResealing } from '@fleetgate/store'
 import { createClusterManagerApp } from './app.js'
 import { createClusterParts } from './clusterParts.js'
 import { allClusterRoutes } from './clusterRoutes.js'
@@ -39,6 +39,8 @@ export async function startClusterManager({ config, log, add }: StartOptions): P
   const clusterStore = createClusterStore(store)
   const providerStore = createProviderStore(store)
   await store.sync()
+  const resealing = startResealing({ secrets, places: store.sealedPlaces, log })
+  add('resealing', () => resealing.stop())
   add('mail', await mailing.start())
   const providing = createProviding({ config, secrets, store: providerStore, logs, now })
   add('clouds', () => providing.close())

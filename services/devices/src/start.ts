@@ -1,5 +1,5 @@
 import { connectBus, createCreatorsOf, createGuard, Gauge, type Log, machineChanged } from '@fleetgate/kit'
-import { createSecrets, loadKeyRing, openStore } from '@fleetgate/store'
+import { createSecrets, loadKeyRing, openStore, startResealing } from '@fleetgate/store'
 import { createDevicesApp } from './app.js'
 import type { Config } from './config.js'
 import { createDashboards } from './dashboards/dashboard.js'
@@ -53,6 +53,8 @@ export async function startDevices({ config, log, add }: StartOptions): Promise<
   const secrets = createSecrets({ keys: loadKeyRing({ file: config.SECRETS_KEY_FILE, value: config.SECRETS_KEY }) })
   const workflows = createWorkflowParts({ ...things, store, bus, log, secrets, settings: config, now: Date.now })
   await store.sync()
+  const resealing = startResealing({ secrets, places: store.sealedPlaces, log })
+  add('resealing', () => resealing.stop())
   for (const outbox of [dashboardStore.outbox, ...things.outboxes, workflows.outbox]) {
     outbox.start()
     add('outbox', () => outbox.stop())

@@ -2,7 +2,7 @@ import { createHmac } from 'node:crypto'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { connectBus, keepMqttAccount, sendMail } from '@fleetgate/kit'
-import { quietLog, type Session, startParts, testGuardKeys, until } from '@fleetgate/testkit'
+import { changeKey, quietLog, type Session, startParts, testGuardKeys, until } from '@fleetgate/testkit'
 import t from 'tap'
 import { type Failure, serveKeys, startDevicesFor } from './support.js'
 import { addEntity, dataOf, type Page } from './things.js'
@@ -526,4 +526,18 @@ await t.test('asks for function codes', async (t) => {
   t.equal((await viewer.post('/workflow/flows/batch-delete', { workflow_id_list: ['1'] })).status, 403)
   t.equal((await viewer.post('/credentials', {})).status, 403)
   t.equal((await admin.post('/workflow/flows/design', { name: '', design_data: '{}' })).status, 400)
+})
+
+await t.test('credentials are sealed anew when the secrets key changes', async (t) => {
+  const made = { credentials_type: 'HTTP', access_key: 'keys', access_secret: 'kept-pass' }
+  const { id } = dataOf<{ id: string }>(await admin.post('/credentials', made))
+  const http = node('in', 'httpIn', { method: 'POST', url: '/keys', credential: id })
+  await save(admin, chain(http, output({ body: '#{in.body}' })))
+  const change = await changeKey(t, parts, 'fleetgate_devices')
+  t.match(change.before, { credentials: Number })
+  await startDevicesFor(t, parts, { ...env, SECRETS_KEY_FILE: change.both })
+  await change.sealedAnew()
+  const later = await startDevicesFor(t, parts, { ...env, SECRETS_KEY_FILE: change.newest })
+  const path = `/workflow-http-in/${id}@t1/keys`
+  t.same(dataOf(await later.asBasic('keys', 'kept-pass').post(path, { n: 1 })), { body: '{"n":1}' })
 })

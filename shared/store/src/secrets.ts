@@ -7,8 +7,8 @@ export interface Secrets {
   seal(plain: string, context: string): string
   /** Throws AppError('internal') for a text that was changed, moved, or sealed with a key that is gone. */
   open(sealed: string, context: string): string
-  /** False where an older key sealed it: open it and seal it anew. */
-  isCurrent(sealed: string): boolean
+  /** Matches what an older key sealed, which is to be sealed anew; undefined while the ring has one key. */
+  readonly older: RegExp | undefined
 }
 
 const algorithm = 'aes-256-gcm'
@@ -39,7 +39,7 @@ export function createSecrets({ keys }: { keys: KeyRing }): Secrets {
       }
     },
 
-    isCurrent: (sealed) => parse(sealed).keyId === keys.currentId
+    older: keys.keys.size > 1 ? new RegExp(`^${version}\\.(?!${keys.currentId}\\.)`) : undefined
   }
 }
 

@@ -2,6 +2,7 @@ import type { Log } from '@fleetgate/contracts'
 import mongoose, { type Connection, type Model, type Schema } from 'mongoose'
 import { connectionOptions, type Journal } from './connectionOptions.js'
 import { reportOutages } from './outages.js'
+import { type SealedPlace, type SealedTexts, sealedPlace } from './sealedPlace.js'
 import { createIndexes } from './syncIndexes.js'
 
 export interface StoreOptions {
@@ -17,6 +18,9 @@ export interface Store {
   readonly connection: Connection
   /** A model on a collection of exactly this name. Filters on paths that the schema lacks throw. */
   model<T>(name: string, schema: Schema<T>): Model<T>
+  /** Says where documents of a model hold sealed texts, so that they are sealed anew when the key changes. */
+  declareSealed<T>(model: Model<T>, texts: SealedTexts<T>): void
+  readonly sealedPlaces: readonly SealedPlace[]
   /** Creates the indexes of every model made so far. Once at boot, after the models. */
   sync(): Promise<void>
   /** Whether the database answers now. */
@@ -30,6 +34,7 @@ const pingMs = 1_000
 /** Connects, trying for 30 s; a database that goes away later is waited for within each operation. */
 export async function openStore(options: StoreOptions): Promise<Store> {
   const connection = await connect(options)
+  const sealedPlaces: SealedPlace[] = []
 
   return {
     connection,
@@ -39,6 +44,12 @@ export async function openStore(options: StoreOptions): Promise<Store> {
       reportOutages(schema)
       return connection.model<T>(name, schema, name)
     },
+
+    declareSealed<T>(model: Model<T>, texts: SealedTexts<T>): void {
+      sealedPlaces.push(sealedPlace(model, texts))
+    },
+
+    sealedPlaces,
 
     async sync() {
       for (const model of Object.values(connection.models)) await createIndexes(model, options.log)

@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
+import type { Log } from '@fleetgate/contracts'
 import t from 'tap'
-import { createSecrets, loadKeyRing } from '../src/index.js'
+import { createSecrets, loadKeyRing, type SealedPlace, startResealing } from '../src/index.js'
 
 const line = (id: string) => `${id}:${randomBytes(32).toString('base64')}`
 
@@ -46,9 +48,49 @@ t.test('secrets', async (t) => {
     const rotated = createSecrets({ keys: loadKeyRing({ value: `${newer}\n${older}\n` }) })
     const sealed = secrets.seal('plain', 'c')
     t.equal(rotated.open(sealed, 'c'), 'plain')
-    t.equal(rotated.isCurrent(sealed), false)
-    t.equal(rotated.isCurrent(rotated.seal('plain', 'c')), true)
+    t.match(sealed, rotated.older)
+    t.notMatch(rotated.seal('plain', 'c'), rotated.older)
+    t.notMatch('', rotated.older)
+    t.equal(secrets.older, undefined, 'there is no older key')
   })
+})
+
+t.test('sealing anew goes on where a text does not open or is changed meanwhile, and tries again', async (t) => {
+  const [older, newer] = [line('k1'), line('k2')]
+  const before = createSecrets({ keys: loadKeyRing({ value: older }) })
+  const secrets = createSecrets({ keys: loadKeyRing({ value: `${newer}\n${older}` }) })
+  const kept = new Map([
+    ['moved', before.seal('a', 'elsewhere')],
+    ['busy', before.seal('b', 'busy')],
+    ['good', before.seal('c', 'good')]
+  ])
+  let refused = 0
+  const place: SealedPlace = {
+    name: 'things',
+    async *find(pattern) {
+      for (const [id, sealed] of kept)
+        if (pattern.test(sealed)) yield { id, texts: [{ path: id, sealed, context: id }] }
+    },
+    async exchange(id, [text]) {
+      if (id === 'busy' && refused++ === 0) return false
+      kept.set(String(id), text?.after ?? '')
+      return true
+    }
+  }
+  const told: unknown[] = []
+  const note = (fields: unknown) => void told.push(fields)
+  const log = { debug: note, info: note, warn: note, error: note } as unknown as Log
+  const resealing = startResealing({ secrets, places: [place], log, everyMs: 1 })
+  t.teardown(() => resealing.stop())
+  while (told.length < 4) await setTimeout(5)
+  await resealing.stop()
+  t.match(told, [{ place: 'things', id: 'moved' }, { anew: 1, left: 2 }, { id: 'moved' }, { anew: 1, left: 1 }])
+  t.notMatch(JSON.stringify(told), /v1\.k/, 'no sealed text is logged')
+  t.same(
+    [...kept.values()].map((sealed) => sealed.slice(0, 5)),
+    ['v1.k1', 'v1.k2', 'v1.k2']
+  )
+  t.equal(secrets.open(kept.get('busy') ?? '', 'busy'), 'b')
 })
 
 t.test('key ring', async (t) => {

@@ -1,5 +1,6 @@
 export { freePort, natsBinary, type Stack, type StackOptions, selfSignedFiles } from '@fleetgate/local'
 export * from './api.js'
+export * from './keyChange.js'
 export * from './mailServer.js'
 export * from './mqttClient.js'
 export * from './parts.js'

@@ -12,7 +12,12 @@ import {
   type Static
 } from '@fleetgate/kit'
 import type { Secrets } from '@fleetgate/store'
-import type { AccessKey, ServiceToken, ServiceTokenStore } from '../serviceTokens/serviceTokenStore.js'
+import {
+  type AccessKey,
+  accessContext,
+  type ServiceToken,
+  type ServiceTokenStore
+} from '../serviceTokens/serviceTokenStore.js'
 import { createUseNote, longestMs, requirePerson } from '../serviceTokens/serviceTokens.js'
 
 export interface AccessKeysOptions {
@@ -57,7 +62,11 @@ export function createAccessKeys({ store, secrets, findOwner, limit, now, log }:
     const token = await store.findByAccessKey(key)
     const owner = token && (await findOwner(token.tenantId, token.userId))
     if (!isKey(token) || !owner) throw refused()
-    return { token, owner, secret: secrets.open(token.access.sealedSecret, sealedAs(token)) }
+    return {
+      token,
+      owner,
+      secret: secrets.open(token.access.sealedSecret, accessContext(token.tenantId, token.access.key))
+    }
   }
 
   /** A super admin reaches those of everybody in the tenant, others their own. */
@@ -80,7 +89,7 @@ export function createAccessKeys({ store, secrets, findOwner, limit, now, log }:
       if (draft.userId !== userId) throw new AppError('forbidden', 'access keys are made by the person they act for')
       const key = randomText(20, letters)
       const secret = randomText(40, secretLetters)
-      const sealedSecret = secrets.seal(secret, sealedAs({ tenantId, access: { key } }))
+      const sealedSecret = secrets.seal(secret, accessContext(tenantId, key))
       const token: KeyToken = {
         id: newId(now()),
         tenantId,
@@ -136,10 +145,6 @@ export function createAccessKeys({ store, secrets, findOwner, limit, now, log }:
 
 function isKey(token: ServiceToken | undefined): token is KeyToken {
   return token?.access !== undefined
-}
-
-function sealedAs({ tenantId, access }: { tenantId: string; access: Pick<AccessKey, 'key'> }): string {
-  return `accessKey:${tenantId}:${access.key}`
 }
 
 function randomText(length: number, of: string): string {

@@ -1,5 +1,6 @@
 import { isDuplicateKey, type Store } from '@fleetgate/store'
 import { Schema } from 'mongoose'
+import { privateContext, seedContext } from './newKey.js'
 
 export interface StoredKey {
   kid: string
@@ -25,6 +26,13 @@ export type KeyStore = ReturnType<typeof createKeyStore>
 
 export function createKeyStore(store: Store) {
   const model = store.model<KeyDoc>('signing_keys', schema)
+  store.declareSealed(model, {
+    paths: ['sealedPrivatePem', 'sealedRefreshSeed'],
+    textsOf: ({ _id, sealedPrivatePem, sealedRefreshSeed }) => [
+      { path: 'sealedPrivatePem', sealed: sealedPrivatePem, context: privateContext(_id) },
+      { path: 'sealedRefreshSeed', sealed: sealedRefreshSeed, context: seedContext(_id) }
+    ]
+  })
   return {
     /** Newest first. */
     async list(): Promise<StoredKey[]> {

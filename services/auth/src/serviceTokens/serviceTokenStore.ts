@@ -82,6 +82,13 @@ export type ServiceTokenStore = ReturnType<typeof createServiceTokenStore>
 
 export function createServiceTokenStore({ store, bus, log }: { store: Store; bus: Bus; log: Log }) {
   const model = store.model<ServiceTokenDoc>('service_tokens', schema)
+  store.declareSealed(model, {
+    paths: ['access.sealedSecret'],
+    textsOf: ({ tenantId, access }) =>
+      access
+        ? [{ path: 'access.sealedSecret', sealed: access.sealedSecret, context: accessContext(tenantId, access.key) }]
+        : []
+  })
   const outbox = createOutbox({ model, bus, log })
 
   async function freeSlots(userId: string, limit: number): Promise<string[]> {
@@ -161,6 +168,11 @@ export function createServiceTokenStore({ store, bus, log }: { store: Store; bus
       await model.deleteMany({ revokedAt: { $exists: true }, outbox: { $size: 0 } })
     }
   }
+}
+
+/** What the secret of an access key is sealed with. */
+export function accessContext(tenantId: string, key: string): string {
+  return `accessKey:${tenantId}:${key}`
 }
 
 function ofOwner({ tenantId, userId }: Owner): Owner {

@@ -41,6 +41,11 @@ export function createPluginStore(store: Store, secrets: Pick<Secrets, 'seal' | 
     revision: Number
   }).index({ tenantId: 1, name: 1 }, { unique: true })
   const model = store.model<PluginDoc>('plugins', schema)
+  store.declareSealed(model, {
+    paths: ['settings'],
+    textsOf: ({ tenantId, name, settings }) =>
+      settings === undefined ? [] : [{ path: 'settings', sealed: settings, context: contextOf(tenantId, name) }]
+  })
 
   function toState({ tenantId, name, active, settings, revision = 0 }: PluginDoc): PluginState {
     const text = settings === undefined ? '{}' : secrets.open(settings, contextOf(tenantId, name))

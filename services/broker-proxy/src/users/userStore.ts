@@ -1,6 +1,6 @@
 import { pageOf, type Store, toConflict } from '@fleetgate/store'
 import { Schema } from 'mongoose'
-import type { MqttUser } from './users.js'
+import { type MqttUser, secretContext } from './users.js'
 
 export type StoredUser = Omit<MqttUser, 'secretKey'> & { sealedSecret: string; createdAt: number }
 type Changeable = Omit<StoredUser, 'tenantId' | 'accessKey' | 'machine' | 'createdAt'>
@@ -49,6 +49,10 @@ function schemaOf(): Schema<StoredUser> {
 
 export function createUserStore(store: Store): UserStore {
   const model = store.model<StoredUser>('mqttUsers', schemaOf())
+  store.declareSealed(model, {
+    paths: ['sealedSecret'],
+    textsOf: (user) => [{ path: 'sealedSecret', sealed: user.sealedSecret, context: secretContext(user) }]
+  })
 
   return {
     async insert(user) {

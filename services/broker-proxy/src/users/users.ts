@@ -60,11 +60,11 @@ export interface UsersParts {
 
 export function createUsers({ store, secrets, announce, maxUsers, now, log }: UsersParts): Users {
   function toUser({ sealedSecret, createdAt: _created, ...rest }: StoredUser): MqttUser {
-    return { ...rest, secretKey: secrets.open(sealedSecret, contextOf(rest)) }
+    return { ...rest, secretKey: secrets.open(sealedSecret, secretContext(rest)) }
   }
 
   function seal(user: { tenantId: string; accessKey: string }, secret: string): string {
-    return secrets.seal(secret, contextOf(user))
+    return secrets.seal(secret, secretContext(user))
   }
 
   async function told(user: { tenantId: string; accessKey: string }, what: string): Promise<void> {
@@ -147,7 +147,8 @@ export function createUsers({ store, secrets, announce, maxUsers, now, log }: Us
   }
 }
 
-function contextOf({ tenantId, accessKey }: { tenantId: string; accessKey: string }): string {
+/** What the secret of a user is sealed with. */
+export function secretContext({ tenantId, accessKey }: { tenantId: string; accessKey: string }): string {
   return `mqttUser:${tenantId}:${accessKey}`
 }
 

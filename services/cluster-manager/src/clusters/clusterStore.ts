@@ -1,9 +1,12 @@
 import { AppError, type Found, type Range } from '@fleetgate/kit'
-import { createLeases, isDuplicateKey, type Leases, pageOf, type Store } from '@fleetgate/store'
+import { createLeases, isDuplicateKey, type Leases, pageOf, type SealedText, type Store } from '@fleetgate/store'
 import type { QueryFilter } from 'mongoose'
+import { loginContext } from '../hosts/hostRunner.js'
 import type { Operation } from '../operations/operation.js'
 import { addressesOf, type Cluster, type ClusterStatus, type Host } from './cluster.js'
 import { type ClusterDoc, clusterSchema, toCluster } from './clusterSchema.js'
+import { secretsContext } from './clusters.js'
+import { keyContext } from './madeHosts.js'
 
 const keptOperations = 20
 /** By far the most of a document, and no list needs it. */
@@ -37,6 +40,7 @@ export type ClusterStore = ReturnType<typeof createClusterStore>
 
 export function createClusterStore(store: Store) {
   const model = store.model<ClusterDoc>('clusters', clusterSchema)
+  store.declareSealed(model, { paths: ['sealedSecrets', 'cloud.sealedKey', 'hosts.sealedLogin'], textsOf: sealedTexts })
   const noLease = () => ({ owner: '', until: new Date(0), epoch: 0 })
 
   return {
@@ -192,6 +196,18 @@ export function createClusterStore(store: Store) {
       if (Object.keys(set).length > 0) await model.collection.updateOne(filter as never, { $set: set })
     }
   }
+}
+
+function sealedTexts({ _id, sealedSecrets, cloud, hosts }: ClusterDoc): SealedText[] {
+  return [
+    { path: 'sealedSecrets', sealed: sealedSecrets, context: secretsContext(_id) },
+    ...(cloud ? [{ path: 'cloud.sealedKey', sealed: cloud.sealedKey, context: keyContext(_id) }] : []),
+    ...hosts.map(({ id, sealedLogin }, index) => ({
+      path: `hosts.${index}.sealedLogin`,
+      sealed: sealedLogin,
+      context: loginContext(id)
+    }))
+  ]
 }
 
 function taken(error: unknown): never {

@@ -18,7 +18,7 @@ export interface MadeHostsOptions {
   at: number
 }
 
-function keyContext(clusterId: string): string {
+export function keyContext(clusterId: string): string {
   return `clusterKey:${clusterId}`
 }
 

@@ -3,7 +3,7 @@ import { isDuplicateKey, pageOf, type Store } from '@fleetgate/store'
 import { type QueryFilter, Schema } from 'mongoose'
 import { createUsage, indexUsage, type Usage, type Used } from '../usage.js'
 import { type ProviderType, providerTypes } from './driver.js'
-import { type Provider, providerNameTaken } from './provider.js'
+import { type Provider, providerContext, providerNameTaken } from './provider.js'
 
 type ProviderDoc = Omit<Provider, 'id'> & Used
 
@@ -40,6 +40,10 @@ export type ProviderStore = ReturnType<typeof createProviderStore>
 
 export function createProviderStore(store: Store) {
   const model = store.model<ProviderDoc>('providers', schema)
+  store.declareSealed(model, {
+    paths: ['sealedSecret'],
+    textsOf: (doc) => [{ path: 'sealedSecret', sealed: doc.sealedSecret, context: providerContext(String(doc._id)) }]
+  })
   const usage: Usage = createUsage(model)
   return {
     ...usage,

@@ -80,7 +80,7 @@ export function createPubkeys({ store, secrets, logs, keyBits, now }: PubkeysOpt
       if (await store.isTaken(caller, input.name)) throw nameTaken()
       const pair = await makePair(input.name)
       const pubkey = draft(caller, input.name, pair.publicKey)
-      const sealed = secrets.seal(pair.privatePem, contextOf(pubkey.id))
+      const sealed = secrets.seal(pair.privatePem, privateKeyContext(pubkey.id))
       await logs.around(caller, 'create_pubkey', 'pubkey', input.name, () => store.insert(pubkey, sealed))
       return pubkey
     },
@@ -93,7 +93,7 @@ export function createPubkeys({ store, secrets, logs, keyBits, now }: PubkeysOpt
       checkOwner(userId, caller)
       const waiting = await store.findSealed(caller, name)
       if (!waiting) throw new AppError('not_found', 'there is no private key to download: each can be downloaded once')
-      const pem = secrets.open(waiting.sealed, contextOf(waiting.id))
+      const pem = secrets.open(waiting.sealed, privateKeyContext(waiting.id))
       if (await store.takeSealed(caller, waiting)) return pem
       throw new AppError('not_found', 'this private key was downloaded a moment ago')
     },
@@ -134,7 +134,8 @@ export function nameTaken(): AppError {
   return new AppError('conflict', 'you have a key of this name already', { field: 'name' })
 }
 
-function contextOf(id: string): string {
+/** What a private key is sealed with until it is downloaded. */
+export function privateKeyContext(id: string): string {
   return `pubkey:${id}`
 }
 

@@ -2,7 +2,7 @@ import type { Found, Range } from '@fleetgate/kit'
 import { containsPattern, isDuplicateKey, pageOf, type Store } from '@fleetgate/store'
 import { type QueryFilter, Schema } from 'mongoose'
 import { createUsage, indexUsage, type Usage, type Used } from '../usage.js'
-import { nameTaken, type Pubkey } from './pubkey.js'
+import { nameTaken, type Pubkey, privateKeyContext } from './pubkey.js'
 
 type PubkeyDoc = Omit<Pubkey, 'id'> &
   Used & {
@@ -50,6 +50,12 @@ export type PubkeyStore = ReturnType<typeof createPubkeyStore>
 
 export function createPubkeyStore(store: Store) {
   const model = store.model<PubkeyDoc>('pubkeys', schema)
+  store.declareSealed(model, {
+    paths: ['sealedPrivateKey'],
+    textsOf: (doc) => [
+      { path: 'sealedPrivateKey', sealed: doc.sealedPrivateKey ?? '', context: privateKeyContext(String(doc._id)) }
+    ]
+  })
   const usage: Usage = createUsage(model)
   return {
     ...usage,

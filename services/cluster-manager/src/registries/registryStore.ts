@@ -2,7 +2,7 @@ import type { Found, Range } from '@fleetgate/kit'
 import { isDuplicateKey, pageOf, type Store } from '@fleetgate/store'
 import { type QueryFilter, Schema } from 'mongoose'
 import { createUsage, indexUsage, type Usage, type Used } from '../usage.js'
-import { type Registry, registryNameTaken } from './registry.js'
+import { type Registry, registryContext, registryNameTaken } from './registry.js'
 
 type RegistryDoc = Omit<Registry, 'id'> & Used
 
@@ -34,6 +34,12 @@ export type RegistryStore = ReturnType<typeof createRegistryStore>
 
 export function createRegistryStore(store: Store) {
   const model = store.model<RegistryDoc>('registries', schema)
+  store.declareSealed(model, {
+    paths: ['sealedPassword'],
+    textsOf: (doc) => [
+      { path: 'sealedPassword', sealed: doc.sealedPassword, context: registryContext(String(doc._id)) }
+    ]
+  })
   const usage: Usage = createUsage(model)
   return {
     ...usage,

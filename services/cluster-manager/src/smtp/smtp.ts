@@ -116,12 +116,12 @@ export function createSmtp({ store, secrets, now, onChanged }: SmtpOptions) {
       const chosen = servers[(attempt - 1) % servers.length]
       if (!chosen) return undefined
       const { sealed, ...server } = chosen
-      return { ...server, password: sealed ? secrets.open(sealed, contextOf(server.id)) : '' }
+      return { ...server, password: sealed ? secrets.open(sealed, passwordContext(server.id)) : '' }
     }
   }
 
   function seal(id: string, password: string): string {
-    return password === '' ? '' : secrets.seal(password, contextOf(id))
+    return password === '' ? '' : secrets.seal(password, passwordContext(id))
   }
 }
 
@@ -182,6 +182,7 @@ function noSuchServer(): AppError {
   return new AppError('not_found', 'there is no such SMTP server')
 }
 
-function contextOf(id: string): string {
+/** What the password of a server is sealed with. */
+export function passwordContext(id: string): string {
   return `smtp:${id}`
 }

@@ -1,7 +1,7 @@
 import type { Found, Range } from '@fleetgate/kit'
 import { containsPattern, pageOf, type Store, toConflict } from '@fleetgate/store'
 import { type QueryFilter, Schema } from 'mongoose'
-import { type SmtpServer, securities } from './smtp.js'
+import { passwordContext, type SmtpServer, securities } from './smtp.js'
 
 type SmtpDoc = Omit<SmtpServer, 'id' | 'caCert'> & {
   _id: string
@@ -42,6 +42,12 @@ export type SmtpStore = ReturnType<typeof createSmtpStore>
 
 export function createSmtpStore(store: Store) {
   const model = store.model<SmtpDoc>('smtp_servers', schema)
+  store.declareSealed(model, {
+    paths: ['sealedPassword'],
+    textsOf: ({ _id, sealedPassword }) => [
+      { path: 'sealedPassword', sealed: sealedPassword, context: passwordContext(_id) }
+    ]
+  })
   return {
     async insert({ id, ...rest }: SmtpServer, sealedPassword: string): Promise<void> {
       await model.create({ _id: id, ...rest, sealedPassword }).catch((error) => toConflict(error, taken))

@@ -72,7 +72,7 @@ export function createCredentials({ store, secrets, keepAccount, max, now }: Cre
     const { accessSecret, ...rest } = draft
     const id = newNumericId(now())
     const { tenantId, userId } = owner
-    const sealedSecret = secrets.seal(accessSecret, contextOf(tenantId, id))
+    const sealedSecret = secrets.seal(accessSecret, secretContext(tenantId, id))
     const about = { ...kept, isEditable: kept.workflowId === undefined, createdAt: now(), updatedAt: now() }
     await store.insert({ ...rest, id, tenantId, userId, sealedSecret, ...about })
     return id
@@ -88,7 +88,7 @@ export function createCredentials({ store, secrets, keepAccount, max, now }: Cre
     })
   }
 
-  const openOf = ({ tenantId, id, sealedSecret }: Credential) => secrets.open(sealedSecret, contextOf(tenantId, id))
+  const openOf = ({ tenantId, id, sealedSecret }: Credential) => secrets.open(sealedSecret, secretContext(tenantId, id))
   const tellBroker = ({ tenantId, accessKey: username }: Credential, password: string) =>
     keepAccount({ tenantId, username, password })
 
@@ -107,7 +107,7 @@ export function createCredentials({ store, secrets, keepAccount, max, now }: Cre
     async keepCopy(id: string, keeper: Keeper): Promise<string> {
       const found = await store.find(keeper.tenantId, id)
       if (found?.workflowId === undefined || found.workflowId === keeper.id) return id
-      return keep(secrets.open(found.sealedSecret, contextOf(keeper.tenantId, id)), keeper)
+      return keep(secrets.open(found.sealedSecret, secretContext(keeper.tenantId, id)), keeper)
     },
 
     /** What a workflow that is gone kept. */
@@ -141,7 +141,9 @@ export function createCredentials({ store, secrets, keepAccount, max, now }: Cre
       const change = isDefault ? { ...wanted, accessKey: undefined } : wanted
       if (isDefault && type === 'MQTT' && accessSecret !== undefined) await tellBroker(found, accessSecret)
       const sealed =
-        accessSecret === undefined ? {} : { sealedSecret: secrets.seal(accessSecret, contextOf(caller.tenantId, id)) }
+        accessSecret === undefined
+          ? {}
+          : { sealedSecret: secrets.seal(accessSecret, secretContext(caller.tenantId, id)) }
       await store.update(caller.tenantId, id, { ...change, ...sealed })
     },
 
@@ -151,7 +153,7 @@ export function createCredentials({ store, secrets, keepAccount, max, now }: Cre
     async secretOf(tenantId: string, id: string): Promise<string> {
       const found = await store.find(tenantId, id)
       if (!found) throw new AppError('invalid_state', `there is no credential ${id.slice(0, 20)}`)
-      return secrets.open(found.sealedSecret, contextOf(tenantId, id))
+      return secrets.open(found.sealedSecret, secretContext(tenantId, id))
     },
 
     /** Those of the type HTTP that are there. */
@@ -170,7 +172,7 @@ export function createCredentials({ store, secrets, keepAccount, max, now }: Cre
       const found = isId ? await store.find(tenantId, name) : await store.findDefault(tenantId, 'HTTP')
       if (found?.type !== 'HTTP' || !found.isEditable) return undefined
       if (!isId && found.accessKey !== `${name}@${tenantId}`) return undefined
-      const secret = secrets.open(found.sealedSecret, contextOf(tenantId, found.id))
+      const secret = secrets.open(found.sealedSecret, secretContext(tenantId, found.id))
       // Both are looked at whatever the first says.
       const isSame = [equal(given.username, found.accessKey), equal(given.password, secret)]
       return isSame.every(Boolean) ? found : undefined
@@ -183,7 +185,8 @@ function newSecret(): string {
   return `a${randomBytes(21).toString('base64').replace(/[+/]/g, 'x')}A1`
 }
 
-function contextOf(tenantId: string, id: string): string {
+/** What the secret of a credential is sealed with. */
+export function secretContext(tenantId: string, id: string): string {
   return `credential:${tenantId}:${id}`
 }
 

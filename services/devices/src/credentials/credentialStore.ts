@@ -1,6 +1,6 @@
 import { type Page, type PageOf, pageOf, type QueryFilter, Schema, type Store, toConflict } from '@fleetgate/store'
 import { defined } from '../entities/entityDoc.js'
-import type { Credential, CredentialType } from './credential.js'
+import { type Credential, type CredentialType, secretContext } from './credential.js'
 
 interface CredentialDoc extends Omit<Credential, 'id' | 'additionalData'> {
   _id: string
@@ -41,6 +41,12 @@ export type CredentialStore = ReturnType<typeof createCredentialStore>
 
 export function createCredentialStore({ store, now }: { store: Store; now: () => number }) {
   const model = store.model<CredentialDoc>('credentials', schema)
+  store.declareSealed(model, {
+    paths: ['sealedSecret'],
+    textsOf: ({ _id, tenantId, sealedSecret }) => [
+      { path: 'sealedSecret', sealed: sealedSecret, context: secretContext(tenantId, _id) }
+    ]
+  })
   return {
     async insert({ id, additionalData, ...rest }: Credential): Promise<void> {
       const doc = { _id: id, ...defined(rest), additionalData: JSON.stringify(additionalData) }
