@@ -214,6 +214,9 @@ t.test('the engine', async (t) => {
       const found = await until(async () => (await servers()).length === 2 && servers(), { what: 'the servers' })
       const { clientId } = found.find(({ mqttClientId }: Json) => mqttClientId === 'chosen')
       t.equal((await job.api.put('/v1/clients', { clientId, role: 'SERVER' })).status, 200)
+      const volunteer = found.find(({ mqttClientId }: Json) => mqttClientId === 'a-volunteer').clientId
+      const bound = await job.api.put(`/v1/jobs/${job.jobId}/clients`, [volunteer])
+      t.equal(bound.status, 200, 'as a target, whatever it calls itself')
       await job.run()
       await job.ended('FAILED')
       t.strictSame(

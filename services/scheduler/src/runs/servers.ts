@@ -11,8 +11,8 @@ export interface ServersDeps {
 
 /**
  * The SERVER machines that are online and may be asked for files, or given them, by a job. What a machine that calls itself
- * SERVER offers is run by others: where people have chosen a SERVER, only one that is bound to the job may help out beside
- * it, and none where the tenant has said so.
+ * SERVER offers is run by others: none is asked where people have chosen a SERVER, or where the tenant has said so. That it is
+ * bound to the job does not matter: whoever bound it may have meant a STORE.
  */
 export async function serversOf(
   { clients, jobs, selfDeclaredServers }: ServersDeps,
@@ -29,7 +29,7 @@ export async function serversOf(
     .map(({ mqttClientId, clientId, isRoleFixed = false }) => {
       return { mqttClientId, isBound: bound.has(clientId), isChosen: isRoleFixed }
     })
-    .filter(({ isBound, isChosen }) => isChosen || (isAllowed && (isBound || !hasChosen)))
+    .filter(({ isChosen }) => isChosen || (isAllowed && !hasChosen))
 }
 
 /** Those that people chose first, then those bound to the job, then by name. */
