@@ -2,7 +2,8 @@ import { createHash, randomBytes } from 'node:crypto'
 import { readdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { blockSize, downFilter, type FileInfo, parseBlockTopic, uploadTopics, upTopic } from '@fleetgate/contracts'
-import { startParts, type Teardown, testGuardKeys, until } from '@fleetgate/testkit'
+import { openStore } from '@fleetgate/store'
+import { quietLog, startParts, type Teardown, testGuardKeys, until } from '@fleetgate/testkit'
 import type { MqttClient } from 'mqtt'
 import t from 'tap'
 import { addUser, callApi, logIn, openBus, startProxy } from './support.js'
@@ -25,8 +26,8 @@ interface Machine {
   blocks: Map<string, Buffer>
 }
 
-async function machine(t: Teardown, clientId: string, username = 'machine1'): Promise<Machine> {
-  const client = await logIn(t, proxy, username, clientId)
+async function machine(t: Teardown, clientId: string, username = 'machine1', at = proxy): Promise<Machine> {
+  const client = await logIn(t, at, username, clientId)
   const made: Machine = { client, clientId, infos: [], blocks: new Map() }
   client.on('message', (topic, payload) => {
     const block = parseBlockTopic(clientId, topic)
@@ -158,7 +159,7 @@ t.test('what is wrong is told and never stored', async (t) => {
 })
 
 t.test('segments that overlap make no more of a file than it is, those that come again count once', async (t) => {
-  const from = await machine(t, 'up-overlap')
+  let from = await machine(t, 'up-overlap')
   const bytes = randomBytes(2_000_000)
   const length = 300_000
   const publish = (topic: string, payload: Buffer | string) => from.client.publishAsync(topic, payload, q1)
@@ -167,7 +168,11 @@ t.test('segments that overlap make no more of a file than it is, those that come
   const init = () => publish(uploadTopics.init('overlap'), JSON.stringify({ name: 'x', size: bytes.length }))
   await init()
   for (let round = 0; round < 12; round++) await send(0)
-  for (let offset = 1; offset < 10; offset++) await send(offset)
+  for (let offset = 1; offset < 5; offset++) await send(offset)
+  await proxy.stop()
+  proxy = await restart()
+  from = await machine(t, 'up-overlap')
+  for (let offset = 5; offset < 10; offset++) await send(offset)
   t.strictSame((await ask(from, sha(bytes), 'overlap')).received, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
   t.equal(refusals(), 0)
   for (let offset = 10; offset < 13; offset++) await send(offset)
@@ -175,12 +180,42 @@ t.test('segments that overlap make no more of a file than it is, those that come
   t.equal((await ask(from, sha(bytes), 'overlap')).received?.length, 10)
   await send(5)
   t.equal(refusals(), 3, 'what is there already may come again')
+
+  await from.client.endAsync()
+  const replica = await restart({ BROKER_NODE: 'other@127.0.0.1', DATA_DIR: join(parts.dir, 'other') })
+  from = await machine(t, 'up-overlap', 'machine1', replica)
+  await send(10)
+  await until(() => refusals() === 1, { what: 'the refusal of a replica' })
+  await from.client.endAsync()
+  from = await machine(t, 'up-overlap')
   await publish(uploadTopics.abort('overlap'), '')
   await init()
   for (let offset = 0; offset < bytes.length; offset += length) await send(offset)
   await publish(uploadTopics.fin('overlap', bytes.length, sha(bytes)), '')
   t.match(await ask(from, sha(bytes)), { stored: true }, 'begun anew')
-  t.equal(refusals(), 3)
+  t.equal(refusals(), 0)
+  await replica.stop()
+})
+
+t.test('a process that was killed between counting and storing takes nothing from the upload', async (t) => {
+  const store = await openStore({ uri: parts.mongoUri, database: 'fleetgate_broker_proxy', log: quietLog })
+  t.teardown(() => store.close())
+  const from = await machine(t, 'up-killed')
+  const bytes = randomBytes(blockSize * 4)
+  await from.client.publishAsync(
+    uploadTopics.init('killed'),
+    JSON.stringify({ name: 'x', size: bytes.length, checksum: sha(bytes) }),
+    q1
+  )
+  await sendSegments(from, 'killed', bytes, [0])
+  const uploads = store.connection.collection('uploads')
+  t.match(await uploads.findOne({ fileId: 'killed' }), { held: blockSize })
+  await uploads.updateOne({ fileId: 'killed' }, { $inc: { held: 100_000_000 } })
+  await sendSegments(from, 'killed', bytes, offsetsOf(bytes).slice(1))
+  t.match(await uploads.findOne({ fileId: 'killed' }), { held: bytes.length })
+  await from.client.publishAsync(uploadTopics.fin('killed', bytes.length, sha(bytes)), '', q1)
+  t.match(await ask(from, sha(bytes)), { stored: true })
+  t.notOk(from.infos.some(({ error }) => error))
 })
 
 t.test('everything may be said twice', async (t) => {

@@ -1,5 +1,5 @@
 import type { Bus } from '@fleetgate/contracts'
-import { DiscardPolicy, NatsError, nanos, RetentionPolicy, StorageType } from 'nats'
+import { AckPolicy, DiscardPolicy, NatsError, nanos, RetentionPolicy, StorageType } from 'nats'
 import { directGet } from './directGet.js'
 
 /** Pieces of uploads that are not finished, by upload and byte offset. */
@@ -8,6 +8,8 @@ export interface Segments {
   /** Offsets of what is stored, ascending. */
   offsets(uploadId: string): Promise<number[]>
   get(uploadId: string, offset: number): Promise<Uint8Array | undefined>
+  /** Bytes of all that is stored, counted anew. */
+  bytes(uploadId: string): Promise<number>
   remove(uploadId: string): Promise<void>
 }
 
@@ -17,6 +19,8 @@ const root = 'fleetgate.upload'
 export const keptMs = 24 * 60 * 60 * 1000
 const putWithinMs = 20_000
 const nameInUse = 10058
+const countedAtOnce = 1_000
+const countWithinMs = 5_000
 
 /**
  * One message for each segment: storing it is one round trip, storing it again replaces it, and the stream itself knows
@@ -52,6 +56,30 @@ export async function openSegments(bus: Bus): Promise<Segments> {
     async get(uploadId, offset) {
       const found = await directGet(bus.connection, stream, { last_by_subj: subjectOf(uploadId, offset) })
       return found?.data
+    },
+
+    async bytes(uploadId) {
+      const { name, num_pending } = await manager.consumers.add(stream, {
+        filter_subject: `${root}.${uploadId}.>`,
+        ack_policy: AckPolicy.None,
+        headers_only: true,
+        mem_storage: true,
+        inactive_threshold: nanos(countWithinMs)
+      })
+      const consumer = await bus.connection.jetstream().consumers.get(stream, name)
+      let sum = 0
+      for (let left = num_pending; left > 0; ) {
+        const before = left
+        const wish = { max_messages: Math.min(left, countedAtOnce), expires: countWithinMs }
+        for await (const { headers } of await consumer.fetch(wish)) {
+          sum += Number(headers?.get('Nats-Msg-Size'))
+          left -= 1
+        }
+        // Segments went meanwhile: those that came are all there are.
+        if (left === before) break
+      }
+      await consumer.delete()
+      return sum
     },
 
     async remove(uploadId) {

@@ -13,7 +13,7 @@ export interface Upload {
   checksum?: string | undefined
   /** How its segments come; they are kept plain. */
   encoding?: 'gzip' | undefined
-  /** Bytes of its segments, where they count for a quota. */
+  /** Bytes of its segments, as all replicas count them. */
   held?: number | undefined
   /** Set once the whole file is stored: a repeated fin is answered by it. */
   finished?: string | undefined
@@ -21,6 +21,9 @@ export interface Upload {
 }
 
 export type UploadKey = Pick<Upload, 'tenantId' | 'clientId' | 'fileId'>
+
+/** An upload, and not another one of the same fileId. */
+export type UploadLife = Pick<Upload, keyof UploadKey | 'id'>
 
 export interface UploadStore {
   find(key: UploadKey): Promise<Upload | undefined>
@@ -30,9 +33,12 @@ export interface UploadStore {
   remove(key: UploadKey): Promise<void>
   /** Uploads of a client that are not finished. */
   countOpen(key: Omit<UploadKey, 'fileId'>): Promise<number>
-  /** Nothing for one that is gone, or has begun anew. */
-  addHeld(upload: Pick<Upload, keyof UploadKey | 'id'>, bytes: number): Promise<void>
-  dropHeld(upload: Pick<Upload, keyof UploadKey | 'id'>): Promise<void>
+  /** Counts bytes of a segment; false where there would be more than `most`, and for an upload that is gone or has begun anew. */
+  hold(upload: UploadLife, bytes: number, most: number): Promise<boolean>
+  /** Takes back what was counted. */
+  release(upload: UploadLife, bytes: number): Promise<void>
+  /** What was counted wrong: a process that is killed may have counted what it did not store. */
+  setHeld(upload: UploadLife, bytes: number): Promise<void>
   /** Bytes of the segments of all unfinished uploads of a tenant but one. */
   heldBy(tenantId: string, except?: string): Promise<number>
 }
@@ -60,6 +66,7 @@ function schemaOf(): Schema<Upload> {
 export function createUploadStore(store: Store): UploadStore {
   const model = store.model<Upload>('uploads', schemaOf())
   const keyOf = ({ tenantId, clientId, fileId }: UploadKey) => ({ tenantId, clientId, fileId })
+  const lifeOf = ({ id, ...key }: UploadLife) => ({ ...keyOf(key), id, finished: null })
 
   return {
     async find(key) {
@@ -75,11 +82,16 @@ export function createUploadStore(store: Store): UploadStore {
       await model.deleteOne(keyOf(key))
     },
     countOpen: ({ tenantId, clientId }) => model.countDocuments({ tenantId, clientId, finished: null }),
-    async addHeld({ id, ...key }, bytes) {
-      await model.updateOne({ ...keyOf(key), id }, { $inc: { held: bytes } })
+    async hold(upload, bytes, most) {
+      const within = { $or: [{ held: null }, { held: { $lte: most - bytes } }] }
+      const { matchedCount } = await model.updateOne({ ...lifeOf(upload), ...within }, { $inc: { held: bytes } })
+      return matchedCount === 1
     },
-    async dropHeld({ id, ...key }) {
-      await model.updateOne({ ...keyOf(key), id }, { $unset: { held: '' } })
+    async release(upload, bytes) {
+      await model.updateOne(lifeOf(upload), { $inc: { held: -bytes } })
+    },
+    async setHeld(upload, bytes) {
+      await model.updateOne(lifeOf(upload), { $set: { held: bytes } })
     },
     async heldBy(tenantId, except) {
       const others = except === undefined ? {} : { id: { $ne: except } }

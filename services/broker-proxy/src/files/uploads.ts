@@ -32,12 +32,14 @@ export interface UploadParts {
 
 const maxOpenPerClient = 64
 const maxRemembered = 10_000
+/** What a client sends too much shall not make us count for each of it. */
+const recountEveryMs = 60_000
 
 export function createUploads(parts: UploadParts): Uploads {
   const { uploads, files, segments, room, keeper, cache, now } = parts
   const remembered = new LRUCache<string, Upload>({ max: maxRemembered })
-  /** Bytes of the segments of an upload that came here, by its id. */
-  const put = new LRUCache<string, number>({ max: maxRemembered })
+  /** By the ids of those whose segments were counted anew a moment ago. */
+  const recounts = new LRUCache<string, Promise<void>>({ max: maxRemembered, ttl: recountEveryMs })
   const nameOf = (key: UploadKey) => JSON.stringify([key.tenantId, key.clientId, key.fileId])
 
   async function find(key: UploadKey): Promise<Upload | undefined> {
@@ -68,39 +70,57 @@ export function createUploads(parts: UploadParts): Uploads {
     if (wanted === undefined || made.sha256 === wanted) return
     // Which segment is wrong nobody knows: all are to be sent again.
     await segments.remove(id)
-    put.delete(id)
-    await uploads.dropHeld(upload)
+    await uploads.setHeld(upload, 0)
     throw refusal('the checksum of the file is wrong')
   }
 
   /** A segment that comes again takes the place of the first. */
   async function store(upload: Upload, offset: number, bytes: Buffer): Promise<void> {
     const more = bytes.length - ((await segments.get(upload.id, offset))?.length ?? 0)
-    count(upload, more)
-    try {
-      if (room.isBounded) await room.take(upload.tenantId, more)
-      await segments.put(upload.id, offset, bytes)
-    } catch (error) {
-      count(upload, -more)
+    if (room.isBounded) await room.take(upload.tenantId, more)
+    if (more > 0 && !(await hold(upload, more))) return
+    await segments.put(upload.id, offset, bytes).catch(async (error) => {
+      if (more > 0) await uploads.release(upload, more)
       throw error
-    }
-    if (room.isBounded) await uploads.addHeld(upload, more)
+    })
+    if (more < 0) await uploads.release(upload, -more)
   }
 
-  /** Segments may overlap, but not make many times the file of it: nothing else bounds what lies in the stream for a day. */
-  function count({ id, size }: Upload, more: number): void {
-    const bytes = (put.get(id) ?? 0) + more
-    if (more > 0 && bytes > size * 1.1 + maxPlainBytes) {
-      throw refusal('the segments overlap too much: abort the upload and begin anew')
+  /**
+   * Segments may overlap, but not make many times the file of it: nothing else bounds what lies in the stream for a day. False
+   * where another replica has finished the upload.
+   */
+  async function hold(upload: Upload, more: number): Promise<boolean> {
+    const most = upload.size * 1.1 + maxPlainBytes
+    if (await uploads.hold(upload, more, most)) return true
+    const row = await uploads.find(upload)
+    if (row?.id !== upload.id) {
+      remembered.delete(nameOf(upload))
+      throw refusal('this upload has ended: send init first')
     }
-    put.set(id, bytes)
+    if (row.finished) {
+      remembered.set(nameOf(upload), row)
+      return false
+    }
+    await recount(upload)
+    if (await uploads.hold(upload, more, most)) return true
+    throw refusal('the segments overlap too much: abort the upload and begin anew')
+  }
+
+  /** Once for all segments that are refused at this moment. */
+  function recount(upload: Upload): Promise<void> {
+    const known = recounts.get(upload.id)
+    if (known) return known
+    const work = segments.bytes(upload.id).then((bytes) => uploads.setHeld(upload, bytes))
+    recounts.set(upload.id, work)
+    work.catch(() => recounts.delete(upload.id))
+    return work
   }
 
   async function close(upload: Upload, sha256: string): Promise<{ sha256: string; size: number }> {
     await uploads.finish(upload, sha256, new Date(now() + keptMs))
     remembered.set(nameOf(upload), { ...upload, finished: sha256 })
     await segments.remove(upload.id)
-    put.delete(upload.id)
     return { sha256, size: upload.size }
   }
 
@@ -116,10 +136,14 @@ export function createUploads(parts: UploadParts): Uploads {
 
   return {
     async init(key, { name, size, checksum, encoding }) {
-      const before = await find(key)
+      // What this process remembers may have ended elsewhere.
+      const before = await uploads.find(key)
       await room.refuseTooMuch(key.tenantId, size, before?.id)
       // Said again after a reconnect: what has arrived stays.
-      if (before && isSame(before, { size, checksum, encoding }) && (await stands(before))) return
+      if (before && isSame(before, { size, checksum, encoding }) && (await stands(before))) {
+        remembered.set(nameOf(key), before)
+        return
+      }
       if ((!before || before.finished) && (await uploads.countOpen(key)) >= maxOpenPerClient)
         throw refusal('too many unfinished uploads')
       const upload: Upload = { id: newId(), ...key, name, size, checksum, encoding, expireAt: new Date(now() + keptMs) }
