@@ -12,6 +12,7 @@ export interface BrokerMetrics {
 
 const lossHelp = {
   connectionsRefused: ['mqtt_connections_refused_total', 'Connections over a limit, closed before a byte was read'],
+  versionRefused: ['mqtt_version_refused_total', 'Clients refused because they speak another MQTT than 3.1.1 and 3.1'],
   slowDropped: ['mqtt_slow_dropped_total', 'QoS 0 messages left out for receivers that take nothing'],
   slowClosed: ['mqtt_slow_closed_total', 'Receivers closed because too much waited for them']
 } as const satisfies Record<LossName, readonly [name: string, help: string]>

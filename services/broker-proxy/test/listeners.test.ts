@@ -1,7 +1,8 @@
+import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { selfSignedFiles, startParts, testGuardKeys, until } from '@fleetgate/testkit'
-import { connectAsync, type IClientOptions } from 'mqtt'
+import { connectAsync, connect as connectMqtt, type IClientOptions } from 'mqtt'
 import type { Packet } from 'mqtt-packet'
 import t from 'tap'
 import { WebSocket } from 'ws'
@@ -97,6 +98,52 @@ t.test('the same broker is behind every listener', async (t) => {
     { shutdown_count: { closed: 1 } },
     { current_clients: 1 }
   ])
+})
+
+t.test('a client of MQTT 5 hears at every listener that MQTT 5 is not spoken', async (t) => {
+  const refused = await metric('mqtt_version_refused_total')
+  const doors = [
+    proxy.mqttUrl,
+    `mqtts://localhost:${portOf('mqtt:ssl')}`,
+    `ws://127.0.0.1:${portOf('mqtt:ws')}/mqtt`,
+    `wss://localhost:${portOf('mqtt:wss')}/mqtt`
+  ]
+  for (const [index, url] of doors.entries()) {
+    const options = { username: 'admin001', password: secret, clientId: `five-${index}`, reconnectPeriod: 0, ca }
+    const client = connectMqtt(url, { ...options, protocolVersion: 5 })
+    const answers: Packet[] = []
+    client.on('packetreceive', (packet) => answers.push(packet))
+    const error = await new Promise((resolve) => client.once('error', resolve))
+    t.match(error, { code: 0x84, message: /unsupported protocol version/i }, url)
+    t.match(answers, [{ cmd: 'connack', properties: { reasonString: /MQTT 3\.1\.1/ } }], url)
+    await client.endAsync(true)
+  }
+  t.equal(await metric('mqtt_version_refused_total'), refused + doors.length)
+})
+
+t.test('other versions: 3.1 is spoken, with long ids too; what no one knows is refused as 3.1.1 says', async (t) => {
+  const old = { protocolId: 'MQIsdp' as const, protocolVersion: 3 as const }
+  const client = await through(proxy.mqttUrl, `old-${'x'.repeat(60)}`, old)
+  const seen = record(client)
+  await client.subscribeAsync('old/#', { qos: 1 })
+  await client.publishAsync('old/a', 'x', { qos: 1 })
+  await until(() => seen.length === 1, { what: 'the message' })
+  await client.endAsync()
+
+  /** What comes back, with more sent behind the CONNECT that nobody reads. */
+  const answerTo = async (level: number, properties: number[] = []) => {
+    const socket = connect({ host: '127.0.0.1', port: tcp })
+    const got: Buffer[] = []
+    socket.on('data', (bytes) => got.push(bytes))
+    const body = [0, 4, ...Buffer.from('MQTT'), level, 2, 0, 10, ...properties, 0, 1, 97]
+    socket.write(Buffer.from([0x10, body.length, ...body, 0xc0, 0, 0xc0, 0]))
+    await once(socket, 'close')
+    return Buffer.concat(got).toString('hex')
+  }
+  t.equal(await answerTo(6), '20020001')
+  t.equal(await answerTo(2), '20020001')
+  t.match(await answerTo(5, [0]), /^20..0084/)
+  t.equal(await answerTo(5, [5, 0x27, 0, 0, 0, 20]), '2003008400', 'no words for who takes no long packets')
 })
 
 t.test('a web socket speaks MQTT in binary frames, or not at all', async (t) => {

@@ -111,7 +111,7 @@ export interface Account {
   denied: readonly string[]
 }
 
-export type LossName = 'connectionsRefused' | 'slowDropped' | 'slowClosed'
+export type LossName = 'connectionsRefused' | 'versionRefused' | 'slowDropped' | 'slowClosed'
 
 /** A broker. `embedded` is the one in this process; `emqx` is managed over its own API. */
 export interface BrokerDriver {

@@ -20,6 +20,9 @@ export interface PacketParser {
   packet: ParsedPacket
   parse(bytes: Buffer): number
   prependListener(event: 'packet', listener: (packet: ParsedPacket) => void): this
+  listeners(event: 'error'): unknown[]
+  removeAllListeners(event: 'error'): this
+  on(event: 'error', listener: (error: Error) => void): this
 }
 
 export interface AedesClient extends Client, IdOwner {

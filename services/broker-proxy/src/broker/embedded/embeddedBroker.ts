@@ -22,6 +22,7 @@ import { createSessionBook } from './sessionBook.js'
 import { createPersistence } from './sessions/aedesPersistence.js'
 import { type KeptLimits, type KeptSessions, openKeptSessions } from './sessions/keptSessions.js'
 import { type SlowLimits, watchSlowness } from './slowConsumers.js'
+import { createVersionRefusal } from './versionRefusal.js'
 import { meterWire } from './wireMeter.js'
 
 export interface EmbeddedBrokerOptions {
@@ -52,7 +53,7 @@ export type EmbeddedBroker = BrokerDriver & MaybeExtras
 export function createEmbeddedBroker(options: EmbeddedBrokerOptions): EmbeddedBroker {
   const { log, limits } = options
   const admission = createAdmission(limits)
-  const counts = { connectionsRefused: 0, slowDropped: 0, slowClosed: 0 }
+  const counts = { connectionsRefused: 0, versionRefused: 0, slowDropped: 0, slowClosed: 0 }
   const slowCounts = {
     onDropped: () => {
       counts.slowDropped += 1
@@ -61,6 +62,13 @@ export function createEmbeddedBroker(options: EmbeddedBrokerOptions): EmbeddedBr
       counts.slowClosed += 1
     }
   }
+  const versions = createVersionRefusal({
+    log,
+    now: Date.now,
+    onRefused: () => {
+      counts.versionRefused += 1
+    }
+  })
   const book = createSessionBook()
   const facts = new WeakMap<object, ConnectFacts>()
   const sockets = new Set<Socket>()
@@ -99,6 +107,7 @@ export function createEmbeddedBroker(options: EmbeddedBrokerOptions): EmbeddedBr
   function accept(stream: Duplex, protocol: Protocol): void {
     if (!broker || stream.destroyed) return void stream.destroy()
     const client = broker.handle(stream as Socket) as AedesClient
+    versions.watch(client)
     const slowness = watchSlowness(client, limits, slowCounts)
     facts.set(client, {
       clientId: '',
@@ -195,6 +204,7 @@ export function createEmbeddedBroker(options: EmbeddedBrokerOptions): EmbeddedBr
         rules,
         connections: known,
         facts,
+        versions,
         trafficOf,
         onLoggedIn: book.cameBy,
         subscriptionsPerClient: limits.subscriptionsPerClient,
@@ -203,7 +213,9 @@ export function createEmbeddedBroker(options: EmbeddedBrokerOptions): EmbeddedBr
         followed: following
       })
       const timeouts = { drainTimeout: limits.drainMs, connectTimeout: limits.connectMs }
-      broker = await Aedes.createBroker({ ...hooks, ...timeouts, persistence })
+      // How long an id may be say our own rules, whatever the version.
+      const maxClientsIdLength = Number.POSITIVE_INFINITY
+      broker = await Aedes.createBroker({ ...hooks, ...timeouts, persistence, maxClientsIdLength })
       const inside = insideOf(broker)
       inside.on('error', (err) => log.error({ err }, 'broker failed'))
       connections = createConnections(rules, inside)

@@ -12,6 +12,7 @@ import { empty, type PacketGuard } from './packetGuard.js'
 import type { KeptSessions } from './sessions/keptSessions.js'
 import { queueId } from './sessions/pump.js'
 import { takeId } from './unqueued.js'
+import type { VersionRefusal } from './versionRefusal.js'
 import type { WireMeter } from './wireMeter.js'
 
 /** CONNACK return codes of MQTT 3.1.1. */
@@ -36,6 +37,7 @@ export function createHooks(parts: {
   rules: BrokerRules
   connections: () => Connections
   facts: WeakMap<object, ConnectFacts>
+  versions: Pick<VersionRefusal, 'refuseMqtt5'>
   /** Where what a client sends and gets is counted. */
   trafficOf(tenantId: string): Traffic
   /** Before the connection counts as one. */
@@ -52,6 +54,11 @@ export function createHooks(parts: {
     preConnect(client, packet, callback) {
       const known = facts.get(client)
       if (!known) return callback(notLoggedIn, false)
+      if (packet.protocolVersion === 5) {
+        const { clientId, properties } = packet
+        const wish = { clientId, maxPacketBytes: properties?.maximumPacketSize }
+        return void parts.versions.refuseMqtt5(client as AedesClient, wish).then((error) => callback(error, false))
+      }
       Object.assign(known, { clientId: packet.clientId, keepalive: packet.keepalive ?? 0, clean: packet.clean ?? true })
       callback(null, true)
     },
