@@ -5,14 +5,18 @@ set -eu
 
 usage() {
   cat <<'USAGE'
-usage: install.sh [--url URL --token-file FILE] [options] [-- OPTIONS OF enrol]
+usage: install.sh [--url URL --token-file FILE] [options]
   Without a token the machine must be enrolled already: its program is replaced. FILE may be - (standard input).
   --user NAME    runs the agent (_fleetgate); made where it is missing
   --bundle FILE  the agent (fleetgate-agent.mjs beside this script)
   --node FILE    Node (the one on PATH)
   --dry-run      only say what would be done
-  After -- what enrol takes: --root DIR (needed the first time, and must be there, for NAME to write in), --program FILE|DIR,
-  --client-id ID, --role STORE|SERVER, --ca FILE
+  What the machine is to be; without it an enrolled one stays what it is:
+  --client-id ID         names the machine (its host name)
+  --role STORE|SERVER
+  --root DIR             folder that jobs may touch: needed the first time, and must be there, for NAME to write in; may be repeated
+  --program FILE|DIR     what jobs may run (nothing); may be repeated
+  --ca FILE              certificate authority of the fleet's address
 USAGE
 }
 
@@ -30,23 +34,27 @@ url=
 token_file=
 dry=
 
-while [ $# -gt 0 ]; do
+# What is meant for enrol goes behind all others, so that it is what is left at the end.
+left=$#
+while [ "$left" -gt 0 ]; do
   case $1 in
     --help | -h) usage && exit 0 ;;
-    --dry-run) dry=yes && shift && continue ;;
-    --) shift && break ;;
+    --dry-run) dry=yes && left=$((left - 1)) && shift && continue ;;
     --url | --token-file | --user | --bundle | --node) ;;
+    --client-id | --role | --root | --program | --ca) ;;
     *) usage >&2 && fail "unknown option $1" ;;
   esac
-  [ $# -ge 2 ] || fail "$1 needs a value"
+  [ "$left" -ge 2 ] || fail "$1 needs a value"
   case $1 in
     --url) url=$2 ;;
     --token-file) token_file=$2 ;;
     --user) user=$2 ;;
     --bundle) bundle=$2 ;;
     --node) node=$2 ;;
+    *) set -- "$@" "$1" "$2" ;;
   esac
   shift 2
+  left=$((left - 2))
 done
 
 lib=/usr/local/lib/fleetgate

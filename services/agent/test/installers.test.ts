@@ -53,7 +53,13 @@ t.test('the installer says what it would do, and does it', (t) => {
     )
     t.ok(statSync(join(destdir, 'srv/a b')).isDirectory())
   }
-  for (const args of [['--nonsense', 'x'], ['--url'], ['--user', '-x; rm'], ['--bundle', join(base, 'none')]]) {
+  for (const args of [
+    ['--nonsense', 'x'],
+    ['--url'],
+    ['--root'],
+    ['--user', '-x; rm'],
+    ['--bundle', join(base, 'none')]
+  ]) {
     t.throws(() => execFileSync('sh', [script, '--destdir', destdir, ...args], { stdio: 'pipe' }), args.join(' '))
   }
   if (hasProgram('shellcheck')) t.equal(execFileSync('shellcheck', [script], { encoding: 'utf8' }), '')
@@ -77,8 +83,8 @@ t.test('the daemon of macOS is one that launchd understands', (t) => {
       encoding: 'utf8',
       stdio: 'pipe'
     })
-  const said = run('--url', 'https://fleet', '--token-file', 'token', '--', '--root', '/srv/a b')
-  t.match(said, /\+ .* enrol .* --token-file token --url https:\/\/fleet --root \/srv\/a b\n/)
+  const said = run('--root', '/srv/a b', '--url', 'https://fleet', '--role', 'SERVER', '--token-file', 'token')
+  t.match(said, /\+ .* enrol .* --token-file token --url https:\/\/fleet --root \/srv\/a b --role SERVER\n/)
   t.match(said, /\+ launchctl bootstrap system \/Library\/LaunchDaemons\/com\.fleetgate\.agent\.plist\n/)
   for (const args of [['--nonsense', 'x'], ['--url'], ['--user', '-x; rm'], ['--node', 'node'], ['--node', '/a|b']]) {
     t.throws(() => run(...args), args.join(' '))
