@@ -40,6 +40,8 @@ while [ "$left" -gt 0 ]; do
   case $1 in
     --help | -h) usage && exit 0 ;;
     --dry-run) dry=yes && left=$((left - 1)) && shift && continue ;;
+    # As it was called before: what is meant for enrol stood behind it.
+    --) left=$((left - 1)) && shift && continue ;;
     --url | --token-file | --user | --bundle | --node) ;;
     --client-id | --role | --root | --program | --ca) ;;
     *) usage >&2 && fail "unknown option $1" ;;

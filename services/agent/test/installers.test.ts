@@ -85,6 +85,7 @@ t.test('the daemon of macOS is one that launchd understands', (t) => {
     })
   const said = run('--root', '/srv/a b', '--url', 'https://fleet', '--role', 'SERVER', '--token-file', 'token')
   t.match(said, /\+ .* enrol .* --token-file token --url https:\/\/fleet --root \/srv\/a b --role SERVER\n/)
+  t.equal(run('--url', 'https://fleet', '--token-file', 'token', '--', '--root', '/srv/a b', '--role', 'SERVER'), said)
   t.match(said, /\+ launchctl bootstrap system \/Library\/LaunchDaemons\/com\.fleetgate\.agent\.plist\n/)
   for (const args of [['--nonsense', 'x'], ['--url'], ['--user', '-x; rm'], ['--node', 'node'], ['--node', '/a|b']]) {
     t.throws(() => run(...args), args.join(' '))
