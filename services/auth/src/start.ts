@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import { type Bus, connectBus, createGuard, type Log } from '@fleetgate/kit'
 import { createSecrets, loadKeyRing, openStore, type Secrets, type Store, startResealing } from '@fleetgate/store'
 import { createAccessKeys } from './accessKeys/accessKeys.js'
@@ -62,7 +61,7 @@ export async function startAuth({ config, log, add, passwordCost }: StartOptions
   const resealing = startResealing({ secrets, places: store.sealedPlaces, log })
   add('resealing', () => resealing.stop())
   const keys = await openKeys({ config, stores, log, add, secrets })
-  const identity = await createIdentity({ config, log, passwords, stores, keys, secrets })
+  const identity = createIdentity({ config, log, passwords, stores, keys, secrets })
   const directory = createDirectory({ ...stores, passwords, bus, log, now: Date.now })
   const guard = await createGuard({
     bus,
@@ -162,7 +161,7 @@ interface IdentityParts {
   secrets: Secrets
 }
 
-async function createIdentity({ config, log, passwords, stores, keys, secrets }: IdentityParts) {
+function createIdentity({ config, log, passwords, stores, keys, secrets }: IdentityParts) {
   const now = Date.now
   const rule = { maxWaitMs: config.LOGIN_MAX_WAIT * 1000, windowMs: attemptWindowMs }
   const limits = {
@@ -170,8 +169,7 @@ async function createIdentity({ config, log, passwords, stores, keys, secrets }:
     address: { ...rule, free: config.LOGIN_FREE_PER_ADDRESS }
   }
   const attempts = createAttempts({ store: stores.attempts, limits, now })
-  const decoyHash = await passwords.hash(randomBytes(24).toString('base64'))
-  const login = createLogin({ users: stores.users, passwords, attempts, decoyHash })
+  const login = createLogin({ users: stores.users, passwords, attempts, decoyHash: passwords.decoy() })
   const isOpen = config.REGISTRATION === 'open'
   const registration = createRegistration({ users: stores.users, passwords, isOpen, now })
   const lifetimes = {

@@ -11,6 +11,9 @@ await t.test('hashes and compares, salted', async (t) => {
   t.not(one, two)
   t.equal(await pool.matches('password', one), true)
   t.equal(await pool.matches('passwort', one), false)
+  const decoy = pool.decoy()
+  t.match(decoy, /^\$2b\$10\$[./A-Za-z0-9]{53}$/, 'of the same cost')
+  t.equal(await pool.matches('password', decoy), false)
 })
 
 await t.test('refuses what does not fit its queue and finishes the rest', async (t) => {

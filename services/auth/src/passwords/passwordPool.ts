@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { Worker } from 'node:worker_threads'
 import { AppError, type Log } from '@fleetgate/kit'
 
@@ -18,10 +19,13 @@ interface Waiting {
 export interface PasswordPool {
   hash(password: string): Promise<string>
   matches(password: string, hash: string): Promise<boolean>
+  /** A hash that no password matches, and that takes as long to compare as every other. */
+  decoy(): string
   close(): Promise<void>
 }
 
 export interface PasswordPoolOptions {
+  /** Threads at most: each starts when a job finds all others at work, because it takes as long as two checks. */
   workers: number
   /** Jobs that may wait; one more is refused as rate_limited. */
   queue: number
@@ -59,13 +63,17 @@ export function createPasswordPool({ workers, queue, log, cost = passwordCost }:
     busy.delete(worker)
     const place = idle.indexOf(worker)
     if (place >= 0) idle.splice(place, 1)
-    if (closed) return
-    start()
-    next()
+    if (!closed) next()
   }
 
+  const isFull = () => idle.length + busy.size >= workers
+
   function next(): void {
-    while (idle.length > 0 && waiting.length > 0) {
+    while (waiting.length > 0) {
+      if (idle.length === 0) {
+        if (isFull()) return
+        start()
+      }
       const worker = idle.pop() as Worker
       const job = waiting.shift() as Waiting
       busy.set(worker, job)
@@ -75,7 +83,7 @@ export function createPasswordPool({ workers, queue, log, cost = passwordCost }:
 
   function run(job: PasswordJob): Promise<string | boolean> {
     if (closed) return Promise.reject(new AppError('unavailable', 'the service is stopping'))
-    if (idle.length === 0 && waiting.length >= queue) {
+    if (idle.length === 0 && isFull() && waiting.length >= queue) {
       const message = 'too many password checks at once, try again later'
       return Promise.reject(new AppError('rate_limited', message, { retryAfter: 1 }))
     }
@@ -85,10 +93,10 @@ export function createPasswordPool({ workers, queue, log, cost = passwordCost }:
     })
   }
 
-  for (let i = 0; i < workers; i++) start()
   return {
     hash: async (password) => String(await run({ kind: 'hash', password, cost })),
     matches: async (password, hash) => (await run({ kind: 'compare', password, hash })) === true,
+    decoy: () => decoyHash(cost),
     close: async () => {
       closed = true
       const stopped = new AppError('unavailable', 'the service is stopping')
@@ -96,4 +104,10 @@ export function createPasswordPool({ workers, queue, log, cost = passwordCost }:
       await Promise.all([...idle, ...busy.keys()].map((worker) => worker.terminate()))
     }
   }
+}
+
+/** bcrypt's form with bytes that nobody hashed: its base64 has a dot where others have a plus. */
+function decoyHash(cost: number): string {
+  const bytes = randomBytes(40).toString('base64').replaceAll('+', '.')
+  return `$2b$${String(cost).padStart(2, '0')}$${bytes.slice(0, 53)}`
 }
