@@ -23,7 +23,7 @@ export async function startBrokerProxy({
   keys
 }: StartOptions): Promise<{ port: number; mqttPort: number; mqttPorts: ReadonlyMap<string, number> }> {
   // First: settings that are not whole stop us before anything is connected.
-  const driver = createBroker(config, log)
+  const driver = await createBroker(config, log)
   // Before presence is told that an earlier process is gone. With a remote broker the folder is a cache that replicas may share.
   if (!driver.isRemote) {
     const lock = await lockFolder(config.DATA_DIR, log)

@@ -4,16 +4,16 @@ import { type AddressRanges, createAddressRanges } from '@fleetgate/kit'
 import type { Config } from '../config.js'
 import type { BrokerDriver } from './brokerDriver.js'
 import type { MaybeExtras } from './brokerFacts.js'
-import { createEmbeddedBroker } from './embedded/embeddedBroker.js'
 import type { ListenerOptions } from './embedded/listeners.js'
-import { createEmqxBroker } from './emqx/emqxBroker.js'
 import { emqxSettings } from './emqx/settings.js'
 
-/** The broker that the environment asks for; throws where its settings are not whole. */
-export function createBroker(config: Config, log: Log): BrokerDriver & MaybeExtras {
+/** The broker that the environment asks for, which alone is loaded; throws where its settings are not whole. */
+export async function createBroker(config: Config, log: Log): Promise<BrokerDriver & MaybeExtras> {
   if (config.BROKER === 'emqx') {
+    const { createEmqxBroker } = await import('./emqx/emqxBroker.js')
     return createEmqxBroker({ settings: emqxSettings(config), maxPayloadBytes: config.MQTT_MAX_PACKET_BYTES, log })
   }
+  const { createEmbeddedBroker } = await import('./embedded/embeddedBroker.js')
   return createEmbeddedBroker({
     listeners: listenersOf(config),
     limits: {

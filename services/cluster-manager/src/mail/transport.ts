@@ -1,4 +1,3 @@
-import { createTransport } from 'nodemailer'
 import type { OpenedServer } from '../smtp/smtp.js'
 import { type Mail, messageIdHeader, type Refusal } from './mail.js'
 import type { Attempted } from './mailStore.js'
@@ -26,6 +25,8 @@ interface SmtpError {
 /** One attempt. Never rejects: who is still open, who refused for good, and why, is the answer. */
 export async function sendThrough({ server, mail, timeoutMs, signal }: SendOptions): Promise<Attempted> {
   const { password } = server
+  // Loaded by the first mail: a tenth of what the process loads at its start.
+  const { createTransport } = await import('nodemailer')
   const transport = createTransport({
     host: server.address,
     port: server.port,

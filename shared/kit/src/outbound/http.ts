@@ -1,7 +1,6 @@
 import { type LookupAddress, type LookupOptions, lookup as systemLookup } from 'node:dns'
 import { isIP } from 'node:net'
 import { AppError } from '@fleetgate/contracts'
-import { Agent, request } from 'undici'
 import type { Allowed } from './allowed.js'
 
 const timeoutMs = 15_000
@@ -52,16 +51,12 @@ export function createHttp({
   close(): Promise<void>
 } {
   const rule = { allowed, setting }
-  const agent = new Agent({
-    connect: { timeout: timeoutMs, lookup: guarded(rule, lookup) },
-    headersTimeout: timeoutMs,
-    bodyTimeout: timeoutMs,
-    maxResponseSize: maxAnswerBytes,
-    keepAliveTimeout: 1000
-  })
+  let opened: ReturnType<typeof openClient> | undefined
 
   async function once(call: HttpCall, url: URL): Promise<HttpAnswer> {
     const { method, headers, body, signal } = call
+    opened ??= openClient(guarded(rule, lookup), maxAnswerBytes)
+    const { request, agent } = await opened
     const reply = await request(url, {
       method: method as 'GET',
       headers,
@@ -86,8 +81,21 @@ export function createHttp({
         url = target
       }
     },
-    close: () => agent.destroy()
+    close: async () => void (await (await opened)?.agent.destroy())
   }
+}
+
+/** Loaded by the first call: the client is a tenth of what a process loads at its start, and many never call anybody. */
+async function openClient(lookup: Lookup, maxAnswerBytes: number) {
+  const { Agent, request } = await import('undici')
+  const agent = new Agent({
+    connect: { timeout: timeoutMs, lookup },
+    headersTimeout: timeoutMs,
+    bodyTimeout: timeoutMs,
+    maxResponseSize: maxAnswerBytes,
+    keepAliveTimeout: 1000
+  })
+  return { request, agent }
 }
 
 type Rule = Pick<HttpOptions, 'allowed' | 'setting'>
