@@ -1,6 +1,6 @@
 /**
  * The MongoDB engine in a process of its own: `engineHost.js <data folder> <socket>`. It may run on a newer C library
- * than every other process, so it imports nothing but Node, the engine and how to speak to it.
+ * than every other process, so it imports nothing that is compiled but Node and the engine.
  */
 import { readdirSync, renameSync, rmSync, symlinkSync } from 'node:fs'
 import { createRequire } from 'node:module'
