@@ -1,3 +1,4 @@
+import { AppError } from '@fleetgate/contracts'
 import { type Logger, pino } from 'pino'
 
 export type { Logger }
@@ -13,4 +14,9 @@ export function createLog(service: string, level: LogLevel = 'info'): Logger {
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label) => ({ level: label }) }
   })
+}
+
+/** For work that is tried again: a part that is away for a while is nothing that a person must act on. */
+export function severityOf(error: unknown): 'warn' | 'error' {
+  return error instanceof AppError && (error.code === 'unavailable' || error.code === 'timeout') ? 'warn' : 'error'
 }

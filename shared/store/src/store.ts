@@ -1,7 +1,7 @@
 import type { Log } from '@fleetgate/contracts'
 import mongoose, { type Connection, type Model, type Schema } from 'mongoose'
 import { connectionOptions, type Journal } from './connectionOptions.js'
-import { reportOutages } from './outages.js'
+import { reportOutages, reportOutagesOf } from './outages.js'
 import { type SealedPlace, type SealedTexts, sealedPlace } from './sealedPlace.js'
 import { createIndexes } from './syncIndexes.js'
 
@@ -42,7 +42,9 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     model<T>(name: string, schema: Schema<T>): Model<T> {
       schema.set('strictQuery', 'throw').set('versionKey', false).set('id', false)
       reportOutages(schema)
-      return connection.model<T>(name, schema, name)
+      const model = connection.model<T>(name, schema, name)
+      reportOutagesOf(model.collection)
+      return model
     },
 
     declareSealed<T>(model: Model<T>, texts: SealedTexts<T>): void {

@@ -1,4 +1,4 @@
-import { AppError, type Caller, type Log, type UserNames } from '@fleetgate/kit'
+import { AppError, type Caller, type Log, severityOf, type UserNames } from '@fleetgate/kit'
 import type { Page, PageOf } from '@fleetgate/store'
 import type { NamesOf } from '../users/userNames.js'
 import type { AuditEntry, AuditFilter, AuditStore } from './auditStore.js'
@@ -30,7 +30,7 @@ export function createAudit({ store, namesOf, now, log }: AuditOptions) {
     try {
       await store.finish(id, end)
     } catch (err) {
-      log.error({ err, auditId: id, result: end.result }, 'end of an audited change not recorded')
+      log[severityOf(err)]({ err, auditId: id, result: end.result }, 'end of an audited change not recorded')
     }
   }
 

@@ -1,4 +1,4 @@
-import type { Log } from '@fleetgate/kit'
+import { type Log, severityOf } from '@fleetgate/kit'
 import type { AlertStore } from '../alerts/alertStore.js'
 import type { ExecutionStore } from '../executions/executionStore.js'
 import { type Alarm, createAlarm } from './alarm.js'
@@ -53,7 +53,7 @@ export function createPruneAlarm(deps: PruneDeps): Alarm {
       hasMore = await prune()
     } catch (error) {
       hasMore = false
-      deps.log.error({ err: error }, 'old runs and alerts not deleted, trying again')
+      deps.log[severityOf(error)]({ err: error }, 'old runs and alerts not deleted, trying again')
     }
   }
 

@@ -1,4 +1,4 @@
-import { AppError, type Log } from '@fleetgate/kit'
+import { AppError, type Log, severityOf } from '@fleetgate/kit'
 import type { ScheduledJob, ScheduledJobs } from '../jobs/scheduledJobs.js'
 import { createAlarm } from '../runs/alarm.js'
 import type { OpenRunInput } from '../runs/openRun.js'
@@ -43,7 +43,7 @@ export function createTimetable(deps: TimetableDeps): Timetable {
       // Thousands may be due at the same moment; those that cannot be moved on are tried again later.
       hasMore = due.length === pageSize && moved > 0
     } catch (error) {
-      log.error({ err: error }, 'schedules not looked at, trying again')
+      log[severityOf(error)]({ err: error }, 'schedules not looked at, trying again')
     }
   }
 
@@ -59,7 +59,7 @@ export function createTimetable(deps: TimetableDeps): Timetable {
       await jobs.advance(job, { nextRunAt: schedule.next(Math.max(now(), at)), ...(skip ? { skip } : {}) })
       return true
     } catch (error) {
-      log.error({ err: error, tenantId, jobId }, 'scheduled run not opened, trying again')
+      log[severityOf(error)]({ err: error, tenantId, jobId }, 'scheduled run not opened, trying again')
       return false
     }
   }
