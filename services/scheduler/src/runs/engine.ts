@@ -1,4 +1,4 @@
-import type { Log } from '@fleetgate/kit'
+import { type Log, severityOf } from '@fleetgate/kit'
 import type { EngineSettings } from '../config.js'
 import type { ExecutionStore } from '../executions/executionStore.js'
 import { createAlarm } from './alarm.js'
@@ -53,6 +53,9 @@ export function createEngine(deps: EngineDeps): Engine {
   const countedAt = new Map<string, number>()
   const toDispatch = new Set<string>()
   const toCount = new Set<string>()
+  /** Runs that another replica took over while this one was frozen: what was heard of them until we noticed is for that one. */
+  const lost = new Set<string>()
+  let renewedAt = 0
   let lookAtAll = false
   let nextSweep = 0
   let nextLook = 0
@@ -78,7 +81,7 @@ export function createEngine(deps: EngineDeps): Engine {
       // Nothing is lost: the next sweep finds everything in the documents again.
       nextSweep = now() + settings.sweepMs
       lookAtAll = false
-      log.error({ err: error }, 'round of the engine failed')
+      log[severityOf(error)]({ err: error }, 'round of the engine failed')
     }
   }
 
@@ -86,18 +89,32 @@ export function createEngine(deps: EngineDeps): Engine {
   async function sweep(): Promise<void> {
     lookAtAll = false
     nextSweep = now() + settings.sweepMs
+    const askedAt = now()
     const mine = await leases.renew()
+    renewedAt = askedAt
     const before = new Set(held.keys())
     held.clear()
     for (const run of mine) {
       held.set(run._id, run)
       if (!before.has(run._id) || run.recount || run.stopAt <= now()) toCount.add(run._id)
     }
-    for (const id of before) if (!held.has(id)) forget(id)
+    for (const id of before) {
+      if (held.has(id)) continue
+      forget(id)
+      lost.add(id)
+    }
+    await tellOthers([...lost])
+    lost.clear()
     const recounts = mine.filter(({ recount }) => recount).map(({ _id }) => _id)
     if (recounts.length > 0) await runs.collection.updateMany({ _id: { $in: recounts } }, { $unset: { recount: '' } })
     await lookAside(mine)
     for (const id of await dueRuns(mine)) toDispatch.add(id)
+  }
+
+  /** Whoever drives these runs counts them. */
+  async function tellOthers(runIds: string[]): Promise<void> {
+    if (runIds.length === 0) return
+    await runs.collection.updateMany({ _id: { $in: runIds }, open: true }, { $set: { recount: true } })
   }
 
   async function lookAside(mine: HeldRun[]): Promise<void> {
@@ -125,7 +142,7 @@ export function createEngine(deps: EngineDeps): Engine {
       }
       if (run.state === 'RUNNING') await countRun(run)
     } catch (error) {
-      log.error({ err: error, runId: run._id }, 'run not driven on, trying again')
+      log[severityOf(error)]({ err: error, runId: run._id }, 'run not driven on, trying again')
     }
   }
 
@@ -191,16 +208,16 @@ export function createEngine(deps: EngineDeps): Engine {
     },
 
     async onProgress(runIds) {
-      const foreign = runIds.filter((id) => !held.has(id))
+      // A lease that was not renewed in time may be another's by now.
+      const isHolding = now() - renewedAt < settings.leaseMs
+      const foreign = runIds.filter((id) => !isHolding || !held.has(id))
       for (const id of runIds) {
         const run = held.get(id)
         if (run) toCount.add(id)
         // A machine that has ended leaves room for another.
         if (run?.limits.maxConcurrentSession) toDispatch.add(id)
       }
-      if (foreign.length > 0) {
-        await runs.collection.updateMany({ _id: { $in: foreign }, open: true }, { $set: { recount: true } })
-      }
+      await tellOthers(foreign)
       if (toCount.size > 0) alarm.wake(Math.min(nextWait(), countEveryMs))
     },
 
@@ -214,6 +231,8 @@ export function createEngine(deps: EngineDeps): Engine {
     async stop() {
       clearInterval(keeper)
       await alarm.stop()
+      // What is heard from now on is for whoever takes over.
+      held.clear()
       await leases.release()
     }
   }
