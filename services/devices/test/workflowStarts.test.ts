@@ -1,4 +1,4 @@
-import { connectBus, type Delivered, type UplinkMessage } from '@fleetgate/kit'
+import { AppError, connectBus, type Delivered, type UplinkMessage } from '@fleetgate/kit'
 import { openStore } from '@fleetgate/store'
 import { quietLog, startParts, until } from '@fleetgate/testkit'
 import t from 'tap'
@@ -20,11 +20,11 @@ const now = () => 1_800_000_000_000
 const limits = { perMinute: 50, depth: 3, queued: 40 }
 const leaseMs = 60_000
 
-async function processOf(owner: string, insertedWith: (count: number) => void = () => {}) {
+async function processOf(owner: string, insertedWith: (count: number) => void = () => {}, ownLeaseMs = leaseMs) {
   const store = await openStore({ uri: parts.mongoUri, database: 'starts', log: quietLog })
   t.teardown(() => store.close())
   const workflows = createWorkflowStore({ store, bus, log: quietLog, now })
-  const stored = createRunStore({ store, now, owner, leaseMs })
+  const stored = createRunStore({ store, now, owner, leaseMs: ownLeaseMs })
   await store.sync()
   const runs: typeof stored = {
     ...stored,
@@ -185,4 +185,44 @@ await t.test('a process that stops gives back its runs behind the node that is a
     what: 'the rest, long before the lease ends'
   })
   t.same(called, ['/first', '/second'], 'each is called once')
+})
+
+await t.test('a run goes on when what was away is back, where its node had done nothing yet', async (t) => {
+  const node = (id: string, componentName: string, parameters: object) => ({ id, componentName, data: { parameters } })
+  const nodes = [
+    node('in', 'trigger', {}),
+    node('select', 'entitySelector', { entities: ['a.b.c'] }),
+    node('set', 'entityAssigner', { exchangePayload: { 'a.b.c': 1 } })
+  ]
+  const edges = [
+    { source: 'in', target: 'select' },
+    { source: 'select', target: 'set' }
+  ]
+  await addWorkflow('w7', 'away', waitOf('trigger', {}), nodes, edges)
+  const away = () => Promise.reject(new AppError('unavailable', 'the database cannot be reached'))
+  let reads = 0
+  let begins = 0
+  const writes: object[] = []
+  const nodeParts = {
+    readValues: async () => (++reads === 1 ? away() : {}),
+    writeValues: async (_tenantId: string, values: object) => void writes.push(values)
+  } as unknown as NodeParts
+  const { runs, workflows } = await processOf('three', undefined, 500)
+  const begin: typeof runs.begin = (run, nodeId) => (++begins === 1 ? away() : runs.begin(run, nodeId))
+  const engine = createEngine({
+    ...{ runs: { ...runs, begin }, workflows, now, leaseMs: 500, log: quietLog, places: 5 },
+    ...{ executor: createExecutor({ parts: nodeParts, nodeTimeoutMs: 60_000, now }), runTimeoutMs: 60_000, pollMs: 50 }
+  })
+  t.teardown(() => engine.stop())
+  const [id = ''] = await runs.insert([
+    { tenantId: 'away', workflowId: 'w7', version: 1, once: ['x'], input: '{}', depth: 1 }
+  ])
+  const ended = async () => {
+    const run = await runs.find('away', id)
+    return run?.finishedAt === undefined ? undefined : run
+  }
+  const run = await until(ended, { what: 'the end of the run', deadlineMs: 30_000 })
+  t.match(run, { state: 'SUCCESS', traces: [{ nodeId: 'in' }, { nodeId: 'select' }, { nodeId: 'set' }] })
+  t.same(writes, [{ 'a.b.c': 1 }], 'it wrote once')
+  t.same([reads, begins], [2, 2])
 })

@@ -56,7 +56,8 @@ export function createEngine(options: EngineOptions) {
       journal: {
         begin: (nodeId) => runs.begin(run, nodeId),
         done: (trace) => runs.addTrace(run, trace),
-        isPaused: () => isStopped
+        isPaused: () => isStopped,
+        isTakenUp: true
       }
     })
   }

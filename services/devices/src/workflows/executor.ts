@@ -50,9 +50,13 @@ export function createExecutor({ parts, nodeTimeoutMs, now }: ExecutorOptions) {
     const shown = type.group === 'entry' ? execution.input : parameters
     const about = { nodeId: node.id, label: node.type || node.component, name: node.name, startedAt }
     const input = JSON.stringify(withoutSecrets(shown)).slice(0, maxShownInput)
+    let isBegun = false
     try {
       if (startedAt > execution.deadlineAt) throw new AppError('timeout', 'the run took too long')
-      if (type.hasEffect) await execution.journal.begin(node.id)
+      if (type.hasEffect) {
+        await execution.journal.begin(node.id)
+        isBegun = true
+      }
       const within = Math.max(1, Math.min(nodeTimeoutMs, execution.deadlineAt - startedAt))
       const result = await limited(within, (signal) =>
         Promise.resolve(
@@ -69,7 +73,8 @@ export function createExecutor({ parts, nodeTimeoutMs, now }: ExecutorOptions) {
       )
       return { ...about, ...kept(result), status: 'SUCCESS', costMs: now() - startedAt, input }
     } catch (error) {
-      if (error instanceof LostRun) throw error
+      // Where nothing was done yet, a part of ours that is away is no failure of the node: the run goes on later.
+      if (error instanceof LostRun || (execution.journal.isTakenUp && !isBegun && isAway(error))) throw error
       return { ...about, status: 'ERROR', costMs: now() - startedAt, message: reasonOf(error), input }
     }
   }
@@ -148,6 +153,10 @@ async function limited<T>(ms: number, work: (signal: AbortSignal) => Promise<T>)
     clearTimeout(timer)
     abort.abort()
   }
+}
+
+function isAway(error: unknown): boolean {
+  return error instanceof AppError && error.code === 'unavailable'
 }
 
 /** Only what was thrown on purpose is told. */

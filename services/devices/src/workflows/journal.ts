@@ -23,6 +23,8 @@ export interface Journal {
   done(trace: Trace): Promise<void>
   /** Asked before each node: true where another process is to do the rest. */
   isPaused(): boolean
+  /** Whether a run that breaks off is taken up again later. */
+  isTakenUp: boolean
 }
 
 /** Another process took the run over: this one writes and sends nothing more. */

@@ -37,7 +37,7 @@ export type Trials = ReturnType<typeof createTrials>
 /** Nothing is kept of a trial, so it needs no lease: it ends with the request. */
 export function createTrials({ workflows, executor, knownOf, atOnce, timeoutMs, now }: TrialsOptions) {
   let running = 0
-  const journal = { begin: async () => {}, done: async () => {}, isPaused: () => false }
+  const journal = { begin: async () => {}, done: async () => {}, isPaused: () => false, isTakenUp: false }
 
   async function bounded<T>(work: () => Promise<T>): Promise<T> {
     if (running >= atOnce) throw new AppError('rate_limited', `${atOnce} trials are running, try again later`)
