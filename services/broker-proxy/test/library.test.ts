@@ -306,3 +306,17 @@ t.test('reading a file and storing it again are uses', async (t) => {
   const isNoted = async (bytes: Buffer) => ((await files.find('uses', sha(bytes)))?.usedAt ?? 0) > 1
   await until(async () => (await isNoted(read)) && (await isNoted(again)), { what: 'both noted' })
 })
+
+t.test('while NATS is away a file is not taken, and says why', async (t) => {
+  const caller = { tenantId: 'away' }
+  const [kept, late] = [randomBytes(100), randomBytes(100)] as [Buffer, Buffer]
+  t.equal((await put('kept', kept, caller)).status, 200)
+  await parts.killNats()
+  const refused = await put('late', late, caller)
+  t.match(refused, { status: 503, body: { code: 'UNAVAILABLE' } })
+  t.equal((await call('GET', `/v1/files/${sha(kept)}`, { caller })).status, 200, 'what is in the cache is there')
+  await parts.startNats()
+  const isTaken = async () => (await put('late', late, caller)).status === 200
+  await until(isTaken, { what: 'the file to be taken', deadlineMs: 30_000, everyMs: 200 })
+  t.match((await call('GET', '/v1/files', { caller })).body, { total: 2 })
+})

@@ -1,4 +1,5 @@
 import type { NatsConnection } from 'nats'
+import { reached } from './outage.js'
 
 export interface DirectMessage {
   seq: number
@@ -19,7 +20,8 @@ export async function directGet(
   stream: string,
   query: DirectQuery
 ): Promise<DirectMessage | undefined> {
-  const { headers, data } = await connection.request(`$JS.API.DIRECT.GET.${stream}`, JSON.stringify(query), { timeout })
+  const subject = `$JS.API.DIRECT.GET.${stream}`
+  const { headers, data } = await reached(() => connection.request(subject, JSON.stringify(query), { timeout }))
   if (headers?.code === notFound) return undefined
   const seq = Number(headers?.get('Nats-Sequence'))
   if (!(seq > 0)) throw new Error(`direct get from ${stream} failed: ${headers?.code} ${headers?.description}`)

@@ -2,8 +2,9 @@ import { createHash } from 'node:crypto'
 import { type Bus, newId } from '@fleetgate/contracts'
 import { headers, NatsError, type ObjectStore, StorageType } from 'nats'
 import { directGet } from './directGet.js'
+import { reached } from './outage.js'
 
-/** Contents of files in the JetStream object store `files`, named by their sha256. */
+/** Contents of files in the JetStream object store `files`, named by their sha256; AppError('unavailable') while NATS is away. */
 export interface Objects {
   has(sha256: string): Promise<boolean>
   /** Stores the content; `read` gives its chunks in order. */
@@ -30,12 +31,12 @@ export async function openObjects(bus: Bus): Promise<Objects> {
   const store = await jetstream.views.os(bucket, { storage: StorageType.File })
 
   return {
-    has: async (sha256) => (await infoOf(store, sha256)) !== undefined,
+    has: (sha256) => reached(async () => (await infoOf(store, sha256)) !== undefined),
 
     async put(sha256, read) {
       const nuid = newId()
       const subject = `$O.${bucket}.C.${nuid}`
-      const written = await writeChunks(bus, subject, read())
+      const written = await reached(() => writeChunks(bus, subject, read()))
       const info = {
         name: sha256,
         bucket,
@@ -48,13 +49,14 @@ export async function openObjects(bus: Bus): Promise<Objects> {
       const rollup = headers()
       rollup.set('Nats-Rollup', 'sub')
       const meta = `$O.${bucket}.M.${urlSafe(Buffer.from(sha256))}`
-      await jetstream.publish(meta, JSON.stringify(info), { headers: rollup, timeout: storeWithinMs })
+      const settings = { headers: rollup, timeout: storeWithinMs }
+      await reached(() => jetstream.publish(meta, JSON.stringify(info), settings))
     },
 
-    remove: async (sha256) => void (await store.delete(sha256)),
+    remove: async (sha256) => void (await reached(() => store.delete(sha256))),
 
     async *get(sha256) {
-      const info = await infoOf(store, sha256)
+      const info = await reached(() => infoOf(store, sha256))
       if (!info) throw new Error(`object ${sha256} is not in the store`)
       let seq = 1
       for (let chunk = 0; chunk < info.chunks; chunk++) {

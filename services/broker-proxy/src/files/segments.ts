@@ -1,6 +1,7 @@
 import type { Bus } from '@fleetgate/contracts'
 import { AckPolicy, DiscardPolicy, NatsError, nanos, RetentionPolicy, StorageType } from 'nats'
 import { directGet } from './directGet.js'
+import { reached } from './outage.js'
 
 /** Pieces of uploads that are not finished, by upload and byte offset. */
 export interface Segments {
@@ -48,7 +49,8 @@ export async function openSegments(bus: Bus): Promise<Segments> {
     put: (uploadId, offset, bytes) => bus.publishRaw(subjectOf(uploadId, offset), bytes, { deadlineMs: putWithinMs }),
 
     async offsets(uploadId) {
-      const info = await manager.streams.info(stream, { subjects_filter: `${root}.${uploadId}.>` })
+      const filter = { subjects_filter: `${root}.${uploadId}.>` }
+      const info = await reached(() => manager.streams.info(stream, filter))
       const subjects = Object.keys(info.state.subjects ?? {})
       return subjects.map((subject) => Number(subject.slice(subject.lastIndexOf('.') + 1))).sort((a, b) => a - b)
     },
@@ -58,32 +60,33 @@ export async function openSegments(bus: Bus): Promise<Segments> {
       return found?.data
     },
 
-    async bytes(uploadId) {
-      const { name, num_pending } = await manager.consumers.add(stream, {
-        filter_subject: `${root}.${uploadId}.>`,
-        ack_policy: AckPolicy.None,
-        headers_only: true,
-        mem_storage: true,
-        inactive_threshold: nanos(countWithinMs)
-      })
-      const consumer = await bus.connection.jetstream().consumers.get(stream, name)
-      let sum = 0
-      for (let left = num_pending; left > 0; ) {
-        const before = left
-        const wish = { max_messages: Math.min(left, countedAtOnce), expires: countWithinMs }
-        for await (const { headers } of await consumer.fetch(wish)) {
-          sum += Number(headers?.get('Nats-Msg-Size'))
-          left -= 1
+    bytes: (uploadId) =>
+      reached(async () => {
+        const { name, num_pending } = await manager.consumers.add(stream, {
+          filter_subject: `${root}.${uploadId}.>`,
+          ack_policy: AckPolicy.None,
+          headers_only: true,
+          mem_storage: true,
+          inactive_threshold: nanos(countWithinMs)
+        })
+        const consumer = await bus.connection.jetstream().consumers.get(stream, name)
+        let sum = 0
+        for (let left = num_pending; left > 0; ) {
+          const before = left
+          const wish = { max_messages: Math.min(left, countedAtOnce), expires: countWithinMs }
+          for await (const { headers } of await consumer.fetch(wish)) {
+            sum += Number(headers?.get('Nats-Msg-Size'))
+            left -= 1
+          }
+          // Segments went meanwhile: those that came are all there are.
+          if (left === before) break
         }
-        // Segments went meanwhile: those that came are all there are.
-        if (left === before) break
-      }
-      await consumer.delete()
-      return sum
-    },
+        await consumer.delete()
+        return sum
+      }),
 
     async remove(uploadId) {
-      await manager.streams.purge(stream, { filter: `${root}.${uploadId}.>` })
+      await reached(() => manager.streams.purge(stream, { filter: `${root}.${uploadId}.>` }))
     }
   }
 }
