@@ -72,7 +72,7 @@ export function createMachine(options: MachineOptions): SimulatedMachine {
 }
 
 /** What an agent would report of this command if every step succeeded at once. */
-function eventsOf({ tasks }: ExecutionCommand): ReportEvent[] {
+export function eventsOf({ tasks }: ExecutionCommand): ReportEvent[] {
   const events: ReportEvent[] = []
   const add = (kind: ReportEvent['kind'], fields: Partial<ReportEvent> = {}) => {
     events.push({ seq: events.length + 1, at: Date.now(), kind, ...fields })
