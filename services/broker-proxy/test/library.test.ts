@@ -2,7 +2,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { blockSize, downFilter, type FileInfo, uploadTopics, upTopic } from '@fleetgate/contracts'
+import { blockSize, downFilter, type FileInfo, newId, uploadTopics, upTopic } from '@fleetgate/contracts'
 import { openStore } from '@fleetgate/store'
 import { quietLog, startParts, type Teardown, type TestCaller, testGuardKeys, until } from '@fleetgate/testkit'
 import t from 'tap'
@@ -255,6 +255,32 @@ t.test('a content goes when nobody has it any more, and not while somebody does'
   t.ok((await call('GET', `/v1/files/${sha(shared)}`, { caller: { tenantId: 'b' } })).bytes.equals(shared))
   await put('x', lost, { tenantId: 'a' })
   t.ok(await objects.has(sha(lost)), 'and it may come again')
+})
+
+t.test('chunks of which no entry tells go after a day, those of files stay', async (t) => {
+  const bus = await openBus(t, parts)
+  const objects = await openObjects(bus)
+  const kept = randomBytes(300_000)
+  await put('x', kept, { tenantId: 'orphans' })
+  const subjectsOf = async () => {
+    const { state } = await bus.manager.streams.info('OBJ_files', { subjects_filter: '$O.files.C.>' })
+    return Object.keys(state.subjects ?? {})
+  }
+  const files = await subjectsOf()
+  const dayMs = 86_400_000
+  const orphanOf = async (begunAt: number) => {
+    const subject = `$O.files.C.${newId(begunAt)}`
+    for (let chunk = 0; chunk < 3; chunk++) await bus.jetstream.publish(subject, randomBytes(100))
+    return subject
+  }
+  await orphanOf(Date.now() - 2 * dayMs)
+  const young = await orphanOf(Date.now())
+  t.equal(await objects.removeOrphans(Date.now() - dayMs), 1)
+  t.same((await subjectsOf()).sort(), [...files, young].sort())
+  t.equal(await objects.removeOrphans(Date.now() + dayMs), 1, 'files are named, however old they are')
+  t.same((await subjectsOf()).sort(), files.sort())
+  await rm(join(parts.dir, 'broker-proxy', 'files', sha(kept)), { force: true })
+  t.ok((await call('GET', `/v1/files/${sha(kept)}`, { caller: { tenantId: 'orphans' } })).bytes.equals(kept))
 })
 
 t.test('a file that nobody uses goes after its time, one that is fetched stays', async (t) => {

@@ -65,6 +65,8 @@ export interface Files {
 
 const sweepMs = 10 * 60 * 1000
 const dayMs = 24 * 60 * 60 * 1000
+/** All entries are read for it, and what it finds is rare. */
+const orphansEveryMs = 6 * 60 * 60 * 1000
 
 /** Files of the fleet, from the clients' topics and the API to the stores. */
 export function createFiles(parts: FilesParts): Files {
@@ -124,9 +126,17 @@ export function createFiles(parts: FilesParts): Files {
     library,
     endCasts: casts.stop,
     startSweeping() {
+      let orphansAt = 0
+      const removeOrphans = async () => {
+        if (now() - orphansAt < orphansEveryMs) return
+        orphansAt = now()
+        const removed = await objects.removeOrphans(now() - dayMs)
+        if (removed > 0) log.info({ objects: removed }, 'chunks removed that no file names')
+      }
       const sweep = async () => {
         await usage.sweep().catch((err) => log.warn({ err }, 'unused files not retired'))
         await graves.sweep().catch((err) => log.warn({ err }, 'contents not removed'))
+        await removeOrphans().catch((err) => log.warn({ err }, 'chunks without a file not removed'))
       }
       const timer = setInterval(() => void sweep(), sweepMs)
       return () => clearInterval(timer)

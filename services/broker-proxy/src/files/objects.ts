@@ -13,6 +13,11 @@ export interface Objects {
   remove(sha256: string): Promise<void>
   /** The chunks in order; throws where the object is not there. */
   get(sha256: string): AsyncIterable<Uint8Array>
+  /**
+   * Removes chunks that were begun before this time and that no entry names, and answers of how many objects: a process was killed
+   * while it stored them, or two stored the same content at once.
+   */
+  removeOrphans(begunBefore: number): Promise<number>
 }
 
 const bucket = 'files'
@@ -65,8 +70,27 @@ export async function openObjects(bus: Bus): Promise<Objects> {
         seq = message.seq + 1
         yield message.data
       }
+    },
+
+    async removeOrphans(begunBefore) {
+      const { manager } = bus
+      const info = await reached(() => manager.streams.info(stream, { subjects_filter: `$O.${bucket}.C.>` }))
+      const old = Object.keys(info.state.subjects ?? {}).filter((subject) => begunAt(subject) < begunBefore)
+      if (old.length === 0) return 0
+      // Asked after the chunks: what was being stored then has its entry by now, or is young.
+      const entries = await reached(() => store.list())
+      const named = new Set(entries.map(({ nuid }) => `$O.${bucket}.C.${nuid}`))
+      const orphans = old.filter((subject) => !named.has(subject))
+      for (const filter of orphans) await reached(() => manager.streams.purge(stream, { filter }))
+      return orphans.length
     }
   }
+}
+
+/** When the chunks of this subject were begun: its last part is a `newId`. */
+function begunAt(subject: string): number {
+  const [, digits = ''] = /\.([0-9a-f]{12})[0-9a-f]{20}$/.exec(subject) ?? []
+  return digits === '' ? Number.POSITIVE_INFINITY : Number.parseInt(digits, 16)
 }
 
 async function infoOf(store: ObjectStore, name: string) {
