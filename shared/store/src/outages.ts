@@ -54,7 +54,8 @@ function toAppError(error: Error): Error {
   return isOutage(error) ? new AppError('unavailable', 'the database cannot be reached', {}, { cause: error }) : error
 }
 
-function isOutage(error: Error): boolean {
+/** Whether it is the database that is away. */
+export function isOutage(error: Error): boolean {
   if (error instanceof mongo.MongoNetworkError || error instanceof mongo.MongoServerSelectionError) return true
   // A bulk write wraps whatever ended it, and keeps it under the name of the server's answer.
   const { errorResponse } = error as Partial<mongo.MongoServerError>

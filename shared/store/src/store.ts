@@ -1,7 +1,8 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Log } from '@fleetgate/contracts'
 import mongoose, { type Connection, type Model, type Schema } from 'mongoose'
 import { connectionOptions, type Journal } from './connectionOptions.js'
-import { reportOutages, reportOutagesOf } from './outages.js'
+import { isOutage, reportOutages, reportOutagesOf } from './outages.js'
 import { type SealedPlace, type SealedTexts, sealedPlace } from './sealedPlace.js'
 import { createIndexes } from './syncIndexes.js'
 
@@ -29,6 +30,7 @@ export interface Store {
 }
 
 const reachableWithinMs = 30_000
+const againMs = 250
 const pingMs = 1_000
 
 /** Connects, trying for 30 s; a database that goes away later is waited for within each operation. */
@@ -54,12 +56,25 @@ export async function openStore(options: StoreOptions): Promise<Store> {
     sealedPlaces,
 
     async sync() {
-      for (const model of Object.values(connection.models)) await createIndexes(model, options.log)
+      for (const model of Object.values(connection.models)) {
+        await patiently(() => createIndexes(model, options.log))
+      }
     },
 
     ready: () => ping(connection),
 
     close: () => connection.destroy()
+  }
+}
+
+/** A database that goes away in the middle of a start is waited for like one that is not there yet. */
+async function patiently(work: () => Promise<void>): Promise<void> {
+  for (const deadline = Date.now() + reachableWithinMs; ; await sleep(againMs)) {
+    try {
+      return await work()
+    } catch (error) {
+      if (!isOutage(error as Error) || Date.now() >= deadline) throw error
+    }
   }
 }
 
@@ -87,7 +102,7 @@ async function connect({ uri, database, journal, log }: StoreOptions): Promise<C
       await connection.destroy().catch(() => undefined)
       if (Date.now() >= deadline) throw new Error(`the database ${database} cannot be reached`, { cause: error })
       log.warn({ err: error, database }, 'database not reachable, trying again')
-      await new Promise((resolve) => setTimeout(resolve, 250))
+      await sleep(againMs)
     }
   }
 }

@@ -149,6 +149,23 @@ t.test('store', async (t) => {
     ])
   })
 
+  await t.test('goes on with indexes when a database that went away meanwhile is back', async (t) => {
+    const other = await open('store_test')
+    const schema = new Schema<Thing>({ tenantId: String, name: String, size: Number }).index({ tenantId: 1, name: 1 })
+    const model = other.model<Thing>('away', schema)
+    const create = model.createIndexes.bind(model)
+    let tries = 0
+    model.createIndexes = async () => {
+      tries += 1
+      // As a socket that broke.
+      if (tries === 1) throw Object.assign(new Error('read ECONNRESET'), { syscall: 'read' })
+      return create()
+    }
+    await other.sync()
+    t.equal(tries, 2)
+    t.match(Object.values(await model.listIndexes()), [{ key: { _id: 1 } }, { key: { tenantId: 1, name: 1 } }])
+  })
+
   await t.test('outbox', async (t) => {
     const outbox = createOutbox({ model: things, bus, log: quietLog })
     const seen: { id: string; name: string; requestId?: string | undefined }[] = []
