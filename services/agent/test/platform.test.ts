@@ -224,7 +224,7 @@ t.test('a file that somebody has open on Windows is replaced when he lets go of 
     tries += 1
     throw refusal('EPERM')
   }
-  await t.rejects(replaceFile(to, from, { withinMs: 20, everyMs: 1, rename: never }), {
+  await t.rejects(replaceFile(to, from, { withinMs: 300, everyMs: 1, rename: never }), {
     code: 'EPERM',
     message: /another program has it open/
   })
