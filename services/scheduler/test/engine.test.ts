@@ -58,6 +58,16 @@ t.test('the engine', async (t) => {
     return { tenantId, api, run, runLog, machines, ended, ...made }
   }
 
+  /** The same, with these of its machines gone again. */
+  async function prepareAway(clients: string[], away: string[]) {
+    const job = await prepare(clients)
+    await fleet.disconnect(job.tenantId, away)
+    await until(async () => (await job.api.get<Json>('/v1/clients?status=OFFLINE')).body.total === away.length, {
+      what: 'the machines to be away'
+    })
+    return job
+  }
+
   const names = (n: number, prefix = 'm') => Array.from({ length: n }, (_, i) => `${prefix}${i}-${newTenant()}`)
   const event = (seq: number, kind: ReportEvent['kind'], more: Partial<ReportEvent> = {}): ReportEvent => ({
     seq,
@@ -266,11 +276,7 @@ t.test('the engine', async (t) => {
 
   t.test('a machine that is away is waited for', async (t) => {
     const [here = '', away = ''] = names(2)
-    const job = await prepare([here, away])
-    await fleet.disconnect(job.tenantId, [away])
-    await until(async () => (await job.api.get<Json>('/v1/clients?status=OFFLINE')).body.total === 1, {
-      what: 'the machine to be away'
-    })
+    const job = await prepareAway([here, away], [away])
     await job.run()
     await until(async () => (await job.machines('&status=WAITING'))[0]?.reason === 'machine is offline', {
       what: 'the reason'
@@ -285,11 +291,7 @@ t.test('the engine', async (t) => {
   t.test('a machine that is renamed meanwhile gets what waits for it, and what it has begun counts', async (t) => {
     const [away = '', working = ''] = names(2)
     const [awayNow, workingNow] = [`${away}-new`, `${working}-new`]
-    const job = await prepare([away, working])
-    await fleet.disconnect(job.tenantId, [away])
-    await until(async () => (await job.api.get<Json>('/v1/clients?status=OFFLINE')).body.total === 1, {
-      what: 'the machine to be away'
-    })
+    const job = await prepareAway([away, working], [away])
     fleet.onExecution = () => undefined
     await job.run()
     await until(async () => fleet.received.length === 1 && (await job.runLog()).counts.waiting > 0, {
@@ -312,11 +314,7 @@ t.test('the engine', async (t) => {
 
   t.test('a machine that is disabled or deleted meanwhile does not hold the run for ever', async (t) => {
     const [one = '', two = ''] = names(2)
-    const job = await prepare([one, two])
-    await fleet.disconnect(job.tenantId, [one, two])
-    await until(async () => (await job.api.get<Json>('/v1/clients?status=OFFLINE')).body.total === 2, {
-      what: 'the machines to be away'
-    })
+    const job = await prepareAway([one, two], [one, two])
     await job.run()
     const offline = async () =>
       (await job.machines()).filter(({ reason }: Json) => reason === 'machine is offline').length
