@@ -4,20 +4,22 @@ import { basename, join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { startStack } from '@fleetgate/local'
 import { createApi, type Session, type SshHost, startSshHosts, until } from '@fleetgate/testkit'
+import { measurePlainSsh } from './cluster/plainSsh.js'
 import { toTable } from './demo/table.js'
 
 /**
  * The profile nats on test hosts, which are OpenSSH servers of their own on this machine where it is root: a cluster of two, then
  * one host more, that one away, many more at once, and all applied again. Hosts of a fleet have processors of their own: each
  * has `--cores` here, however many there are, by default half of the machine's shared out.
- * Then the same where all share what the machine has. The bounds are those of both. Usage: scripts/bench/cluster [--hosts 20] [--cores 0.05]
+ * Then the same where all share what the machine has, and beside it what the least of it takes there without us. The bounds are those
+ * of both. Usage: scripts/bench/cluster [--hosts 20] [--cores 0.05]
  */
 const { values } = parseArgs({ options: { hosts: { type: 'string', default: '20' }, cores: { type: 'string' } } })
 const count = Number(values.hosts)
 if (!Number.isInteger(count) || count < 1 || count > 60) throw new Error('--hosts must be a number from 1 to 60')
 
 const cores = Number(values.cores ?? availableParallelism() / 2 / count)
-if (!(cores > 0)) throw new Error('--cores must be a number above 0')
+if (!(cores > 0 && cores <= 1)) throw new Error('--cores must be a number above 0, and at most 1')
 
 /** The bounds that the product promises. */
 const mostTimesOne = 2
@@ -72,7 +74,9 @@ try {
     report(`each host has ${cores} of a core of its own`, await measure(bench, path))
     hosts.boundCpu()
   }
-  report(`all hosts and all else share ${availableParallelism()} cores`, await measure(bench, path))
+  const title = `all hosts and all else share ${availableParallelism()} cores`
+  const shared = await measure(bench, path)
+  report(title, shared, hosts.isReal ? await measurePlainSsh(hosts, hosts.hosts.slice(2)) : undefined)
   await timed(api, path, () => api.delete(path))
 } finally {
   for (const close of closing.reverse()) await close()
@@ -137,13 +141,23 @@ async function measure({ api, nodes, cpu }: Bench, path: string): Promise<Measur
   return { one, many, noOp }
 }
 
-function report(title: string, { one, many, noOp }: Measured): void {
-  const times = `${(many.ms / one.ms).toFixed(2)} × one`
+function report(title: string, { one, many, noOp }: Measured, plain?: { one: number; many: number }): void {
+  const times = (of: number, single: number) => `${(of / single).toFixed(2)} × one`
   const rows = [
     ['install 1 host', seconds(one.ms), ...one.cells, ''],
-    [`install ${count} hosts at once`, seconds(many.ms), ...many.cells, `${times} (bound ${mostTimesOne})`],
+    [
+      `install ${count} hosts at once`,
+      seconds(many.ms),
+      ...many.cells,
+      `${times(many.ms, one.ms)} (bound ${mostTimesOne})`
+    ],
     [`apply to ${count + 2} hosts, nothing to do`, seconds(noOp.ms), ...noOp.cells, `bound ${seconds(longestNoOpMs)}`]
   ]
+  if (plain) {
+    rows.push(['ssh alone, 1 host: unpack and start', seconds(plain.one), '', '', ''])
+    const row = [`ssh alone, ${count} hosts at once`, seconds(plain.many), '', '', times(plain.many, plain.one)]
+    rows.push(row)
+  }
   console.log(`\n${title}`)
   for (const line of toTable(['what', 'time', 'CPU per host: ours', 'its own', ''], rows)) console.log(line)
   if (many.ms > mostTimesOne * one.ms || noOp.ms > longestNoOpMs) process.exitCode = 1

@@ -89,7 +89,7 @@ async function open(login: Login, timeoutMs: number, sock: Duplex | undefined): 
   const ssh = new NodeSSH()
   let shown = ''
   try {
-    await ssh.connect({
+    const connecting = ssh.connect({
       host: login.address,
       port: login.port,
       username: login.user,
@@ -105,6 +105,10 @@ async function open(login: Login, timeoutMs: number, sock: Duplex | undefined): 
         return login.hostKey === undefined || login.hostKey === shown
       }
     })
+    // ssh2 writes each packet in three parts. Otherwise the second of them waits until the host acknowledges the first, which it
+    // puts off for 40 ms: seven times in one login.
+    ssh.connection?.setNoDelay(true)
+    await connecting
     // A connection that breaks later is told by its channels; without a listener it would end the process.
     ssh.connection?.on('error', () => {})
     return { ssh, hostKey: shown }

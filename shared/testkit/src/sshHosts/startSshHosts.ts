@@ -27,7 +27,7 @@ export async function startSshHosts(t: Teardown, { count, smallDisk, cpuGroup }:
   const port = isReal ? 22 : await freePort()
   const hosts: SshHost[] = []
   const bounds = Array.from({ length: count }, (_, index) =>
-    isReal && cpuGroup ? createCpuBound(`${cpuGroup}-${index}`) : undefined
+    isReal && cpuGroup ? createCpuBound(cpuGroup, index) : undefined
   )
   t.teardown(async () => {
     await Promise.all(hosts.map((host) => host.kill()))
