@@ -35,11 +35,13 @@ export interface ClusterPartsOptions {
   providers: ProviderStore
   drivers: Drivers
   logs: Logs
+  /** Tells people how an operation has ended. */
+  notify: (cluster: Cluster) => Promise<void>
 }
 
 /** Clusters with the engine that drives their operations and the watch over their hosts. */
 export function createClusterParts(options: ClusterPartsOptions) {
-  const { config, log, profiles, secrets, store, pubkeys, registries, providers, drivers, logs } = options
+  const { config, log, profiles, secrets, store, pubkeys, registries, providers, drivers, logs, notify } = options
   const now = Date.now
 
   /** All that the hosts of a cluster are told; secrets are opened here and live no longer than one operation. */
@@ -87,7 +89,7 @@ export function createClusterParts(options: ClusterPartsOptions) {
         },
         now
       }),
-    settle: createSettle({ logs, keys: pubkeys, registries, providers }),
+    settle: createSettle({ logs, keys: pubkeys, registries, providers, notify }),
     begun: (cluster) => logs.put(entryOf(cluster)),
     now,
     log

@@ -1,4 +1,5 @@
-import { commonConfig, type Static, Type } from '@fleetgate/kit'
+import { commonConfig, oneOf, type Static, Type } from '@fleetgate/kit'
+import { noticeChoices } from './operations/notice.js'
 
 export const Config = Type.Object({
   ...commonConfig,
@@ -14,6 +15,8 @@ export const Config = Type.Object({
   /** Days for which a mail is listed, and its messageId known, after its end. */
   MAIL_KEEP_DAYS: Type.Number({ exclusiveMinimum: 0, maximum: 3650, default: 30 }),
   MAIL_SWEEP_MS: Type.Integer({ minimum: 10, default: 1_000 }),
+  /** Which ends of operations are mailed to who asked for them and to the cluster's owner, where the tenant has an SMTP server. */
+  OPERATION_MAILS: oneOf(noticeChoices, { default: 'all' }),
   /** What is installed where a request names no profile. */
   CLUSTER_PROFILE: Type.String({ default: 'k3s' }),
   /** How long a replica may be silent before another drives its operations on. */

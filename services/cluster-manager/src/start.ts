@@ -8,6 +8,7 @@ import type { Config } from './config.js'
 import { createLogs } from './logs/log.js'
 import { createLogStore } from './logs/logStore.js'
 import { createMailing } from './mail/mailing.js'
+import { createNotices } from './operations/notice.js'
 import { openProfiles } from './profiles/openProfiles.js'
 import { createProviderStore } from './providers/providerStore.js'
 import { createProviding } from './providers/providing.js'
@@ -54,7 +55,8 @@ export async function startClusterManager({ config, log, add }: StartOptions): P
     registries: registryStore,
     providers: providerStore,
     drivers: providing.drivers,
-    logs
+    logs,
+    notify: createNotices({ smtp: mailing.smtp, mails: mailing.mails, choice: config.OPERATION_MAILS })
   })
   const guard = await createGuard({ bus, log })
   add('guard', () => guard.close())

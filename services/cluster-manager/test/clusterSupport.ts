@@ -75,7 +75,7 @@ export async function startProcesses(t: Teardown, options: SshHostsOptions & { r
     startSshHosts(t, options),
     ...Array.from({ length: options.replicas ?? 1 }, () => startService(t, { name: 'cluster-manager', parts, env }))
   ])
-  const codes = ['cluster.view', 'cluster.edit', 'key.view', 'key.edit']
+  const codes = ['cluster.view', 'cluster.edit', 'key.view', 'key.edit', 'smtp.view', 'smtp.edit']
   const token = guardKeys.token({ userId: 'ann', tenantId: 't1', codes })
   return { parts, hosts, services, token, sessionOf: ({ url }: RunningService) => createApi(url).as(token) }
 }

@@ -1,4 +1,4 @@
-import { type RunningService, type SshHost, until } from '@fleetgate/testkit'
+import { type RunningService, type SshHost, startMailServer, until } from '@fleetgate/testkit'
 import t from 'tap'
 import {
   type ClusterView,
@@ -28,7 +28,10 @@ async function gone(id: string): Promise<void> {
 
 const isClean = () => two.every((host, index) => JSON.stringify(host.files()) === JSON.stringify(before[index]))
 
-await t.test('a service that is killed in any phase goes on where it was', async (t) => {
+await t.test('a service that is killed in any phase goes on where it was, and tells of the end once', async (t) => {
+  const { port } = await startMailServer(t)
+  const smtp = { name: 'fleet@example.com', address: 'localhost', port, security: 'none' }
+  t.equal((await api.post('/v1/smtp', smtp)).status, 200)
   const reply = await api.post<Reply<ClusterView>>('/v1/cluster', draft(hosts, 'killed', [1, 1], two))
   const { _id: id } = reply.body.data
   const killed = await killedInEach(api, service, id)
@@ -41,6 +44,11 @@ await t.test('a service that is killed in any phase goes on where it was', async
   t.same(await killedInEach(api, service, id), ['remove-others', 'remove-masters'])
   t.match(await ended(api, id), { state: 'SUCCESS', problems: [] })
   await until(isClean, { what: 'nothing to be left' })
+  const mails = (await api.get<Reply<{ subject: string }[]>>('/v1/smtp/mails')).body.data
+  t.same(
+    mails.map(({ subject }) => subject),
+    ['[Fleetgate] Cluster killed: removal finished', '[Fleetgate] Cluster killed: installation finished']
+  )
 })
 
 await t.test('a host that restarts in the middle does its work after that', async (t) => {

@@ -29,6 +29,16 @@ export const alertClosed = {
 const Subject = Type.String({ minLength: 1, maxLength: 200, pattern: '^[^\\p{Cc}\\u2028\\u2029]+$' })
 const MessageId = Type.String({ minLength: 1, maxLength: 128, pattern: '^[A-Za-z0-9._:-]+$' })
 
+/** Names of machines and clusters are free text: a line break in one must not begin a header. */
+export function oneLine(text: string): string {
+  return text.replace(/[\p{Cc}\u2028\u2029]+/gu, ' ')
+}
+
+/** As `sendMail` takes it. */
+export function mailSubject(what: string): string {
+  return `[Fleetgate] ${oneLine(what)}`.slice(0, 200).trimEnd()
+}
+
 /** How many addresses one mail may have. */
 export const maxRecipients = 20
 export const Recipients = Type.Array(EmailAddress, { minItems: 1, maxItems: maxRecipients })

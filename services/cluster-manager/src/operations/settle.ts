@@ -46,10 +46,12 @@ export interface SettleDeps {
   keys: Usage
   registries: Usage
   providers: Usage
+  /** Tells people. */
+  notify: (cluster: Cluster) => Promise<void>
 }
 
 /** Everything that an operation means beyond the cluster's own document. Repeats do no harm. */
-export function createSettle({ logs, keys, registries, providers }: SettleDeps) {
+export function createSettle({ logs, keys, registries, providers, notify }: SettleDeps) {
   return async (cluster: Cluster): Promise<void> => {
     const { tenantId, id, operation, status } = cluster
     if (status === 'TERMINATED') {
@@ -65,5 +67,6 @@ export function createSettle({ logs, keys, registries, providers }: SettleDeps) 
         await registries.release(tenantId, gone(cluster.registries), id, operation.createdAt)
     }
     await logs.put(entryOf(cluster))
+    await notify(cluster)
   }
 }

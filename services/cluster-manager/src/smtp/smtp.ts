@@ -110,6 +110,8 @@ export function createSmtp({ store, secrets, now, onChanged }: SmtpOptions) {
       if (!(await store.remove(tenantId, id))) throw noSuchServer()
     },
 
+    hasServer: (tenantId: string): Promise<boolean> => store.has(tenantId),
+
     /** The server for the nth attempt of a mail: with several, each is tried in turn, the oldest first. */
     async openFor(tenantId: string, attempt: number): Promise<OpenedServer | undefined> {
       const servers = await store.all(tenantId)

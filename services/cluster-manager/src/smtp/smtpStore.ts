@@ -83,6 +83,10 @@ export function createSmtpStore(store: Store) {
       return (await model.deleteOne({ _id: id, tenantId })).deletedCount === 1
     },
 
+    async has(tenantId: string): Promise<boolean> {
+      return (await model.exists({ tenantId })) !== null
+    },
+
     /** With their sealed passwords, the oldest first. */
     async all(tenantId: string): Promise<(SmtpServer & { sealed: string })[]> {
       const docs = await model

@@ -1,4 +1,4 @@
-import { AppError, type Log, type Static, type sendMail } from '@fleetgate/kit'
+import { AppError, type Log, mailSubject, oneLine, type Static, type sendMail } from '@fleetgate/kit'
 import type { Alert } from './alert.js'
 import type { AlertStore } from './alertStore.js'
 import type { Digest, DigestStore, PendingMail } from './digestStore.js'
@@ -90,7 +90,7 @@ export function mailOf({ tenantId, count }: Digest, raised: readonly Alert[], to
   return {
     messageId: `alerts:${tenantId}:${count + 1}`,
     to,
-    subject: `[Fleetgate] ${oneLine(what)}`.slice(0, 200).trimEnd(),
+    subject: mailSubject(what),
     text: `${parts.join('\n\n')}\n`,
     alertIds: raised.map(idOf)
   }
@@ -105,9 +105,4 @@ function describe({ kind, subjectId, message, raisedAt, closedAt }: Alert): stri
     ...(closedAt === undefined ? [] : [`over since: ${new Date(closedAt).toISOString()}`]),
     `see: ${isJob ? `/v1/logs/jobs/clients?jobId=${subjectId}` : `/v1/clients/${subjectId}/details`}`
   ].join('\n')
-}
-
-/** Names of machines are free text: a line break in one must not begin a header. */
-function oneLine(text: string): string {
-  return text.replace(/[\p{Cc}\u2028\u2029]+/gu, ' ')
 }

@@ -1,0 +1,90 @@
+import { compile, EmailAddress, mailSubject, oneLine } from '@fleetgate/kit'
+import type { Cluster } from '../clusters/cluster.js'
+import type { Mails } from '../mail/mail.js'
+import type { Smtp } from '../smtp/smtp.js'
+import type { OperationKind, OperationState } from './operation.js'
+
+export const noticeChoices = ['all', 'failed', 'none'] as const
+export type NoticeChoice = (typeof noticeChoices)[number]
+
+export interface NoticesDeps {
+  smtp: Pick<Smtp, 'hasServer'>
+  mails: Pick<Mails, 'keep'>
+  /** Of which operations a mail tells. */
+  choice: NoticeChoice
+}
+
+const words: Record<OperationKind, string> = {
+  create: 'installation',
+  delete: 'removal',
+  add_hosts: 'adding hosts',
+  delete_hosts: 'removing hosts',
+  pubkeys: 'change of SSH keys',
+  registries: 'change of registries',
+  apply: 'apply'
+}
+const ends: Record<OperationState, string> = {
+  RUNNING: 'goes on',
+  SUCCESS: 'finished',
+  FAILED: 'failed',
+  CANCELLED: 'was cancelled'
+}
+const checkAddress = compile(EmailAddress)
+const mostProblems = 100
+const longestProblem = 500
+
+/**
+ * Mails how an operation has ended to who asked for it and to the cluster's owner, where the tenant has an SMTP server. The same
+ * end again is the same mail.
+ */
+export function createNotices({ smtp, mails, choice }: NoticesDeps) {
+  return async (cluster: Cluster): Promise<void> => {
+    const { tenantId, operation } = cluster
+    if (choice === 'none' || (choice === 'failed' && operation.state !== 'FAILED')) return
+    const to = recipientsOf(cluster)
+    if (to.length === 0 || !(await smtp.hasServer(tenantId))) return
+    await mails.keep({ tenantId, to, ...noticeOf(cluster) })
+  }
+}
+
+/** Who acts with a service token may have no address. */
+function recipientsOf({ owner, operation }: Cluster): string[] {
+  return [...new Set([operation.by.name, owner])].filter(isAddress)
+}
+
+function isAddress(text: string): boolean {
+  try {
+    checkAddress(text)
+    return true
+  } catch {
+    return false
+  }
+}
+
+export function noticeOf({ id, name, operation }: Cluster): { messageId: string; subject: string; text: string } {
+  const { kind, state, attempt, message, problems, hosts, by, createdAt, endedAt } = operation
+  const what = `Cluster ${name}: ${words[kind]} ${ends[state]}`
+  const wrong = problems.slice(0, mostProblems).map(({ ip, message: problem }) => {
+    const text = oneLine(problem).slice(0, longestProblem)
+    return ip ? `${ip}: ${text}` : text
+  })
+  if (problems.length > mostProblems) wrong.push(`and ${problems.length - mostProblems} more`)
+  const lines = [
+    `${what}${state === 'FAILED' ? `: ${oneLine(message)}` : ''}`,
+    '',
+    `asked for by: ${oneLine(by.name)}`,
+    `begun: ${new Date(createdAt).toISOString()}`,
+    ...(endedAt === undefined ? [] : [`ended: ${new Date(endedAt).toISOString()}`]),
+    `hosts: ${hosts.length}`,
+    `attempt: ${attempt}`,
+    ...(wrong.length > 0 ? ['', 'what is wrong:', ...wrong] : []),
+    '',
+    `see: /v1/operations/${operation.id}, /v1/cluster/${id}`
+  ]
+  // A retry is a further attempt of the same operation, and ends anew.
+  return {
+    messageId: `operation:${operation.id}:${attempt}`,
+    subject: mailSubject(what),
+    text: `${lines.join('\n')}\n`
+  }
+}
