@@ -3,13 +3,15 @@ import { execFile, execFileSync, spawn } from 'node:child_process'
 import { mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
+import { connectBus } from '@fleetgate/contracts'
 import { isServing, stackServices, workspaceRoot } from '@fleetgate/local'
-import { freePort, startParts, type Teardown, temporaryFolder, until } from '@fleetgate/testkit'
+import { freePort, quietLog, startParts, type Teardown, temporaryFolder, until } from '@fleetgate/testkit'
 import t from 'tap'
 
 const dir = temporaryFolder(t)
 const images = join(dir, 'images')
-const dockerfile = readFileSync(join(workspaceRoot, 'deploy/Dockerfile'), 'utf8')
+const read = (file: string) => readFileSync(join(workspaceRoot, file), 'utf8')
+const dockerfile = read('deploy/Dockerfile')
 const sizes = execFileSync(
   process.execPath,
   [join(workspaceRoot, 'scripts/dist/src/printImageFiles.js'), 'all', images],
@@ -40,14 +42,14 @@ t.test('an image holds what runs: no tests, types, maps or tools', async (t) => 
 })
 
 t.test('the README tells their sizes', async (t) => {
-  const readme = readFileSync(join(workspaceRoot, 'deploy/README.md'), 'utf8')
-  const read = (text: string) =>
+  const readme = read('deploy/README.md')
+  const sizesOf = (text: string) =>
     [...text.matchAll(/^(\S+) +own +([\d.]+) MB, packages +([\d.]+) MB$/gm)].map(([, name = '', own, packages]) => ({
       name,
       megabytes: [Number(own), Number(packages)]
     }))
-  for (const { name, megabytes } of read(sizes)) {
-    const told = read(readme).find((one) => one.name === name)?.megabytes ?? []
+  for (const { name, megabytes } of sizesOf(sizes)) {
+    const told = sizesOf(readme).find((one) => one.name === name)?.megabytes ?? []
     const isNear = megabytes.every((size, index) => Math.abs(size - (told[index] ?? 0)) <= 0.3 + size / 10)
     t.ok(isNear, `${name}: ${megabytes.join(' and ')} MB, told ${told.join(' and ')}`)
   }
@@ -110,6 +112,14 @@ t.test('every service starts from its files, outside of the checkout, and is rea
     t.equal(await health(ports[name] as number), 0, `the image's own health check finds ${name} well`)
   }
   t.not(await health(await freePort()), 0, 'and would find out where nothing answers')
+
+  const bus = await connectBus({ name: 'test', url: parts.natsUrl, log: quietLog })
+  t.teardown(() => bus.close())
+  const streams: string[] = []
+  for await (const { config } of bus.manager.streams.list()) streams.push(config.name)
+  const copied = /for stream in (.+); do/.exec(read('k8s/overlays/production/streams.yaml'))?.[1]?.split(' ') ?? []
+  t.same(copied.toSorted(), streams.toSorted(), 'on Kubernetes each stream that they make gets its copies')
+  for (const stream of streams) t.match(read('k8s/README.md'), `\`${stream}\``, `${stream} is backed up`)
 })
 
 /** The HEALTHCHECK of the Dockerfile, word for word. */

@@ -183,6 +183,12 @@ for (const overlay of kustomize ? overlays : []) {
       backup?.roles.map(({ name }) => name),
       ['backup', 'restore', 'replayOplog']
     )
+    const [{ ingress = [] } = {}] = objects
+      .filter(({ kind, metadata }) => kind === 'NetworkPolicy' && metadata.name === 'mongodb')
+      .map(({ spec }) => spec as { ingress?: { from: Peer[] }[] })
+    const owners = processes.map(({ name }) => name).filter((name) => name !== 'gateway')
+    const peers = ingress.flatMap(({ from }) => from).flatMap(({ podSelector }) => namesOf(podSelector))
+    t.same(peers.toSorted(), [...owners, 'backup', 'mongodb-svc'].toSorted(), 'nobody else comes near it')
     const policies = (name: string) =>
       JSON.stringify(objects.find(({ kind, metadata }) => kind === 'NetworkPolicy' && metadata.name === name)?.spec)
     t.match(policies('mongodb'), '"backup"', 'and who makes backups is let in')
@@ -241,7 +247,40 @@ for (const overlay of kustomize ? overlays : []) {
   })
 }
 
+interface Peer {
+  podSelector?: {
+    matchLabels?: Record<string, string>
+    matchExpressions?: { key: string; operator: string; values: string[] }[]
+  }
+}
+
+/** Whom a selector lets in, by name; everybody where it names none. */
+function namesOf({ matchLabels = {}, matchExpressions = [] }: Peer['podSelector'] = {}): string[] {
+  const names = [...Object.values(matchLabels), ...matchExpressions.flatMap(({ values }) => values)]
+  return names.length > 0 ? names : ['everybody']
+}
+
 if (kustomize) {
+  t.test('production has three of everything, on different nodes where there are any', async (t) => {
+    const least = (name: string) => {
+      const scaler = production.find(
+        ({ kind, metadata }) => kind === 'HorizontalPodAutoscaler' && metadata.name === name
+      )
+      const own = production.find(
+        ({ kind, metadata }) => ['Deployment', 'StatefulSet'].includes(kind) && metadata.name === name
+      )
+      return (scaler?.spec?.minReplicas ?? own?.spec?.replicas) as number
+    }
+    for (const name of [...processes.map((process) => process.name), 'nats']) t.equal(least(name), 3, name)
+    t.equal(production.find(({ kind }) => kind === 'MongoDBCommunity')?.spec?.members, 3)
+    const spread = production.flatMap((object) => {
+      const pod = podOf(object)
+      return pod && object.kind !== 'Job' ? [[object.metadata.name, JSON.stringify(pod)] as const] : []
+    })
+    t.equal(spread.length, processes.length + 3)
+    for (const [name, pod] of spread) t.match(pod, '"topologyKey":"kubernetes.io/hostname"', name)
+  })
+
   t.test('of what has several replicas one goes at a time when nodes are emptied', async (t) => {
     const selected = production
       .filter(({ kind }) => kind === 'PodDisruptionBudget')
