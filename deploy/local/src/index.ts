@@ -1,6 +1,7 @@
 export * from './engine.js'
 export * from './nats.js'
 export { natsBinary } from './natsBinary.js'
+export { checkOutsideParts } from './outsideParts.js'
 export type { Part } from './part.js'
 export * from './ports.js'
 export { type Child, launch, type Program } from './process/child.js'

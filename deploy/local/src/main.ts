@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import type { Log } from '@fleetgate/contracts'
 import { linePrinter } from './output.js'
+import { checkOutsideParts } from './outsideParts.js'
 import { portFrom } from './ports.js'
 import { ClaimedError } from './process/claim.js'
 import { findStack } from './runtimeFile.js'
@@ -68,6 +69,7 @@ async function main(dataDir: string): Promise<void> {
     port: portFrom(env, 'PORT') ?? defaultPort,
     mqttPort: portFrom(env, 'MQTT_PORT') ?? defaultMqttPort
   }
+  await checkOutsideParts(env)
   stack = await prepareStack({ ...ports, replicas: wantedReplicas(), dataDir, log, onLine })
   log.info({ data: dataDir, mqtt: stack.mqttUrl }, 'starting')
   await stack.start()

@@ -91,14 +91,26 @@ export async function prepareStack(options: StackOptions): Promise<PreparedStack
 
 /** Makes the folder ours, with nothing at work in it: what a killed runtime left is ended. `ClaimedError` where others have it. */
 export async function takeDataDir(dataDir: string): Promise<Claim> {
-  mkdirSync(dataDir, { recursive: true, mode: 0o700 })
-  const held = await claim(dataDir)
+  const held = await takeFolder(dataDir)
   try {
     await endLeftovers(dataDir)
     return held
   } catch (error) {
     held.release()
     throw error
+  }
+}
+
+async function takeFolder(dataDir: string): Promise<Claim> {
+  try {
+    mkdirSync(dataDir, { recursive: true, mode: 0o700 })
+    return await claim(dataDir)
+  } catch (cause) {
+    const { code, message } = cause as NodeJS.ErrnoException
+    if (code === undefined) throw cause
+    throw new Error(`${dataDir} cannot be the data folder (${message}): set DATA_DIR to a folder of your own`, {
+      cause
+    })
   }
 }
 

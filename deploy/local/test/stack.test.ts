@@ -2,11 +2,11 @@ import { fork, spawn } from 'node:child_process'
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
+import { type AddressInfo, createServer } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
-import { ClaimedError, findStack, freePort, isServing, startStack } from '../src/index.js'
+import { ClaimedError, checkOutsideParts, findStack, freePort, isServing, startStack } from '../src/index.js'
 import { identify } from '../src/process/identity.js'
 import { readRuntime } from '../src/runtimeFile.js'
 import { fakeOptions, noParts, temporaryPlace, until } from './fakeStack.js'
@@ -126,6 +126,29 @@ t.test('refuses a second start on the same folder, naming who has it', async (t)
   t.match(said, `process ${process.pid}`)
   t.match(said, stack.url)
   t.ok(await isServing(stack.url), 'the first goes on')
+})
+
+t.test('names the folder that it cannot have, and what to set', async (t) => {
+  await t.rejects(startStack(fakeOptions('/dev/null/x')), { message: /^\/dev\/null\/x cannot .* set DATA_DIR/ })
+})
+
+t.test('outside parts that are not there are named with their variable', async (t) => {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => server.close())
+  const { port } = server.address() as AddressInfo
+  const closed = await freePort()
+  const check = (env: NodeJS.ProcessEnv) => checkOutsideParts(env, { waitMs: 0 })
+  await t.resolves(check({}))
+  await t.resolves(check({ MONGODB_URI: `mongodb://u:p%40:@127.0.0.1:${closed},127.0.0.1:${port}/db?replicaSet=r` }))
+  await t.resolves(check({ NATS_URL: `nats://fleetgate:p@127.0.0.1:${port}` }))
+  await t.resolves(check({ MONGODB_URI: 'mongodb+srv://cluster.example.com/db' }), 'that is the driver’s to find')
+  const away = /^MongoDB does not answer at 127\.0\.0\.1:\d+: .*MONGODB_URI/
+  await t.rejects(check({ MONGODB_URI: `mongodb://u:secret@127.0.0.1:${closed}` }), { message: away })
+  const alsoAway = /^NATS does not answer at 127\.0\.0\.1:\d+: .*NATS_URL/
+  await t.rejects(check({ NATS_URL: `nats://u:secret@127.0.0.1:${closed}` }), { message: alsoAway })
+  for (const wrong of ['nonsense', 'http://127.0.0.1:4222', 'nats://'])
+    await t.rejects(check({ NATS_URL: wrong }), { message: /^NATS_URL is no address of NATS: give nats:\/\/host:4222/ })
 })
 
 t.test('names the variable of a port that is taken', async (t) => {

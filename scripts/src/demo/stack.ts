@@ -1,6 +1,6 @@
 import { createWriteStream, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { findStack, isPortFree, type RuntimeInfo, startStack } from '@fleetgate/local'
+import { checkOutsideParts, findStack, isPortFree, type RuntimeInfo, startStack } from '@fleetgate/local'
 import { until } from '@fleetgate/testkit'
 import type { DemoOptions } from './options.js'
 
@@ -28,6 +28,7 @@ export async function findOrStart(wishes: Wishes): Promise<RunningStack> {
   mkdirSync(dataDir, { recursive: true, mode: 0o700 })
   const log = createWriteStream(join(dataDir, 'services.log'), { flags: 'a', mode: 0o600 })
   const onLine = (name: string, line: string) => void log.write(`${name} ${line}\n`)
+  await checkOutsideParts(process.env)
   const stack = await startStack({ dataDir, port, mqttPort, onLine })
   say(`Fleetgate is ready at ${stack.url}, MQTT at ${stack.mqttUrl}`)
   return { ...stack, kill: (name) => stack.kill(name, 'SIGKILL'), stop: () => stack.stop() }
