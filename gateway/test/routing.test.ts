@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { prefixRules } from '@fleetgate/contracts'
 import t from 'tap'
 import { isPublic, route } from '../src/paths.js'
@@ -11,6 +12,37 @@ t.test('every documented prefix reaches its service with its path and query unto
     t.match(answer.json(), { service, url: path }, path)
   }
   t.equal(seen.length, prefixRules.length)
+})
+
+/** The documents' own paths, and where the product has them. */
+const documented = {
+  auth: ['/oauth2/token', '/user', '/v1/user/login'],
+  devices: ['/integration/1', '/device/search', '/entity/search', '/dashboard', '/workflow/flows/search', '/websocket'],
+  scheduler: [
+    'jobs',
+    'tasks',
+    'groups',
+    'clients',
+    'logs/jobs',
+    'dashboard/info',
+    'settings',
+    'config/maintenance'
+  ].map((name) => `/v1/${name}`),
+  'broker-proxy': ['/api/v2/nodes/1/clients', '/v2/p/instances/i/users'],
+  'cluster-manager': ['cluster', 'pubkey', 'dockerregistries', 'provider', 'smtp', 'logs'].map((name) => `/v1/${name}`)
+}
+
+t.test('the paths of the documents, and the table of the README, are those that are routed', async (t) => {
+  const { ask } = await startFleet(t)
+  for (const [service, paths] of Object.entries(documented)) {
+    for (const path of paths) t.match((await ask(path, { headers: signedIn })).json(), { service }, path)
+  }
+  const readme = readFileSync(new URL('../../../README.md', import.meta.url), 'utf8')
+  const rows = readme.split('\n').filter((line) => line.startsWith('|'))
+  for (const { prefix, service } of prefixRules) {
+    const isTold = rows.some((row) => new RegExp(`\`${prefix}[\`/]`).test(row) && row.includes(`| ${service} `))
+    t.ok(isTold, `the README has ${prefix} at ${service}`)
+  }
 })
 
 t.test('a trailing slash and doubled slashes name the same path', async (t) => {
