@@ -90,6 +90,11 @@ export function liveHosts(cluster: Cluster): Host[] {
   return cluster.hosts.filter(({ status }) => status !== 'TERMINATED')
 }
 
+/** Hosts that carry what the cluster says: on one that FAILED nothing is to be, and what may be left there goes with it. */
+export function joinedHosts(cluster: Cluster): Host[] {
+  return liveHosts(cluster).filter(({ status }) => status !== 'FAILED')
+}
+
 /**
  * Where no other cluster of the tenant may have a host. Addresses of machines that we make are the clouds' to give, and to give
  * again: those hosts count by their ids.

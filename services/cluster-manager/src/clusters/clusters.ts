@@ -8,7 +8,7 @@ import type { Category, Profile, Profiles, Role } from '../profiles/profile.js'
 import type { Usage } from '../usage.js'
 import type { Beginning, BeginningOptions } from './beginning.js'
 import { carrying } from './carrying.js'
-import { type Cluster, type Host, liveHosts } from './cluster.js'
+import { type Cluster, type Host, joinedHosts, liveHosts } from './cluster.js'
 import type { ClusterFilter } from './clusterStore.js'
 import type { CloudDraft, NewHosts } from './newHosts.js'
 import { checkRemoval, checkRoom, type NodeDrafts } from './rules.js'
@@ -101,7 +101,7 @@ export function createClusters(options: ClustersOptions) {
     const usage = what === 'pubkeys' ? keys : registries
     const change = { status: 'MODIFYING' as const, [what]: after }
     return carrying(caller.tenantId, id, [{ usage, field: 'ids', ids: add }], () =>
-      begin(cluster, { kind: what, hosts: liveHosts(cluster), change, released: remove }, caller)
+      begin(cluster, { kind: what, hosts: joinedHosts(cluster), change, released: remove }, caller)
     )
   }
 
@@ -168,8 +168,7 @@ export function createClusters(options: ClustersOptions) {
     /** Brings every running host to what the cluster says; changes nothing where it is that already. */
     async apply(id: string, caller: Caller): Promise<Cluster> {
       const cluster = await running(id, caller)
-      const hosts = liveHosts(cluster).filter(({ status }) => status !== 'FAILED')
-      return begin(cluster, { kind: 'apply', hosts, change: { status: 'MODIFYING' } }, caller)
+      return begin(cluster, { kind: 'apply', hosts: joinedHosts(cluster), change: { status: 'MODIFYING' } }, caller)
     },
 
     /** Throws where the name is taken. */
