@@ -2,7 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type SshHost, startParts, startSshHosts, testGuardKeys } from '@fleetgate/testkit'
 import t from 'tap'
-import { clusterEnv, clusterOf, draft, ended, type HostView, hostsOf, made } from './clusterSupport.js'
+import { clusterEnv, clusterOf, draft, ended, type HostView, hostsOf, made, node } from './clusterSupport.js'
 import { type Failure, type Reply, serveKeys, startClusterManagerFor } from './support.js'
 
 /**
@@ -26,6 +26,7 @@ case "$*" in
   *availableReplicas*) echo 1 ;;
 esac`,
   'install.sh': `${say('install $INSTALL_K3S_EXEC $INSTALL_K3S_SKIP_DOWNLOAD')}
+[ ! -e "$FLEETGATE_ROOT/var/lib/refused" ] || { echo 'node password rejected' >&2; exit 1; }
 name=k3s
 [ "$INSTALL_K3S_EXEC" = server ] || name=k3s-agent
 touch "$FLEETGATE_ROOT/var/lib/active"
@@ -60,7 +61,7 @@ const read = (index: number, file: string) => machine(index).run(`cat "$FLEETGAT
 let id = ''
 
 async function pick(index: number): Promise<HostView> {
-  const found = (await hostsOf(api, id)).find(({ ip }) => ip === machine(index).address)
+  const found = (await hostsOf(api, id, '?status=unterminated')).find(({ ip }) => ip === machine(index).address)
   if (!found) throw new Error(`the cluster has no host ${index}`)
   return found
 }
@@ -147,6 +148,39 @@ await t.test('drains and forgets on the leader before a host goes, and uninstall
   t.match(await read(7, '/var/lib/calls'), 'uninstalled')
   t.notOk(machine(7).files().includes('/etc/rancher/k3s/config.yaml'))
 })
+
+await t.test(
+  'a host that cannot join is forgotten by the leader, who may be away, and joins when asked again',
+  async (t) => {
+    const marker = (name: string) => `"$FLEETGATE_ROOT/var/lib/${name}"`
+    await machine(7).run(`touch ${marker('refused')}`)
+    await machine(0).run(`touch ${marker('stuck')}`)
+    const reply = await api.post(`/v1/cluster/${id}/hosts`, { pureslaveNodes: [node(hosts, machine(7))] })
+    t.equal(reply.status, 200, reply.text)
+    t.match(await ended(api, id), {
+      state: 'FAILED',
+      message: 'install-1 failed on 1 of 1 hosts',
+      phases: [{}, {}, { name: 'install-1', state: 'FAILED' }, { name: 'undo-others' }, { name: 'undo-forget' }],
+      problems: [
+        { ip: machine(7).address, message: /install-1: .*installer of k3s failed/ },
+        { ip: machine(0).address, message: /undo-forget: .*timed out/ }
+      ]
+    })
+    await machine(0).run(`rm ${marker('stuck')}`)
+    const { operationId } = await clusterOf(api, id)
+    t.equal((await api.post(`/v1/operations/${operationId}/retry`)).status, 200)
+    t.match(await ended(api, id), { state: 'FAILED', problems: [{ ip: machine(7).address }] })
+    const { hostName } = await pick(7)
+    t.match(await read(0, '/var/lib/deleted'), new RegExp(`^${hostName}$`, 'm'))
+    t.match(await pick(0), { status: 'RUNNING' })
+
+    await machine(7).run(`rm ${marker('refused')}`)
+    t.equal((await api.post(`/v1/operations/${operationId}/retry`)).status, 200)
+    t.match(await ended(api, id), { state: 'SUCCESS', attempt: 3, problems: [] })
+    t.equal((await remove([await pick(7)])).status, 200)
+    t.match(await ended(api, id), { state: 'SUCCESS', problems: [] })
+  }
+)
 
 await t.test('a master whose member stays in etcd is not uninstalled', async (t) => {
   await machine(1).run('touch "$FLEETGATE_ROOT/var/lib/stuck"')

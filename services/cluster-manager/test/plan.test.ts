@@ -2,6 +2,7 @@ import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import type { Cluster, Host } from '../src/clusters/cluster.js'
 import { newOperation, planOf } from '../src/operations/operation.js'
+import { undoingOf } from '../src/operations/undoing.js'
 import { loadProfiles, type Profile } from '../src/profiles/profile.js'
 
 const { get } = loadProfiles(fileURLToPath(new URL('../../profiles', import.meta.url)), {})
@@ -18,5 +19,36 @@ await t.test('done again while a master that stays is away, it must be whole all
     t.same(idsOf('settle-master-1'), ['h1', 'h2', 'h3'], name)
     t.same(idsOf('forget-master-1'), ['h2'], 'asked is one that runs')
   }
+  t.end()
+})
+
+await t.test('hosts that began to join are cleaned, then forgotten by a leader that runs', (t) => {
+  const statuses = { m0: 'OFFLINE', m1: 'RUNNING', w0: 'RUNNING', w1: 'INSTALLING', w2: 'INSTALLING' } as const
+  const hosts = Object.entries(statuses).map(
+    ([id, status]) => ({ id, ip: '', role: id.startsWith('m') ? 'master' : 'shared', status, isTouched: true }) as Host
+  )
+  const by = { userId: 'ann', name: 'ann' }
+  const operation = newOperation({ id: 'op', kind: 'add_hosts', by, hosts: hosts.slice(3) }, 0)
+  operation.hosts = operation.hosts.map((host) => ({ ...host, state: host.hostId === 'w2' ? 'FAILED' : 'DONE' }))
+  const plansOf = (profile: string, change: object) => {
+    const cluster = { hosts, operation: { ...operation, ...change } } as Cluster
+    return undoingOf(cluster, get(profile) as Profile).map(({ name, hosts, gone }) => [
+      name,
+      ...[hosts, gone ?? []].map((some) => some.map(({ id }) => id).join())
+    ])
+  }
+  const phases = ['preflight', 'stage', 'install-1'].map((name) => ({ name, state: 'DONE' }))
+  const outcome = { state: 'CANCELLED', message: 'cancelled' }
+  t.same(plansOf('k3s', { phases }), [
+    ['undo-others', 'w2', ''],
+    ['undo-forget', 'm1', 'w2']
+  ])
+  t.same(plansOf('k3s', { phases, outcome }), [
+    ['undo-others', 'w1,w2', ''],
+    ['undo-forget', 'm1', 'w1,w2']
+  ])
+  t.same(plansOf('k3s', { phases: phases.slice(0, 2), outcome }), [['undo-others', 'w1,w2', '']])
+  t.same(plansOf('nats', { phases }), [['undo-others', 'w2', '']], 'a worker of nats is known to nobody')
+  t.same(plansOf('k3s', { phases, kind: 'apply', outcome }), [])
   t.end()
 })

@@ -2,12 +2,12 @@ import { AppError, type Log } from '@fleetgate/kit'
 import type { Cluster } from '../clusters/cluster.js'
 import { createHostRunner, type HostRunnerOptions } from '../hosts/hostRunner.js'
 import type { Shared } from '../hosts/input.js'
-import { destruction } from '../machines/machinePlans.js'
 import type { Machines, MachinesDeps } from '../machines/machines.js'
 import { endOf } from './ending.js'
-import { planOf, removal } from './operation.js'
+import { planOf } from './operation.js'
 import { createPhases, type Phases } from './phase.js'
 import { createProgress, type WriteProgress } from './progress.js'
+import { undoingOf } from './undoing.js'
 
 export interface DriveDeps {
   /** Everything the hosts must know; throws a plain Error with a reason for the operator. */
@@ -70,19 +70,10 @@ export async function drive(deps: DriveDeps, input: DriveInput): Promise<void> {
     }
   }
 
-  /** What was begun on hosts that are not to stay is taken away; a host that cannot be cleaned is told of. */
+  /** A host that cannot be cleaned, or that nobody reaches, is told of and hides no failure. */
   async function undo(shared: Shared, phases: Phases): Promise<void> {
-    if (operation.kind !== 'create' && operation.kind !== 'add_hosts') return
-    if (operation.kind === 'create' && !operation.outcome) return
-    const isAll = operation.kind === 'create' || operation.outcome?.state === 'CANCELLED'
-    const touched = operation.hosts.filter(({ state }) => isAll || state === 'FAILED')
-    const hosts = touched.flatMap(
-      ({ hostId }) => cluster.hosts.find(({ id, isTouched }) => id === hostId && isTouched) ?? []
-    )
-    const made = touched.flatMap(({ hostId }) => cluster.hosts.find(({ id }) => id === hostId) ?? [])
-    for (const plan of [...removal(hosts, shared.profile), ...destruction(made)]) {
-      const undoing = { ...plan, name: plan.name.replace('remove', 'undo').replace('destroy', 'undo-machines') }
-      if (!progress.isDone(undoing.name)) await phases.run(undoing, lost)
+    for (const plan of undoingOf(cluster, shared.profile)) {
+      if (!progress.isDone(plan.name)) await phases.run(plan, lost)
     }
   }
 }

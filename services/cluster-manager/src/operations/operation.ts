@@ -146,12 +146,20 @@ function wavesOf(cluster: Cluster, profile: Profile, targets: Host[]): Host[][] 
   return waves.filter((wave) => wave.length > 0)
 }
 
+function stayingOf(cluster: Cluster, going: readonly Host[]): Host[] {
+  return mastersOf(cluster).filter((host) => !going.includes(host))
+}
+
+/** The master that is asked to drain and forget hosts that go. Done again after a while, some of those that stay may be away. */
+export function askedOf(cluster: Cluster, going: readonly Host[]): Host[] {
+  const staying = stayingOf(cluster, going)
+  return [staying.find(({ status }) => status === 'RUNNING') ?? staying[0]].filter((host) => host !== undefined)
+}
+
 function drainPlans(cluster: Cluster, profile: Profile, targets: Host[]): PhasePlan[] {
   const { timeouts, drainOn } = profile
-  // Done again after a while, some of these may be away: then what must hold on each of them does not.
-  const staying = mastersOf(cluster).filter((host) => !targets.includes(host))
-  const asked = staying.find(({ status }) => status === 'RUNNING') ?? staying[0]
-  const leader = asked ? [asked] : []
+  const staying = stayingOf(cluster, targets)
+  const leader = askedOf(cluster, targets)
   const masters = targets.filter(isMaster)
   const others = targets.filter((host) => !isMaster(host))
   const run = { kind: 'run' as const, gone: others }

@@ -185,8 +185,9 @@ function isDrain({ name }: PhasePlan): boolean {
   return name.startsWith('drain')
 }
 
-function isRemoval(plan: PhasePlan): boolean {
-  return isUndo(plan) || plan.name.startsWith('remove')
+/** After it nothing of the cluster is on the host. */
+function isRemoval({ scripts }: PhasePlan): boolean {
+  return scripts.includes('remove.sh')
 }
 
 const shortestSecret = 6
