@@ -1,8 +1,11 @@
+import { fileURLToPath } from 'node:url'
 import { quietLog, until } from '@fleetgate/testkit'
 import t from 'tap'
 import type { Cluster } from '../src/clusters/cluster.js'
+import { type DriveDeps, drive } from '../src/operations/drive.js'
 import { createEngine, type EngineDeps } from '../src/operations/engine.js'
 import { createProgress } from '../src/operations/progress.js'
+import { loadProfiles } from '../src/profiles/profile.js'
 import { newDocument, newHost } from './machineSupport.js'
 
 t.test('an operation that ends while the documents are read is not begun again', async (t) => {
@@ -69,4 +72,30 @@ t.test('what a host says after the operation has ended is not written over the n
   progress.pin(host, { hostKey: 'SHA256:late' })
   await new Promise((resolve) => setTimeout(resolve, 400))
   t.equal(writes, 1)
+})
+
+t.test('what was done when it was cancelled has finished, and the rest is cancelled', async (t) => {
+  const profile = loadProfiles(fileURLToPath(new URL('../../profiles', import.meta.url)), {}).get('nats')
+  const names = ['machines', 'boot', 'preflight', 'stage', 'install-1', 'verify']
+  const statesOf = async (done: string[]) => {
+    const cluster: Cluster = newDocument('openstack', '', [newHost(1)])
+    const { operation } = cluster
+    operation.phases = done.map((name) => ({ name, state: 'DONE' }))
+    for (const host of operation.hosts) Object.assign(host, { state: 'DONE', phase: done.at(-1) })
+    const told: string[] = []
+    const deps = {
+      shared: async () => ({ cluster, profile, files: [], secrets: {}, registries: [], keys: [] }),
+      runner: { secrets: {}, settings: { connectMs: 1, lostMs: 1 } },
+      write: async () => {},
+      machines: () => ({ withinMs: 0, destroy: async () => {}, tidy: async () => {} }),
+      settle: async () => told.push(operation.state),
+      now: Date.now,
+      log: quietLog
+    }
+    const lost = new AbortController().signal
+    await drive(deps as unknown as DriveDeps, { cluster, epoch: 2, lost, cancelled: AbortSignal.abort() })
+    return [...told, cluster.status]
+  }
+  t.same(await statesOf(names), ['SUCCESS', 'RUNNING'])
+  t.same(await statesOf(names.slice(0, -1)), ['CANCELLED', 'FAILED'])
 })

@@ -64,9 +64,11 @@ export async function drive(deps: DriveDeps, input: DriveInput): Promise<void> {
 
   async function forward(shared: Shared, phases: Phases): Promise<void> {
     for (const plan of planOf(cluster, shared.profile)) {
+      // Where all is done there is nothing to cancel: that it finished may have been told already.
+      if (progress.isDone(plan.name)) continue
       if (cancelled.aborted) operation.outcome = { state: 'CANCELLED', message: 'cancelled' }
       if (operation.outcome) return
-      if (!progress.isDone(plan.name)) await phases.run(plan, AbortSignal.any([lost, cancelled]))
+      await phases.run(plan, AbortSignal.any([lost, cancelled]))
     }
   }
 
