@@ -18,8 +18,10 @@ export function entryOf({ id, name, tenantId, operation }: Cluster) {
   const { kind, state, outcome } = operation
   const isHosts = kind === 'add_hosts' || kind === 'delete_hosts'
   const isOver = state !== 'RUNNING'
-  // The words of the original: what failed was the machine, or what was to run on it.
-  const failure = operation.phases.at(-1)?.name === 'verify' ? 'systemComponent_failed' : 'installation_failed'
+  // The words of the original: what failed was the machine, or what was to run on it. What was undone since adds its own problems.
+  const failure = operation.problems[0]?.message.startsWith('verify: ')
+    ? 'systemComponent_failed'
+    : 'installation_failed'
   const comments =
     state === 'CANCELLED'
       ? 'cancelled'
