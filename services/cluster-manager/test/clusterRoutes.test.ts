@@ -147,8 +147,16 @@ await t.test('refuses what a failed cluster cannot do, and retries and deletes i
     t.match([reply.status, reply.body.error.code], [409, 'E50016'], path)
   }
   t.match((await max.get<Failure>(`/v1/cluster/${_id}/components`)).body.error.code, 'E50020')
-  t.match((await max.post<Reply<object>>(`/v1/operations/${operationId}/retry`)).body.data, { attempt: 2 })
-  t.match(await ended(max, _id), { state: 'FAILED', attempt: 2 })
+  const eve = service.as(guardKeys.token({ userId: 'eve', tenantId: 'failed', email: 'eve@example.com', codes }))
+  t.match((await eve.post<Reply<object>>(`/v1/operations/${operationId}/retry`)).body.data, { attempt: 2 })
+  t.match(await ended(max, _id), { state: 'FAILED', attempt: 2, userName: 'eve@example.com' })
+  const log = await max.get<Reply<{ _id: string; user_id: string }[]>>(`/v1/logs?cluster_id=${_id}&sort=time_create`)
+  const create = { operateType: 'create_cluster', status: 'fail', comments: /installation_failed/ }
+  t.match(log.body.data, [
+    { ...create, _id: operationId, user_id: 'max' },
+    { ...create, _id: /^[0-9a-f]{24}$/, user_id: 'eve', userName: 'eve@example.com' }
+  ])
+  t.equal(new Set(log.body.data.map(({ _id }) => _id)).size, 2, 'each attempt is an entry')
   t.equal((await max.delete(`/v1/cluster/${_id}`)).status, 200)
   t.match(await ended(max, _id), { state: 'SUCCESS' })
   t.match((await max.delete<Failure>(`/v1/cluster/${_id}`)).body.error.code, 'E50017')

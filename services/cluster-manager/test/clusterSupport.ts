@@ -77,7 +77,8 @@ export async function startProcesses(t: Teardown, options: SshHostsOptions & { r
   ])
   const codes = ['cluster.view', 'cluster.edit', 'key.view', 'key.edit', 'smtp.view', 'smtp.edit']
   const token = guardKeys.token({ userId: 'ann', tenantId: 't1', codes })
-  return { parts, hosts, services, token, sessionOf: ({ url }: RunningService) => createApi(url).as(token) }
+  const sessionOf = ({ url }: RunningService, as = token) => createApi(url).as(as)
+  return { parts, hosts, services, guardKeys, token, sessionOf }
 }
 
 /** A host as requests carry it, with the key in the document's form. */

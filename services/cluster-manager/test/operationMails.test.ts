@@ -11,7 +11,8 @@ t.setTimeout(120_000)
 
 t.test('over real hosts and a real SMTP server', async (t) => {
   const server = await startMailServer(t)
-  const { hosts, services, sessionOf } = await startProcesses(t, { count: 2, env: { MAIL_SWEEP_MS: '50' } })
+  const processes = await startProcesses(t, { count: 2, env: { MAIL_SWEEP_MS: '50' } })
+  const { hosts, services, guardKeys, sessionOf } = processes
   const [service] = services
   if (!service) throw new Error('no service')
   const api = sessionOf(service)
@@ -48,9 +49,14 @@ t.test('over real hosts and a real SMTP server', async (t) => {
     t.match(mail.source, new RegExp(`^${host.address}: .*refuses the login`, 'm'))
     t.match(mail.source, `/v1/operations/${operation.id}`)
     t.notMatch(mail.source, privateKey.slice(0, 60), 'no key travels by mail')
-    t.equal((await api.post(`/v1/operations/${operation.id}/retry`)).status, 200)
+    const codes = ['cluster.view', 'cluster.edit']
+    const eve = sessionOf(service, guardKeys.token({ userId: 'eve', email: 'eve@example.com', codes }))
+    t.equal((await eve.post(`/v1/operations/${operation.id}/retry`)).status, 200)
     t.match(await ended(api, id), { state: 'FAILED', attempt: 2 })
-    t.match((await arrived(2)).source, /^attempt: 2\r$/m)
+    const second = await arrived(2)
+    t.match(second.source, /^attempt: 2\r$/m)
+    t.match(second.source, /^asked for by: eve@example.com\r$/m)
+    t.same(second.to, ['eve@example.com', 'admin@example.com'])
     await remove(id)
     t.match((await arrived(3)).source, /Cluster locked: removal finished/)
   })

@@ -75,7 +75,8 @@ export function operationRoutes(operations: Operations, ending: AbortSignal): Ro
     route({
       method: 'post',
       path: `${base}/cancel`,
-      summary: 'Stop an operation and take back what it began',
+      summary:
+        'Stop an operation: a creation and the adding of hosts are taken back, other changes stay on the hosts that have them',
       needs: 'cluster.edit',
       params: ById,
       reply: Type.Object({ id: Type.String(), cancelRequested: Type.Boolean() }),

@@ -62,7 +62,7 @@ function isAddress(text: string): boolean {
 }
 
 export function noticeOf({ id, name, operation }: Cluster): { messageId: string; subject: string; text: string } {
-  const { kind, state, attempt, message, problems, hosts, by, createdAt, endedAt } = operation
+  const { kind, state, attempt, message, problems, hosts, by, createdAt, againAt = createdAt, endedAt } = operation
   const what = `Cluster ${name}: ${words[kind]} ${ends[state]}`
   const wrong = problems.slice(0, mostProblems).map(({ ip, message: problem }) => {
     const text = oneLine(problem).slice(0, longestProblem)
@@ -73,7 +73,7 @@ export function noticeOf({ id, name, operation }: Cluster): { messageId: string;
     `${what}${state === 'FAILED' ? `: ${oneLine(message)}` : ''}`,
     '',
     `asked for by: ${oneLine(by.name)}`,
-    `begun: ${new Date(createdAt).toISOString()}`,
+    `begun: ${new Date(againAt).toISOString()}`,
     ...(endedAt === undefined ? [] : [`ended: ${new Date(endedAt).toISOString()}`]),
     `hosts: ${hosts.length}`,
     `attempt: ${attempt}`,

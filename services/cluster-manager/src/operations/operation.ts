@@ -55,8 +55,11 @@ export interface Operation {
   cancelRequested: boolean
   /** For pubkeys and registries: those that no longer belong to the cluster when it is done. */
   released: string[]
+  /** Who asked for the last attempt. */
   by: { userId: string; name: string }
   createdAt: number
+  /** When the last attempt began; absent for the first, which begins as it is created. */
+  againAt?: number | undefined
   updatedAt: number
   endedAt?: number | undefined
 }

@@ -24,7 +24,7 @@ export function createOperations({ store, beginning, wake, now }: OperationsOpti
   return {
     get,
 
-    /** What it has begun is taken back. Not for what takes hosts away: that can only be finished. */
+    /** What was to join hosts is taken back; another change stays where it is. Not for what takes hosts away: that can only be finished. */
     async cancel(id: string, caller: Caller): Promise<Operation> {
       const { operation } = await get(id, caller)
       if (!cancellable.has(operation.kind)) {
@@ -44,7 +44,7 @@ export function createOperations({ store, beginning, wake, now }: OperationsOpti
       if (operation.state !== 'FAILED' && operation.state !== 'CANCELLED') {
         throw new AppError('invalid_state', `an operation that is ${operation.state} is not done again`)
       }
-      const again = againOf(operation, cluster.hosts, now())
+      const again = againOf(operation, cluster.hosts, caller, now())
       const change: Change = { status: statusDuring[operation.kind], hosts: reopened(cluster, again) }
       await beginning.write(cluster, again, change, caller)
       return again
@@ -63,7 +63,7 @@ const statusDuring: Record<OperationKind, Cluster['status']> = {
 }
 
 /** Only hosts that are still there, and of those that joined already none again. */
-function againOf(operation: Operation, hosts: Host[], at: number): Operation {
+function againOf(operation: Operation, hosts: Host[], { userId, email }: Caller, at: number): Operation {
   const isLive = (id: string) => hosts.some((host) => host.id === id && host.status !== 'TERMINATED')
   const isAll = operation.kind !== 'add_hosts'
   const again = operation.hosts.filter(
@@ -79,6 +79,8 @@ function againOf(operation: Operation, hosts: Host[], at: number): Operation {
     message: '',
     cancelRequested: false,
     hosts: again.map((host) => ({ ...host, phase: '', state: 'WAITING', message: '' })),
+    by: { userId, name: email },
+    againAt: at,
     updatedAt: at
   }
 }

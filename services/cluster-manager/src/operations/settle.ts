@@ -1,7 +1,8 @@
+import { createHash } from 'node:crypto'
 import type { Cluster } from '../clusters/cluster.js'
 import type { Logs, OperateType } from '../logs/log.js'
 import type { Usage } from '../usage.js'
-import type { OperationKind } from './operation.js'
+import type { Operation, OperationKind } from './operation.js'
 
 const words: Record<OperationKind, OperateType> = {
   create: 'create_cluster',
@@ -13,9 +14,9 @@ const words: Record<OperationKind, OperateType> = {
   apply: 'apply_cluster'
 }
 
-/** The entry of an operation in the log: written as it begins and again as it ends, under the operation's own id. */
+/** The entry of an attempt in the log: written as it begins and again as it ends. */
 export function entryOf({ id, name, tenantId, operation }: Cluster) {
-  const { kind, state, outcome } = operation
+  const { kind, state, outcome, createdAt, againAt = createdAt } = operation
   const isHosts = kind === 'add_hosts' || kind === 'delete_hosts'
   const isOver = state !== 'RUNNING'
   // The words of the original: what failed was the machine, or what was to run on it. What was undone since adds its own problems.
@@ -29,7 +30,7 @@ export function entryOf({ id, name, tenantId, operation }: Cluster) {
         ? `${failure}: ${outcome?.message ?? operation.message}`
         : ''
   return {
-    id: operation.id,
+    id: entryIdOf(operation),
     tenantId,
     userId: operation.by.userId,
     userName: operation.by.name,
@@ -39,8 +40,13 @@ export function entryOf({ id, name, tenantId, operation }: Cluster) {
     queryType: isHosts ? ('host' as const) : ('cluster' as const),
     status: !isOver ? ('start' as const) : state === 'SUCCESS' ? ('success' as const) : ('fail' as const),
     comments,
-    createdAt: operation.createdAt
+    createdAt: againAt
   }
+}
+
+/** The operation's own for its first attempt; made of both for others, so that each is one entry whoever writes it, in the form of ids. */
+function entryIdOf({ id, attempt }: Operation): string {
+  return attempt === 1 ? id : createHash('sha256').update(`${id}.${attempt}`).digest('hex').slice(0, id.length)
 }
 
 export interface SettleDeps {
