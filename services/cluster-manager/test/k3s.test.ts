@@ -193,9 +193,13 @@ await t.test('a master whose member stays in etcd is not uninstalled', async (t)
   t.match(operation, {
     state: 'FAILED',
     message: /masters that stay are not whole/,
+    phases: [{}, { name: 'forget-master-1', state: 'FAILED' }, { name: 'undo-drain', state: 'DONE' }],
     problems: [{ ip: machine(1).address, message: /forget-master-1: .*timed out/ }]
   })
   for (const index of [0, 2]) t.notMatch(await read(index, '/var/lib/calls'), 'uninstalled')
+  const names = going.map(({ hostName }) => `node/${hostName}`)
+  const last = (await read(1, '/var/lib/calls')).match(/^k3s kubectl (?:cordon|uncordon) .*$/gm)?.at(-1)
+  t.equal(last, `k3s kubectl uncordon ${names.join(' ')}`, 'what stays takes work again')
   await machine(1).run('rm "$FLEETGATE_ROOT/var/lib/stuck"')
 })
 

@@ -52,3 +52,20 @@ await t.test('hosts that began to join are cleaned, then forgotten by a leader t
   t.same(plansOf('k3s', { phases, kind: 'apply', outcome }), [])
   t.end()
 })
+
+await t.test('what was drained by a leader and stays is uncordoned', (t) => {
+  const hosts = ['m0', 'm1', 'm2'].map(
+    (id) => ({ id, ip: '', role: 'master', status: 'RUNNING', isTouched: id !== 'm0' }) as Host
+  )
+  const by = { userId: 'ann', name: 'ann' }
+  const operation = newOperation({ id: 'op', kind: 'delete_hosts', by, hosts: hosts.slice(0, 2) }, 0)
+  const outcome = { state: 'FAILED' as const, message: 'no' }
+  const plansOf = (profile: string, change: object) =>
+    undoingOf({ hosts, operation: { ...operation, ...change } } as Cluster, get(profile) as Profile)
+  const phases = [{ name: 'drain-master-1', state: 'DONE' }]
+  const one = { name: 'undo-drain', scripts: ['uncordon.sh'], hosts: [{ id: 'm2' }], gone: [{ id: 'm1' }] }
+  t.match(plansOf('k3s', { phases, outcome }), [one], 'one that was removed is not')
+  for (const change of [{ phases }, { outcome }]) t.same(plansOf('k3s', change), [])
+  t.same(plansOf('nats', { phases, outcome }), [], 'a server of nats that was drained has ended')
+  t.end()
+})

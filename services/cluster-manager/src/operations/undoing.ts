@@ -7,6 +7,7 @@ import { askedOf, type PhasePlan, removal } from './operation.js'
 export function undoingOf(cluster: Cluster, profile: Profile): PhasePlan[] {
   const { kind, outcome } = cluster.operation
   if (kind === 'create') return outcome ? cleaning(hostsOf(cluster, true), profile) : []
+  if (kind === 'delete_hosts') return outcome ? uncordoning(cluster, profile) : []
   if (kind !== 'add_hosts') return []
   const hosts = hostsOf(cluster, outcome?.state === 'CANCELLED')
   return [...cleaning(hosts, profile), ...forgetting(hosts, cluster, profile)]
@@ -27,8 +28,20 @@ function cleaning(hosts: Host[], profile: Profile): PhasePlan[] {
 
 /** A node that the leader still knew would be refused when its host joins again under that name. */
 function forgetting(gone: Host[], cluster: Cluster, { drainOn, timeouts }: Profile): PhasePlan[] {
-  const hasJoined = cluster.operation.phases.some(({ name }) => name.startsWith('install'))
-  if (drainOn !== 'leader' || !hasJoined || gone.length === 0) return []
+  if (drainOn !== 'leader' || !hasBegun(cluster, 'install') || gone.length === 0) return []
   const run = { kind: 'run' as const, scripts: ['forget.sh'], timeoutS: timeouts.remove, last: true, gone }
   return [{ ...run, name: 'undo-forget', hosts: askedOf(cluster, gone) }]
+}
+
+/** What the leader drained and did not let go takes work again. */
+function uncordoning(cluster: Cluster, { drainOn, timeouts }: Profile): PhasePlan[] {
+  const going = hostsOf(cluster, true)
+  const gone = going.filter(({ isTouched }) => isTouched)
+  if (drainOn !== 'leader' || !hasBegun(cluster, 'drain') || gone.length === 0) return []
+  const run = { kind: 'run' as const, scripts: ['uncordon.sh'], timeoutS: timeouts.remove, last: true, gone }
+  return [{ ...run, name: 'undo-drain', hosts: askedOf(cluster, going) }]
+}
+
+function hasBegun({ operation }: Cluster, phase: string): boolean {
+  return operation.phases.some(({ name }) => name.startsWith(phase))
 }

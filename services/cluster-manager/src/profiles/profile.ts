@@ -30,7 +30,7 @@ const Described = Type.Object({
   uniqueHostnames: Type.Boolean(),
   /** Who is installed together; `leader` is the first master. */
   waves: Type.Array(Type.Array(oneOf(['leader', ...roles]))),
-  /** Where `drain` runs: on the host that goes, or on the leader, which is told the names of those that go and then forgets each (`forget`). */
+  /** Where `drain` runs: on the host that goes, or on the leader, which is told the names of those that go and then forgets each (`forget`), or uses it again where it stays (`uncordon`). */
   drainOn: oneOf(['host', 'leader']),
   /** Whether `registries` and `install` restart servers, so that masters at work take turns. */
   restartMasters: Type.Boolean(),
