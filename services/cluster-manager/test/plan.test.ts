@@ -69,3 +69,22 @@ await t.test('what was drained by a leader and stays is uncordoned', (t) => {
   t.same(plansOf('nats', { phases, outcome }), [], 'a server of nats that was drained has ended')
   t.end()
 })
+
+await t.test('hosts of k3s join and restart ten at a time and masters at work one by one, those of nats fifty', (t) => {
+  const hosts = ['m0', 'm1', 'm2', 'w0'].map(
+    (id) => ({ id, ip: '', role: id.startsWith('m') ? 'master' : 'shared', status: 'RUNNING' }) as Host
+  )
+  const by = { userId: 'ann', name: 'ann' }
+  const atOnce = (profile: string, kind: 'create' | 'add_hosts' | 'apply' | 'registries' | 'pubkeys') => {
+    const operation = newOperation({ id: 'op', kind, by, hosts: kind === 'add_hosts' ? hosts.slice(3) : hosts }, 0)
+    return planOf({ hosts, operation } as Cluster, get(profile) as Profile).map((plan) => plan.atOnce)
+  }
+  t.same(atOnce('k3s', 'create'), [undefined, undefined, 10, 10, 10, undefined])
+  t.same(atOnce('k3s', 'add_hosts'), [undefined, undefined, 10, undefined])
+  t.same(atOnce('k3s', 'apply'), [undefined, undefined, 1, 1, 10, undefined])
+  t.same(atOnce('k3s', 'registries'), [1, 10])
+  t.same(atOnce('k3s', 'pubkeys'), [undefined])
+  t.same(atOnce('nats', 'apply'), [undefined, undefined, 50, undefined])
+  t.same(atOnce('nats', 'registries'), [50, 50])
+  t.end()
+})

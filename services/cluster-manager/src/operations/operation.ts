@@ -77,8 +77,8 @@ export interface PhasePlan {
   name: string
   scripts: string[]
   hosts: Host[]
-  /** Hosts one after the other. */
-  inTurn?: boolean
+  /** At so many hosts at the same time; else as many as one driver works at. */
+  atOnce?: number
   /** Of the scripts; 0 where none runs. */
   timeoutS: number
   /** `order`, `boot` and `destroy` are about the machines that a provider makes. */
@@ -98,7 +98,9 @@ export function planOf(cluster: Cluster, profile: Profile): PhasePlan[] {
   const { operation } = cluster
   const ids = new Set(operation.hosts.map(({ hostId }) => hostId))
   const targets = cluster.hosts.filter(({ id }) => ids.has(id))
-  const { timeouts } = profile
+  const { timeouts, joinsAtOnce } = profile
+  // At work already they may restart: more than one at a time, and they have no majority.
+  const restartsAtOnce = profile.restartMasters ? 1 : joinsAtOnce
   if (operation.kind === 'delete_hosts') {
     const left = profile.drainOn === 'leader' ? targets.filter((host) => !isMaster(host)) : targets
     return [...drainPlans(cluster, profile, targets), ...removal(left, profile), ...destruction(targets)]
@@ -112,8 +114,8 @@ export function planOf(cluster: Cluster, profile: Profile): PhasePlan[] {
   if (operation.kind === 'registries') {
     const run = { kind: 'run' as const, scripts: ['registries.sh'], timeoutS: registriesTimeoutS, last: true }
     return [
-      { ...run, name: 'registries-masters', hosts: targets.filter(isMaster), inTurn: profile.restartMasters },
-      { ...run, name: 'registries-others', hosts: targets.filter((host) => !isMaster(host)) }
+      { ...run, name: 'registries-masters', hosts: targets.filter(isMaster), atOnce: restartsAtOnce },
+      { ...run, name: 'registries-others', hosts: targets.filter((host) => !isMaster(host)), atOnce: joinsAtOnce }
     ].filter(({ hosts }) => hosts.length > 0)
   }
   const scripts = ['registries.sh', 'install.sh', 'keys.sh']
@@ -122,8 +124,7 @@ export function planOf(cluster: Cluster, profile: Profile): PhasePlan[] {
     kind: 'run' as const,
     scripts,
     hosts,
-    // At work already they may restart: more than one at a time, and they have no majority.
-    inTurn: operation.kind === 'apply' && profile.restartMasters && hosts.some(isMaster),
+    atOnce: operation.kind === 'apply' && hosts.some(isMaster) ? restartsAtOnce : joinsAtOnce,
     timeoutS: timeouts.install
   }))
   return [

@@ -43,7 +43,7 @@ export function createPhases(deps: PhasesDeps): Phases {
     if (plan.kind === 'stage') for (const host of plan.hosts) host.isTouched = true
     await progress.begin(plan.name)
     const failedBefore = operation.problems.length
-    const atOnce = plan.inTurn ? 1 : isAtCloud(plan) ? machinesAtOnce : hostsAtOnce
+    const { atOnce = isAtCloud(plan) ? machinesAtOnce : hostsAtOnce } = plan
     await eachOf(plan.hosts, atOnce, (host) => visit(plan, host, signal))
     if (plan.kind === 'destroy') await tidy(plan, signal)
     lost.throwIfAborted()

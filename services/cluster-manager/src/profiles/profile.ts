@@ -32,6 +32,8 @@ const Described = Type.Object({
   waves: Type.Array(Type.Array(oneOf(['leader', ...roles]))),
   /** Where `drain` runs: on the host that goes, or on the leader, which is told the names of those that go and then forgets each (`forget`), or uses it again where it stays (`uncordon`). */
   drainOn: oneOf(['host', 'leader']),
+  /** How many hosts join, or restart, at the same time: what they ask of those that are there is bounded. */
+  joinsAtOnce: Type.Integer({ minimum: 1 }),
   /** Whether `registries` and `install` restart servers, so that masters at work take turns. */
   restartMasters: Type.Boolean(),
   /** Whether `forget`, run on a master that stays, takes masters that went out of the group that they decide in. */
