@@ -49,12 +49,13 @@ await t.test('refuses, with the code of the original, what cannot be a cluster',
     Array.from({ length: 200 }, (_, end) => node(1, { ip: `127.1.${network}.${end}`, password: 'x'.repeat(16_384) }))
   const huge = { ...good, sharedCount: 200, pureslaveCount: 200, sharedNodes: long(1), pureslaveNodes: long(2) }
   const cases: [string, object, number, string, RegExp][] = [
-    ['no name', { ...good, name: undefined }, 400, 'E12002', /name/],
-    ['long name', { ...good, name: 'x'.repeat(16) }, 400, 'E12002', /name/],
-    ['operator as name', { ...good, name: { $gt: '' } }, 400, 'E12002', /name/],
+    ['no name', { ...good, name: undefined }, 400, 'E50011', /name/],
+    ['long name', { ...good, name: 'x'.repeat(16) }, 400, 'E50011', /name/],
+    ['operator as name', { ...good, name: { $gt: '' } }, 400, 'E50011', /name/],
     ['cloud', { ...good, type: 'openstack' }, 400, 'E12002', /providerId/],
-    ['unknown cloud', { ...good, type: 'azure' }, 400, 'E12002', /type/],
+    ['unknown cloud', { ...good, type: 'azure' }, 400, 'E50012', /type/],
     ['profile', { ...good, profile: '../etc' }, 400, 'E12002', /profile/],
+    ['no count', { ...good, masterCount: -1 }, 400, 'E50010', /masterCount/],
     ['count', { ...good, sharedCount: 2 }, 400, 'E50010', /sharedCount/],
     ['no shared', { ...good, sharedCount: 0, sharedNodes: [] }, 400, 'E50010', /shared/],
     ['two masters', { ...good, masterCount: 2, masterNodes: [node(1), node(3)] }, 400, 'E50010', /masters/],
@@ -98,7 +99,11 @@ await t.test('lets one of ten equal requests through, and no address into two cl
   const taken = await ann.get<Failure>('/v1/cluster/validate?clustername=same&userid=ann')
   t.match([taken.status, taken.body.error.code], [409, 'E50003'])
   t.same((await ann.get('/v1/cluster/validate?clustername=free')).body, { success: true })
-  t.equal((await ann.get('/v1/cluster/validate?clustername=not%20good')).status, 400)
+  for (const query of ['clustername=not%20good', 'clustername=', ''])
+    t.match(await ann.get<Failure>(`/v1/cluster/validate?${query}`), {
+      status: 400,
+      body: { error: { code: 'E50011' } }
+    })
 })
 
 await t.test('lists with filters, order, pages and a count; shows and takes nothing of other tenants', async (t) => {

@@ -61,7 +61,7 @@ await t.test('refuses what a provider cannot make, before anything is made', asy
     [{ providerId: '' }, 400, 'E12002', /providerId/],
     [{ providerId: '0'.repeat(24) }, 404, 'E50004', /providerId/],
     [{ type: 'google' }, 400, 'E50012', /type/],
-    [{ type: 'azure' }, 400, 'E12002', /type/],
+    [{ type: 'azure' }, 400, 'E50012', /type/],
     [{ providerId: lacking }, 400, 'E12002', /openstack-flavor-name/],
     [{ masterNodes: [node] }, 400, 'E12002', /masterNodes/],
     [{ sharedCount: 0 }, 400, 'E50010', /shared/],

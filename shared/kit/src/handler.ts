@@ -105,11 +105,19 @@ function createParser(route: Route, { anyContentType = false }: Dialect): (reque
   const options = { limit: route.bodyLimit ?? defaultBodyLimit, form: route.form ?? false, anyContentType }
   const needsArray = route.body?.type === 'array'
 
-  return async (request) => ({
+  const parse = async (request: KitRequest): Promise<Parsed> => ({
     params: checkParams ? checkParams(joinWildcards(request.params)) : undefined,
     query: checkQuery ? checkQuery(withoutEmpty(request.query)) : undefined,
     body: checkBody ? checkBody(presentBody(await readBody(request, options), needsArray)) : undefined
   })
+  const { fieldCodes } = route
+  return fieldCodes ? (request) => parse(request).catch((error) => refuse(error, fieldCodes)) : parse
+}
+
+function refuse(error: unknown, fieldCodes: NonNullable<Route['fieldCodes']>): never {
+  const field = error instanceof AppError && error.code === 'invalid_input' ? String(error.details.field) : ''
+  if (!(error instanceof AppError) || !Object.hasOwn(fieldCodes, field)) throw error
+  throw new AppError(error.code, error.message, { ...error.details, wireCode: fieldCodes[field] }, { cause: error })
 }
 
 /** An absent body counts as an object without fields, so that the refusal names the first missing field. */

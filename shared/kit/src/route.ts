@@ -47,6 +47,8 @@ interface RouteShape<P extends TSchema, Q extends TSchema, B extends TSchema, R 
   query?: Q | undefined
   /** Checked strictly. An absent body counts as `{}`; unknown fields are ignored. */
   body?: B | undefined
+  /** Codes for fields that the schemas refuse, by their names, where the dialect has one of its own for them. */
+  fieldCodes?: Readonly<Record<string, string | number>> | undefined
   /** The data as the handler returns it, before the envelope. */
   reply?: R | undefined
   /** Status of a success, default 200. */

@@ -119,6 +119,27 @@ t.test('a middleware can answer by itself', async (t) => {
   t.equal((await get(`${url}/after`)).text, 'after the routes')
 })
 
+t.test('a field that is refused has the code that its route gives it', async (t) => {
+  const Draft = Type.Object({ name: Type.String({ maxLength: 3 }), count: Type.Optional(Type.Integer()) })
+  const jobs = route({
+    ...open,
+    method: 'post',
+    path: '/v1/jobs',
+    body: Draft,
+    fieldCodes: { name: 'X1' },
+    handle: () => 1
+  })
+  const { url } = await startApp(t, api(jobs))
+  const codeOf = async (body: object) => {
+    const { status, body: answer } = await post(`${url}/v1/jobs`, JSON.stringify(body))
+    return [status, JSON.stringify(answer).includes('X1')]
+  }
+  t.same(await codeOf({}), [400, true])
+  t.same(await codeOf({ name: 'long' }), [400, true])
+  t.same(await codeOf({ name: 'a', count: 'b' }), [400, false], 'another has that of the dialect')
+  t.same(await codeOf({ name: 'a' }), [200, false])
+})
+
 t.test('health, readiness and metrics', async (t) => {
   const state = { nats: true, store: true }
   const jobs = route({ ...open, method: 'get', path: '/v1/jobs/:id', handle: () => 1 })

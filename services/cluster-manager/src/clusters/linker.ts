@@ -17,7 +17,7 @@ import type { Registry } from '../registries/registry.js'
 import { type Cluster, clusterStatuses, innerAddress, leaderOf, liveHosts } from './cluster.js'
 import type { ClusterFilter } from './clusterStore.js'
 import type { Clusters } from './clusters.js'
-import { Count, Nodes, toNode } from './nodeFields.js'
+import { Count, countCodes, Nodes, toNode } from './nodeFields.js'
 
 /** The original's own pattern is not known; it allowed up to 15 characters. */
 const ClusterName = Type.String({ pattern: '^[A-Za-z0-9](?:[A-Za-z0-9_-]{0,13}[A-Za-z0-9])?$' })
@@ -106,6 +106,7 @@ export function clusterRoutes({ clusters, registriesOf, defaultProfile }: Cluste
       summary: 'Make a cluster of hosts; `operationId` tells how far it is',
       needs: 'cluster.edit',
       body: Draft,
+      fieldCodes: { ...countCodes, name: 'E50011', type: 'E50012' },
       bodyLimit: 8_000_000,
       reply: ClusterReply,
       handle: async ({ body, caller }) => {
@@ -139,6 +140,7 @@ export function clusterRoutes({ clusters, registriesOf, defaultProfile }: Cluste
       summary: 'Whether a name is good and free',
       needs: 'cluster.view',
       query: Type.Object({ clustername: ClusterName, userid: Type.Optional(UserId) }),
+      fieldCodes: { clustername: 'E50011' },
       handle: async ({ query, caller }) => clusters.validate(query.clustername, caller)
     }),
     route({

@@ -30,6 +30,8 @@ export const Node = Type.Object({
 
 export const Nodes = Type.Array(Node, { maxItems: 200, default: [] })
 
+/** What the original answers to a count that is none. */
+export const countCodes = { masterCount: 'E50010', sharedCount: 'E50010', pureslaveCount: 'E50010' } as const
 export const Count = Type.Optional(Type.Integer({ minimum: 0 }))
 
 /** The edge's own type is the draft: the same fields by the same names. */

@@ -12,7 +12,7 @@ import {
 import { type Cluster, type Host, type HostStatus, hostStatuses } from '../clusters/cluster.js'
 import type { Clusters } from '../clusters/clusters.js'
 import { ClusterReply, RegistryRefs } from '../clusters/linker.js'
-import { Count, Nodes, toNode } from '../clusters/nodeFields.js'
+import { Count, countCodes, Nodes, toNode } from '../clusters/nodeFields.js'
 import { ById, HexId, sortOf, toTime } from '../linkerFields.js'
 
 const Draft = Type.Object({
@@ -88,6 +88,7 @@ export function hostRoutes(
       needs: 'cluster.edit',
       params: ById,
       body: Draft,
+      fieldCodes: countCodes,
       bodyLimit: 8_000_000,
       reply: ClusterReply,
       handle: async ({ params, body, caller }) => {
