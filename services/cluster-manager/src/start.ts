@@ -45,6 +45,7 @@ export async function startClusterManager({ config, log, add }: StartOptions): P
   add('mail', await mailing.start())
   const providing = createProviding({ config, secrets, store: providerStore, logs, now })
   add('clouds', () => providing.close())
+  const creatorsOf = createCreatorsOf(bus, log)
   const parts = createClusterParts({
     config,
     log,
@@ -56,7 +57,7 @@ export async function startClusterManager({ config, log, add }: StartOptions): P
     providers: providerStore,
     drivers: providing.drivers,
     logs,
-    notify: createNotices({ smtp: mailing.smtp, mails: mailing.mails, choice: config.OPERATION_MAILS })
+    notify: createNotices({ smtp: mailing.smtp, mails: mailing.mails, creatorsOf, choice: config.OPERATION_MAILS })
   })
   const guard = await createGuard({ bus, log })
   add('guard', () => guard.close())
@@ -76,7 +77,7 @@ export async function startClusterManager({ config, log, add }: StartOptions): P
     smtp: mailing.smtp,
     providers: providing.providers,
     mails: mailing.mails,
-    creatorsOf: createCreatorsOf(bus, log),
+    creatorsOf,
     clusterRoutes: allClusterRoutes({
       parts,
       registries: createRegistries({ store: registryStore, secrets, logs, now }),

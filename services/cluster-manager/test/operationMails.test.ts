@@ -1,4 +1,5 @@
 /** Whoever asked for an operation hears by mail how it ended. */
+import type { CreatorsOf } from '@fleetgate/kit'
 import { type ReceivedMail, sshKeyPair, startMailServer, until } from '@fleetgate/testkit'
 import t from 'tap'
 import type { Cluster } from '../src/clusters/cluster.js'
@@ -44,7 +45,7 @@ t.test('over real hosts and a real SMTP server', async (t) => {
     const { id, operation } = await made(api, wrong)
     t.equal(operation.state, 'FAILED')
     const mail = await arrived(1)
-    t.same(mail.to, ['admin@example.com'])
+    t.same(mail.to, ['ann@example.com'])
     t.match(mail.source, /^Subject: \[Fleetgate\] Cluster locked: installation failed\r$/m)
     t.match(mail.source, new RegExp(`^${host.address}: .*refuses the login`, 'm'))
     t.match(mail.source, `/v1/operations/${operation.id}`)
@@ -56,7 +57,7 @@ t.test('over real hosts and a real SMTP server', async (t) => {
     const second = await arrived(2)
     t.match(second.source, /^attempt: 2\r$/m)
     t.match(second.source, /^asked for by: eve@example.com\r$/m)
-    t.same(second.to, ['eve@example.com', 'admin@example.com'])
+    t.same(second.to, ['eve@example.com', 'ann@example.com'])
     await remove(id)
     t.match((await arrived(3)).source, /Cluster locked: removal finished/)
   })
@@ -80,14 +81,24 @@ t.test('over real hosts and a real SMTP server', async (t) => {
 
 const ended1: Cluster = newDocument('openstack', '', [newHost(1)])
 
+const nobodyKnown: CreatorsOf = async () => new Map()
+
+interface End {
+  choice?: NoticeChoice
+  owner?: string
+  creatorsOf?: CreatorsOf
+}
+
 /** What is kept of an end, where it is told of twice. */
-async function kept(change: Partial<Cluster['operation']>, choice: NoticeChoice = 'all', owner = 'olaf@example.com') {
+async function kept(change: Partial<Cluster['operation']>, end: End = {}) {
+  const { choice = 'all', owner = 'olaf@example.com', creatorsOf = nobodyKnown } = end
   const mails: { messageId: string; to: string[] }[] = []
   const keep = async (mail: { messageId: string; to: string[] }) => ({ isNew: mails.push(mail) > 0 })
-  const notify = createNotices({ smtp: { hasServer: async () => true }, mails: { keep }, choice })
+  const notify = createNotices({ smtp: { hasServer: async () => true }, mails: { keep }, creatorsOf, choice })
   const operation = { ...ended1.operation, ...change }
-  await notify({ ...ended1, owner, operation })
-  await notify({ ...ended1, owner, operation })
+  const cluster = { ...ended1, userId: 'olaf', owner, operation }
+  await notify(cluster)
+  await notify(cluster)
   return mails
 }
 
@@ -99,7 +110,18 @@ t.test('owner and who asked are told, those without an address are not', async (
   const again = await kept({ state: 'SUCCESS', by, attempt: 2 })
   t.not(again[0]?.messageId, first?.messageId, 'a retry ends anew')
   t.same((await kept({ state: 'SUCCESS', by: { userId: 'token', name: 'a token' } }))[0]?.to, ['olaf@example.com'])
-  t.same(await kept({ state: 'SUCCESS', by: { userId: 'token', name: 'a token' } }, 'all', 'nobody'), [])
+  t.same(await kept({ state: 'SUCCESS', by: { userId: 'token', name: 'a token' } }, { owner: 'nobody' }), [])
+})
+
+t.test('they are told at the addresses that they have by now, and who was deleted is not', async (t) => {
+  const by = { userId: 'ann', name: 'ann@example.com' }
+  const toOf = async (creatorsOf: CreatorsOf) => (await kept({ state: 'SUCCESS', by }, { creatorsOf }))[0]?.to
+  const user = (id: string, isDeleted = false) => ({ id, nickname: id, email: `${id}@new.example.com`, isDeleted })
+  t.same(await toOf(async () => new Map([['ann', user('ann')]])), ['ann@new.example.com', 'olaf@example.com'])
+  t.same(await toOf(async () => new Map([['ann', user('ann', true)]])), ['olaf@example.com'])
+  const gone = new Map(['ann', 'olaf'].map((id) => [id, user(id, true)]))
+  t.same(await toOf(async () => gone), undefined, 'and nobody is no mail')
+  t.same(await toOf(async () => undefined), ['ann@example.com', 'olaf@example.com'], 'auth is away')
 })
 
 t.test('OPERATION_MAILS', async (t) => {
@@ -111,7 +133,7 @@ t.test('OPERATION_MAILS', async (t) => {
     ['none', 'FAILED', 0],
     ['all', 'CANCELLED', 2]
   ] as const) {
-    t.equal((await kept({ state, by }, choice)).length, count, `${choice}: ${state}`)
+    t.equal((await kept({ state, by }, { choice })).length, count, `${choice}: ${state}`)
   }
 })
 

@@ -1,4 +1,4 @@
-import { compile, EmailAddress, mailSubject, oneLine } from '@fleetgate/kit'
+import { type CreatorsOf, compile, EmailAddress, mailSubject, oneLine } from '@fleetgate/kit'
 import type { Cluster } from '../clusters/cluster.js'
 import type { Mails } from '../mail/mail.js'
 import type { Smtp } from '../smtp/smtp.js'
@@ -10,6 +10,8 @@ export type NoticeChoice = (typeof noticeChoices)[number]
 export interface NoticesDeps {
   smtp: Pick<Smtp, 'hasServer'>
   mails: Pick<Mails, 'keep'>
+  /** Who is who by now. */
+  creatorsOf: CreatorsOf
   /** Of which operations a mail tells. */
   choice: NoticeChoice
 }
@@ -37,19 +39,32 @@ const longestProblem = 500
  * Mails how an operation has ended to who asked for it and to the cluster's owner, where the tenant has an SMTP server. The same
  * end again is the same mail.
  */
-export function createNotices({ smtp, mails, choice }: NoticesDeps) {
+export function createNotices({ smtp, mails, creatorsOf, choice }: NoticesDeps) {
   return async (cluster: Cluster): Promise<void> => {
     const { tenantId, operation } = cluster
     if (choice === 'none' || (choice === 'failed' && operation.state !== 'FAILED')) return
-    const to = recipientsOf(cluster)
-    if (to.length === 0 || !(await smtp.hasServer(tenantId))) return
+    if (!(await smtp.hasServer(tenantId))) return
+    const to = await recipientsOf(cluster)
+    if (to.length === 0) return
     await mails.keep({ tenantId, to, ...noticeOf(cluster) })
   }
-}
 
-/** Who acts with a service token may have no address. */
-function recipientsOf({ owner, operation }: Cluster): string[] {
-  return [...new Set([operation.by.name, owner])].filter(isAddress)
+  /**
+   * At the addresses that they have by now, without those who were deleted. Where auth does not answer within its 2 s, and for
+   * those whom it does not know, it is the address of when they asked; who acts with a service token may have none.
+   */
+  async function recipientsOf({ tenantId, userId, owner, operation }: Cluster): Promise<string[]> {
+    const people = [operation.by, { userId, name: owner }]
+    const users = await creatorsOf(
+      tenantId,
+      people.map((person) => person.userId)
+    )
+    const addresses = people.flatMap((person) => {
+      const user = users?.get(person.userId)
+      return user?.isDeleted ? [] : [user?.email || person.name]
+    })
+    return [...new Set(addresses)].filter(isAddress)
+  }
 }
 
 function isAddress(text: string): boolean {
