@@ -74,28 +74,56 @@ t.test('what a host says after the operation has ended is not written over the n
   t.equal(writes, 1)
 })
 
+const profile = loadProfiles(fileURLToPath(new URL('../../profiles', import.meta.url)), {}).get('nats')
+
+/** One driver of a document; what it told of the end. */
+async function driven(cluster: Cluster, more: object = {}, cancelled = new AbortController().signal) {
+  const told: string[] = []
+  const deps = {
+    shared: async () => ({ cluster, profile, files: [], secrets: {}, registries: [], keys: [] }),
+    runner: { secrets: {}, settings: { connectMs: 1, lostMs: 1 } },
+    write: async () => {},
+    machines: () => ({ withinMs: 0, destroy: async () => {}, tidy: async () => {} }),
+    settle: async () => told.push(cluster.operation.state),
+    now: Date.now,
+    log: quietLog,
+    ...more
+  }
+  const lost = new AbortController().signal
+  await drive(deps as unknown as DriveDeps, { cluster, epoch: 2, lost, cancelled })
+  return told
+}
+
 t.test('what was done when it was cancelled has finished, and the rest is cancelled', async (t) => {
-  const profile = loadProfiles(fileURLToPath(new URL('../../profiles', import.meta.url)), {}).get('nats')
   const names = ['machines', 'boot', 'preflight', 'stage', 'install-1', 'verify']
   const statesOf = async (done: string[]) => {
     const cluster: Cluster = newDocument('openstack', '', [newHost(1)])
     const { operation } = cluster
     operation.phases = done.map((name) => ({ name, state: 'DONE' }))
     for (const host of operation.hosts) Object.assign(host, { state: 'DONE', phase: done.at(-1) })
-    const told: string[] = []
-    const deps = {
-      shared: async () => ({ cluster, profile, files: [], secrets: {}, registries: [], keys: [] }),
-      runner: { secrets: {}, settings: { connectMs: 1, lostMs: 1 } },
-      write: async () => {},
-      machines: () => ({ withinMs: 0, destroy: async () => {}, tidy: async () => {} }),
-      settle: async () => told.push(operation.state),
-      now: Date.now,
-      log: quietLog
-    }
-    const lost = new AbortController().signal
-    await drive(deps as unknown as DriveDeps, { cluster, epoch: 2, lost, cancelled: AbortSignal.abort() })
-    return [...told, cluster.status]
+    return [...(await driven(cluster, {}, AbortSignal.abort())), cluster.status]
   }
   t.same(await statesOf(names), ['SUCCESS', 'RUNNING'])
   t.same(await statesOf(names.slice(0, -1)), ['CANCELLED', 'FAILED'])
+})
+
+t.test('what was told as failed ends so, also where another driver could go on', async (t) => {
+  const cluster: Cluster = newDocument('openstack', '', [newHost(1)])
+  let outcome: unknown
+  const killed = driven(cluster, {
+    shared: async () => {
+      throw new Error('the file nats-server is not on the control machine')
+    },
+    write: async (set: Record<string, unknown>) => {
+      outcome = set['operation.outcome']
+    },
+    settle: async () => {
+      throw new Error('killed')
+    }
+  })
+  await t.rejects(killed, /killed/)
+  t.match(outcome, { state: 'FAILED', message: /nats-server/ }, 'it stands in the document before it is told')
+  const next: Cluster = newDocument('openstack', '', [newHost(1)])
+  Object.assign(next.operation, { outcome })
+  t.same(await driven(next), ['FAILED'])
 })

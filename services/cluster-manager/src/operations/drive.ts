@@ -39,10 +39,12 @@ export async function drive(deps: DriveDeps, input: DriveInput): Promise<void> {
   const { operation } = cluster
 
   try {
-    const shared = await deps.shared(cluster).catch((error: Error) => {
+    const shared = await deps.shared(cluster).catch(async (error: Error) => {
       // A database that is away comes back; a secret that does not open would be tried for ever.
       if (error instanceof AppError && error.code !== 'internal') throw error
       operation.outcome ??= { state: 'FAILED', message: error.message }
+      // What is told below as failed ends so, also where another driver finds that by now it could go on.
+      await progress.save()
       return undefined
     })
     if (shared) {
