@@ -22,6 +22,7 @@ case "$*" in
     shift 3
     while [ "$1" != --ignore-not-found ]; do echo "$1" >>"$lib/deleted"; shift; done ;;
   *readyz*) echo ok ;;
+  'kubectl get node'*--kubeconfig=*) [ ! -s "$lib/rancher/k3s/agent/kubelet.kubeconfig" ] || echo True ;;
   *jsonpath=*Ready*) echo True ;;
   *availableReplicas*) echo 1 ;;
 esac`,
@@ -30,6 +31,8 @@ esac`,
 name=k3s
 [ "$INSTALL_K3S_EXEC" = server ] || name=k3s-agent
 touch "$FLEETGATE_ROOT/var/lib/active"
+mkdir -p "$FLEETGATE_ROOT/var/lib/rancher/k3s/agent"
+echo joined >"$FLEETGATE_ROOT/var/lib/rancher/k3s/agent/kubelet.kubeconfig"
 printf '#!/bin/sh\\necho uninstalled >>"$FLEETGATE_ROOT/var/lib/calls"; rm "$FLEETGATE_ROOT/var/lib/active" "$0"\\n' >"$FLEETGATE_ROOT/usr/local/bin/$name-uninstall.sh"
 chmod 755 "$FLEETGATE_ROOT/usr/local/bin/$name-uninstall.sh"`,
   systemctl: `${say('systemctl')}

@@ -2,8 +2,6 @@
 . "$here/k3s.sh"
 tell() { if [ "$2" = 0 ]; then echo "component $1 Healthy"; else echo "component $1 UnHealthy"; fi; }
 deployed() { kubectl -n kube-system get deployment "$1" -o 'jsonpath={.status.availableReplicas}' 2>/dev/null | grep -q '[1-9]'; }
-isActive
-active=$?
 if [ "$role" = master ]; then
   kubectl get --raw /readyz 2>/dev/null | grep -q ok
   tell mesosmaster $?
@@ -14,7 +12,8 @@ if [ "$role" = master ]; then
   deployed traefik
   tell adminrouter $?
 else
-  tell mesosslave $active
+  isActive && isReady
+  tell mesosslave $?
   fetch http://127.0.0.1:10248/healthz | grep -q ok
   tell cadvisormonitor $?
 fi

@@ -1,14 +1,24 @@
-# Waits for the service, and on masters until the API is ready and knows this node as Ready.
+# Waits until the API server has this host's node as Ready. That the service runs proves nothing on a worker: its unit counts as
+# started at once, and the agent in it asks again and again where no server takes it in.
 . "$here/k3s.sh"
-end=$(($(date +%s) + $in_timeout))
+end=$(($(date +%s) + in_timeout))
 ready() {
-  isActive || return 1
-  [ "$role" = master ] || return 0
-  kubectl get --raw /readyz 2>/dev/null | grep -q ok || return 1
-  kubectl get node "$in_host" -o 'jsonpath={.status.conditions[?(@.type=="Ready")].status}' 2>/dev/null | grep -q True
+  last="$service does not run" && isActive || return 1
+  if [ "$role" = master ]; then
+    last='the API server is not ready'
+    kubectl get --raw /readyz 2>/dev/null | grep -q ok || return 1
+  else
+    last="the host has not joined: no server took it in at https://$in_leader:6443"
+    [ -s "$kubelet" ] || return 1
+  fi
+  last="the API server does not have the node $in_host as Ready" && isReady
+}
+# What the service itself says is wrong.
+complaint() {
+  journalctl -u "$service" -n 50 -o cat 2>/dev/null | grep -E 'level=(error|fatal)' | tail -n 1 | cut -c 1-400 | sed 's/^/: /'
 }
 until ready; do
-  [ "$(date +%s)" -lt "$end" ] || fail "$service is not ready"
+  [ "$(date +%s)" -lt "$end" ] || fail "$last$(complaint)"
   sleep 1
 done
 say "$service is ready"
