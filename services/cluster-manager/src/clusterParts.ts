@@ -7,6 +7,7 @@ import type { ClusterStore } from './clusters/clusterStore.js'
 import { createClusters, secretsContext } from './clusters/clusters.js'
 import { createMarkSweep } from './clusters/markSweep.js'
 import { createNewHosts } from './clusters/newHosts.js'
+import { readKubeconfig } from './components/kubeconfig.js'
 import { lookAt } from './components/look.js'
 import { createWatch } from './components/watch.js'
 import type { Config } from './config.js'
@@ -111,6 +112,7 @@ export function createClusterParts(options: ClusterPartsOptions) {
     }),
     watch: createWatch({ ...look, store, everyMs: config.WATCH_MS }),
     look: (cluster: Cluster) => lookAt(look, cluster),
+    kubeconfig: (cluster: Cluster, script: string) => readKubeconfig(look, cluster, script),
     clusters: createClusters({
       store,
       beginning,

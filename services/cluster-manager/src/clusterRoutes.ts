@@ -33,7 +33,7 @@ export function allClusterRoutes({
   defaultProfile,
   ending
 }: AllClusterRoutesDeps): Route[] {
-  const { clusters, operations, profiles, look } = parts
+  const { clusters, operations, profiles, look, kubeconfig } = parts
   const registriesOf = registryStore.findMany
   const toReply = async (cluster: Cluster) =>
     toClusterReply(cluster, await registriesOf(cluster.tenantId, cluster.registries))
@@ -41,7 +41,7 @@ export function allClusterRoutes({
     ...clusterRoutes({ clusters, registriesOf, defaultProfile }),
     ...memberRoutes(clusters),
     ...hostRoutes(clusters, toReply),
-    ...componentRoutes({ clusters, profiles, secrets, look }),
+    ...componentRoutes({ clusters, profiles, secrets, look, kubeconfig }),
     ...operationRoutes(operations, ending),
     ...registryRoutes(registries),
     ...logRoutes(logs)

@@ -33,6 +33,12 @@ name=k3s
 touch "$FLEETGATE_ROOT/var/lib/active"
 mkdir -p "$FLEETGATE_ROOT/var/lib/rancher/k3s/agent"
 echo joined >"$FLEETGATE_ROOT/var/lib/rancher/k3s/agent/kubelet.kubeconfig"
+[ "$INSTALL_K3S_EXEC" = agent ] || echo 'clusters:
+- cluster:
+    server: https://127.0.0.1:6443
+users:
+- user:
+    client-key-data: a2V5IG9mIGFkbWlu' >"$FLEETGATE_ROOT/etc/rancher/k3s/k3s.yaml"
 printf '#!/bin/sh\\necho uninstalled >>"$FLEETGATE_ROOT/var/lib/calls"; rm "$FLEETGATE_ROOT/var/lib/active" "$0"\\n' >"$FLEETGATE_ROOT/usr/local/bin/$name-uninstall.sh"
 chmod 755 "$FLEETGATE_ROOT/usr/local/bin/$name-uninstall.sh"`,
   systemctl: `${say('systemctl')}
@@ -132,6 +138,27 @@ await t.test('shows the components under the names of the original', async (t) =
     .map(({ componentName }) => componentName)
   t.equal(healthy.filter((name) => name === 'mesosmaster').length, 5)
   t.equal(healthy.filter((name) => name === 'mesosslave').length, 3)
+})
+
+await t.test('gives its owner the kubeconfig of the leader, or of another master, and shows it nowhere', async (t) => {
+  const access = () => api.get<Reply<Record<string, string>>>(`/v1/cluster/${id}/access`)
+  const { data } = (await access()).body
+  t.same(Object.keys(data).sort(), ['endpoints', 'kubeconfig'], 'no token, which opens nothing for kubectl')
+  const at = (index: number) => new RegExp(`^    server: https://${machine(index).address}:6443\n`, 'm')
+  t.match(data.kubeconfig, at(0))
+  t.match(data.kubeconfig, 'client-key-data: a2V5IG9mIGFkbWlu')
+  const ben = service.as(guardKeys.token({ userId: 'ben', codes: ['cluster.view', 'cluster.edit'] }))
+  t.equal((await ben.get(`/v1/cluster/${id}/access`)).status, 403)
+  const file = '"$FLEETGATE_ROOT"/etc/rancher/k3s/k3s.yaml'
+  const masters = [0, 1, 2, 3, 4].map(machine)
+  await masters[0]?.run(`mv ${file} ${file}.away`)
+  t.match((await access()).body.data.kubeconfig, at(1))
+  await Promise.all(masters.slice(1).map((master) => master.run(`mv ${file} ${file}.away`)))
+  t.equal((await access()).status, 503)
+  await Promise.all(masters.map((master) => master.run(`mv ${file}.away ${file}`)))
+  const { operationId } = await clusterOf(api, id)
+  const paths = [`/v1/cluster/${id}`, `/v1/cluster/${id}/hosts`, `/v1/operations/${operationId}`, '/v1/logs']
+  for (const path of paths) t.notMatch((await api.get(path)).text, 'a2V5IG9mIGFkbWlu', path)
 })
 
 await t.test('drains and forgets on the leader before a host goes, and uninstalls', async (t) => {

@@ -1,4 +1,4 @@
-import { AppError, oneOf, type Route, route, Type } from '@fleetgate/kit'
+import { AppError, oneOf, type Route, route, type Static, Type } from '@fleetgate/kit'
 import type { Secrets } from '@fleetgate/store'
 import { type Cluster, liveHosts } from '../clusters/cluster.js'
 import { type Clusters, secretsContext } from '../clusters/clusters.js'
@@ -22,8 +22,10 @@ const Components = Type.Object({
 })
 
 const Access = Type.Object({
-  username: Type.String(),
-  password: Type.String(),
+  username: Type.Optional(Type.String()),
+  password: Type.Optional(Type.String()),
+  /** YAML, as kubectl takes it. */
+  kubeconfig: Type.Optional(Type.String()),
   endpoints: Type.Array(Type.String())
 })
 
@@ -32,9 +34,12 @@ export interface ComponentRoutesDeps {
   profiles: Profiles
   secrets: Secrets
   look: (cluster: Cluster) => Promise<HostLook[]>
+  /** Asks a master with this script of the profile. */
+  kubeconfig: (cluster: Cluster, script: string) => Promise<string>
 }
 
-export function componentRoutes({ clusters, profiles, secrets, look }: ComponentRoutesDeps): Route[] {
+export function componentRoutes(deps: ComponentRoutesDeps): Route[] {
+  const { clusters, look } = deps
   return [
     route({
       method: 'get',
@@ -69,7 +74,8 @@ export function componentRoutes({ clusters, profiles, secrets, look }: Component
     route({
       method: 'get',
       path: '/v1/cluster/:id/access',
-      summary: 'Where and with which password programs reach the cluster (ours); for its owner and super admins',
+      summary:
+        'Where and with which password or kubeconfig programs reach the cluster (ours); for its owner and super admins',
       needs: 'cluster.edit',
       params: ById,
       reply: Access,
@@ -78,23 +84,28 @@ export function componentRoutes({ clusters, profiles, secrets, look }: Component
         if (cluster.userId !== caller.userId && !caller.isSuperAdmin) {
           throw new AppError('forbidden', 'the way into a cluster is its owner’s to give')
         }
-        const profile = profiles.get(cluster.profile)
-        if (!profile) throw new AppError('not_found', `the profile ${cluster.profile} is no longer there`)
-        const { username, password, endpoints } = profile.access
-        const made = JSON.parse(secrets.open(cluster.sealedSecrets, secretsContext(cluster.id))) as Record<
-          string,
-          string
-        >
-        const hosts = liveHosts(cluster).filter(({ status }) => status === 'RUNNING')
-        return {
-          username,
-          password: made[password] ?? '',
-          endpoints: endpoints.flatMap(({ scheme, port, roles }) => {
-            const found = hosts.filter((host) => roles.includes(host.role))
-            return found.map(({ ip }) => `${scheme}://${ip}:${port}`)
-          })
-        }
+        return accessTo(cluster, deps)
       }
     })
   ]
+}
+
+async function accessTo(
+  cluster: Cluster,
+  { profiles, secrets, kubeconfig }: ComponentRoutesDeps
+): Promise<Static<typeof Access>> {
+  const profile = profiles.get(cluster.profile)
+  if (!profile) throw new AppError('not_found', `the profile ${cluster.profile} is no longer there`)
+  const { access } = profile
+  const made = JSON.parse(secrets.open(cluster.sealedSecrets, secretsContext(cluster.id))) as Record<string, string>
+  const hosts = liveHosts(cluster).filter(({ status }) => status === 'RUNNING')
+  return {
+    ...(access.username ? { username: access.username } : {}),
+    ...(access.password ? { password: made[access.password] ?? '' } : {}),
+    ...(access.kubeconfig ? { kubeconfig: await kubeconfig(cluster, access.kubeconfig) } : {}),
+    endpoints: access.endpoints.flatMap(({ scheme, port, roles }) => {
+      const found = hosts.filter((host) => roles.includes(host.role))
+      return found.map(({ ip }) => `${scheme}://${ip}:${port}`)
+    })
+  }
 }

@@ -1,6 +1,6 @@
 import type { Log } from '@fleetgate/kit'
 import { type Cluster, type Figures, type Host, liveHosts } from '../clusters/cluster.js'
-import { createHostRunner, type HostRunnerOptions } from '../hosts/hostRunner.js'
+import { createHostRunner, type HostRunner, type HostRunnerOptions } from '../hosts/hostRunner.js'
 import { inputOf, type Shared } from '../hosts/input.js'
 import { eachOf } from '../operations/eachOf.js'
 import type { PhasePlan } from '../operations/operation.js'
@@ -39,10 +39,12 @@ export async function lookAt({ shared, runner, now, log }: LookDeps, cluster: Cl
       liveHosts(cluster).filter(({ status }) => status === 'RUNNING' || status === 'OFFLINE'),
       hostsAtOnce,
       async (host) => {
-        const lines = await ask(host, known).catch((error) => {
-          log.debug({ err: error, hostId: host.id }, 'host does not say how it is')
-          return undefined
-        })
+        const lines = await askHost({ hosts, known, scripts: ['figures.sh', 'status.sh'], now }, host).catch(
+          (error) => {
+            log.debug({ err: error, hostId: host.id }, 'host does not say how it is')
+            return undefined
+          }
+        )
         looks.push(read(host, known, lines))
       }
     )
@@ -50,30 +52,33 @@ export async function lookAt({ shared, runner, now, log }: LookDeps, cluster: Cl
     hosts.close()
   }
   return looks.sort((a, b) => cluster.hosts.indexOf(a.host) - cluster.hosts.indexOf(b.host))
+}
 
-  function ask(host: Host, known: Shared): Promise<string[]> {
-    const plan: PhasePlan = {
-      name: 'status',
-      kind: 'run',
-      scripts: ['figures.sh', 'status.sh'],
-      hosts: [host],
-      timeoutS: withinMs / 1000
-    }
-    return hosts.run(host, {
-      id: 'direct',
-      operationId: cluster.id,
-      clusterId: cluster.id,
-      epoch: 0,
-      last: false,
-      program: known.profile.program,
-      scripts: plan.scripts,
-      input: inputOf(known, host, plan, now()),
-      timeoutMs: withinMs,
-      patient: false,
-      onLine: () => {},
-      signal: new AbortController().signal
-    })
-  }
+export interface Asking {
+  hosts: HostRunner
+  known: Shared
+  scripts: string[]
+  now: () => number
+}
+
+/** What scripts say that only look, within 20 s. Rejects with a HostProblem. */
+export function askHost({ hosts, known, scripts, now }: Asking, host: Host): Promise<string[]> {
+  const { cluster, profile } = known
+  const plan: PhasePlan = { name: 'look', kind: 'run', scripts, hosts: [host], timeoutS: withinMs / 1000 }
+  return hosts.run(host, {
+    id: 'direct',
+    operationId: cluster.id,
+    clusterId: cluster.id,
+    epoch: 0,
+    last: false,
+    program: profile.program,
+    scripts,
+    input: inputOf(known, host, plan, now()),
+    timeoutMs: withinMs,
+    patient: false,
+    onLine: () => {},
+    signal: new AbortController().signal
+  })
 }
 
 function read(host: Host, { cluster, profile }: Shared, lines: string[] | undefined): HostLook {

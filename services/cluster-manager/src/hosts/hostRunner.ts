@@ -232,7 +232,9 @@ function fileOf(sha256: string): string {
 function reasonOf(lines: readonly string[], code: number): string {
   const problems = lines.filter((line) => line.startsWith('problem ')).map((line) => line.slice(8))
   if (problems.length > 0) return problems.join('; ').slice(0, longestReason)
-  const said = lines.filter((line) => line.trim() !== '' && !/^(progress|fact|figure|component) /.test(line)).slice(-3)
+  const said = lines
+    .filter((line) => line.trim() !== '' && !/^(progress|fact|figure|component|access) /.test(line))
+    .slice(-3)
   return said.length > 0 ? said.join('; ').slice(0, 500) : `the script ended with ${code}`
 }
 

@@ -42,9 +42,11 @@ const Described = Type.Object({
   secrets: Type.Array(Type.String()),
   components: Type.Object({ compact: Components, ha: Components }),
   access: Type.Object({
-    username: Type.String(),
+    username: Type.Optional(Type.String()),
     /** The secret that opens it. */
-    password: Type.String(),
+    password: Type.Optional(Type.String()),
+    /** A script that, run on a master, says the file with which programs log in: lines `access <line of the file>`. */
+    kubeconfig: Type.Optional(Type.String()),
     endpoints: Type.Array(Type.Object({ scheme: Type.String(), port: Type.Integer(), roles: Type.Array(oneOf(roles)) }))
   }),
   /** Seconds. */
