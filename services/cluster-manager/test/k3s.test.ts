@@ -10,6 +10,7 @@ import { type Failure, type Reply, serveKeys, startClusterManagerFor } from './s
  * were called. What is shown here is what our scripts do with them, and nothing of k3s.
  */
 const say = (name: string) => `echo "${name} $*" >>"$FLEETGATE_ROOT/var/lib/calls"`
+const authority = 'c0'.repeat(32)
 const fakes = {
   k3s: `${say('k3s')}
 lib="$FLEETGATE_ROOT/var/lib"
@@ -33,13 +34,15 @@ name=k3s
 touch "$FLEETGATE_ROOT/var/lib/active"
 mkdir -p "$FLEETGATE_ROOT/var/lib/rancher/k3s/agent"
 echo joined >"$FLEETGATE_ROOT/var/lib/rancher/k3s/agent/kubelet.kubeconfig"
+mkdir -p "$FLEETGATE_ROOT/var/lib/rancher/k3s/server"
+[ "$INSTALL_K3S_EXEC" = agent ] || echo "K10${authority}::server:x" >"$FLEETGATE_ROOT/var/lib/rancher/k3s/server/token"
 [ "$INSTALL_K3S_EXEC" = agent ] || echo 'clusters:
 - cluster:
     server: https://127.0.0.1:6443
 users:
 - user:
     client-key-data: a2V5IG9mIGFkbWlu' >"$FLEETGATE_ROOT/etc/rancher/k3s/k3s.yaml"
-printf '#!/bin/sh\\necho uninstalled >>"$FLEETGATE_ROOT/var/lib/calls"; rm "$FLEETGATE_ROOT/var/lib/active" "$0"\\n' >"$FLEETGATE_ROOT/usr/local/bin/$name-uninstall.sh"
+printf '#!/bin/sh\\necho uninstalled >>"$FLEETGATE_ROOT/var/lib/calls"; rm -r "$FLEETGATE_ROOT/var/lib/active" "$FLEETGATE_ROOT/var/lib/rancher" "$0"\\n' >"$FLEETGATE_ROOT/usr/local/bin/$name-uninstall.sh"
 chmod 755 "$FLEETGATE_ROOT/usr/local/bin/$name-uninstall.sh"`,
   systemctl: `${say('systemctl')}
 case "$1" in
@@ -110,8 +113,10 @@ await t.test('writes the configuration of leader, masters and workers, then call
   t.match(shared, 'linker.io/lb=enable')
   t.notMatch(worker, 'linker.io/lb=enable')
   const tokenOf = (text = '') => /^token: (.*)$/m.exec(text)?.[1]
-  t.equal(tokenOf(leader), tokenOf(master))
-  t.not(tokenOf(worker), tokenOf(leader), 'a worker does not have the token of servers')
+  const [, password = ''] = /^'([\w-]{32})'$/.exec(tokenOf(leader) ?? '') ?? []
+  t.equal(tokenOf(master), `'K10${authority}::server:${password}'`, 'who joins is told the checksum of the authority')
+  t.match(tokenOf(worker), new RegExp(`^'K10${authority}::node:[\\w-]{32}'$`))
+  t.notMatch(worker, password, 'a worker does not have the token of servers')
   t.match(await read(5, '/var/lib/calls'), 'install agent true')
   t.match(await read(1, '/var/lib/calls'), 'install server true')
   const registries = await read(6, '/etc/rancher/k3s/registries.yaml')

@@ -4,6 +4,21 @@ changed=
 mkdir -p "$base" && echo "$in_cluster" >"$base/cluster" || fail 'cannot write to the host'
 command -v systemctl >/dev/null || fail 'k3s needs systemd'
 leader=$in_leader
+# With the checksum of the cluster's authority who joins sees whether it is the cluster, before it says the password. The leader makes
+# that authority at its first start, and takes the password alone.
+secure=
+[ -z "$in_authority" ] || [ "$in_isLeader" = 1 ] || secure=K10$in_authority::
+# Every server says it once it runs: it writes its own token with that checksum.
+tellAuthority() {
+  [ "$role" = master ] || return 0
+  written=$root/var/lib/rancher/k3s/server/token patience=30
+  until [ -s "$written" ]; do
+    [ "$patience" -gt 0 ] || fail "k3s has not written $written"
+    sleep 1
+    patience=$((patience - 1))
+  done
+  sed -n 's/^K10\([0-9a-f]\{64\}\)::.*/fact authority \1/p' "$written"
+}
 {
   echo "node-name: $(yaml "$in_host")"
   echo "node-ip: $(yaml "$address")"
@@ -15,7 +30,7 @@ leader=$in_leader
   fi
   echo "  - $(yaml "fleetgate.io/role=$role")"
   if [ "$role" = master ]; then
-    echo "token: $(yaml "$in_secret_serverToken")"
+    echo "token: $(yaml "${secure:+${secure}server:}$in_secret_serverToken")"
     echo "agent-token: $(yaml "$in_secret_agentToken")"
     echo 'tls-san:'
     for master in $in_masters $in_publicAddress; do echo "  - $(yaml "$master")"; done
@@ -28,7 +43,7 @@ leader=$in_leader
     fi
   else
     echo "server: $(yaml "https://$leader:6443")"
-    echo "token: $(yaml "$in_secret_agentToken")"
+    echo "token: $(yaml "${secure:+${secure}node:}$in_secret_agentToken")"
   fi
 } >"$here/config"
 put "$config" 600 "$here/config"
@@ -50,6 +65,7 @@ fi
 
 if [ -z "$changed" ] && [ "$(cat "$base/k3s-sum" 2>/dev/null)" = "${wanted:-network}" ] && isActive; then
   say 'nothing to change'
+  tellAuthority
   exit 0
 fi
 if [ "$role" = master ]; then command=server; else command=agent; fi
@@ -65,4 +81,5 @@ fi
 [ -z "$changed" ] || systemctl restart "$service" || fail "$service does not start"
 echo "${wanted:-network}" >"$base/k3s-sum"
 say "$service started"
+tellAuthority
 exit 0

@@ -51,6 +51,8 @@ export interface Host {
   /** Pinned at the first connection. */
   hostKey?: string | undefined
   bastionKey?: string | undefined
+  /** Of a master: SHA-256 of the authority by which those that join know its servers. */
+  authority?: string | undefined
   /** Absent for hosts that were given to us: those are never taken away. */
   machine?: HostMachine | undefined
   /** Something of the cluster may be on it. */

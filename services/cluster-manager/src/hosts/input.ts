@@ -49,6 +49,8 @@ export function inputOf(shared: Shared, host: Host, plan: PhasePlan, now: number
     leader: leader ? innerAddress(leader) : '',
     isLeader: leader?.id === host.id ? 1 : 0,
     masters: masters.map(innerAddress).join(' '),
+    // Masters have one and the same; the first makes it as it starts, before the others are told.
+    authority: leader?.authority ?? '',
     clustered: cluster.category === 'ha' ? 1 : 0,
     replicas: cluster.category === 'ha' ? 3 : 1,
     gone: plan.gone?.map(({ name }) => name).join(' ') ?? '',

@@ -1,9 +1,13 @@
 import { isIPv4 } from 'node:net'
 
-/** What preflight found out about a host: lines `fact key value` and `problem …`. */
+const isSha256 = (text: string) => /^[0-9a-f]{64}$/.test(text)
+
+/** What a run found out about a host: lines `fact key value` and `problem …`. */
 export interface HostFacts {
   hostname: string
   privateIp: string
+  /** Of a master: SHA-256 of the authority by which those that join know its servers. */
+  authority: string
   /** Checksums of the files that are there already. */
   staged: string[]
   /** Packings that the host can undo. */
@@ -18,6 +22,7 @@ export function factsOf(lines: readonly string[]): HostFacts {
     hostname: all('hostname').at(-1) ?? '',
     // Goes into what other hosts are told.
     privateIp: all('privateIp').filter(isIPv4).at(-1) ?? '',
+    authority: all('authority').filter(isSha256).at(-1) ?? '',
     staged: all('staged'),
     unpacks: all('unpacks'),
     problems: lines.filter((line) => line.startsWith('problem ')).map((line) => line.slice(8, 508))

@@ -109,7 +109,10 @@ export function createPhases(deps: PhasesDeps): Phases {
       signal
     })
     if (plan.kind === 'preflight') learn(host, lines)
-    if (isRemoval(plan)) host.isTouched = false
+    else host.authority = factsOf(lines).authority || host.authority
+    if (!isRemoval(plan)) return
+    host.isTouched = false
+    host.authority = undefined
   }
 
   /** From the start of the phase, whoever drives it meanwhile. */
