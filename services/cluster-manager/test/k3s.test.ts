@@ -46,7 +46,7 @@ printf '#!/bin/sh\\necho uninstalled >>"$FLEETGATE_ROOT/var/lib/calls"; rm -r "$
 chmod 755 "$FLEETGATE_ROOT/usr/local/bin/$name-uninstall.sh"`,
   systemctl: `${say('systemctl')}
 case "$1" in
-  is-active) [ -e "$FLEETGATE_ROOT/var/lib/active" ] ;;
+  is-active) case "$3" in k3s*) [ -e "$FLEETGATE_ROOT/var/lib/active" ] ;; *) exit 1 ;; esac ;;
   restart)
     begun=$(date +%s%N)
     sleep 0.5
@@ -64,7 +64,10 @@ for (const name of ['k3s', 'install.sh'] as const)
 const hosts = await startSshHosts(t, { count: 8 })
 for (const { disk } of hosts.hosts) {
   mkdirSync(join(disk, 'usr/local/bin'), { recursive: true })
-  writeFileSync(join(disk, 'usr/local/bin/systemctl'), `#!/bin/sh\n${fakes.systemctl}\n`, { mode: 0o755 })
+  // What the machine under the test can load, or lets in, says nothing of its hosts.
+  const programs = { systemctl: fakes.systemctl, modprobe: 'exit 0', ufw: 'exit 1' }
+  for (const [name, text] of Object.entries(programs))
+    writeFileSync(join(disk, 'usr/local/bin', name), `#!/bin/sh\n${text}\n`, { mode: 0o755 })
 }
 const service = await startClusterManagerFor(t, parts, { ...clusterEnv, K3S_DIR, WATCH_MS: '600000' })
 const api = service.as(guardKeys.token({ userId: 'ann', codes: ['cluster.view', 'cluster.edit'] }))

@@ -67,3 +67,85 @@ await t.test('a worker is good only when the API server has its node as Ready', 
   t.match(verified().lines, [/^problem the API server does not have the node kube-worker-1 as Ready/])
   t.end()
 })
+
+await t.test('names what k3s needs and the host does not have, of servers more than of workers', (t) => {
+  const asked = { ...{ ports: '', diskMegabytes: '1', memoryMegabytes: '1', files: '', checkNic: '0' }, ...worker }
+  const look = (values: object = {}) =>
+    run('preflight.sh', { ...asked, now: String(Math.floor(Date.now() / 1000)), ...values })
+      .lines.filter((line) => /^(problem|progress) /.test(line))
+      .map((line) => line.replace(/^problem /, ''))
+  const master = { role: 'master' }
+  const good = {
+    'proc/cpuinfo': 'processor : 0\nprocessor : 1\n',
+    'proc/meminfo': 'MemTotal:        1987000 kB\n',
+    'sys/fs/cgroup/cgroup.controllers': 'cpuset cpu io memory pids\n',
+    'etc/os-release': 'ID="rocky"\nID_LIKE="rhel centos fedora"\nVERSION_ID="8.3"\n',
+    'proc/sys/net/ipv4/ip_forward': '1\n',
+    'proc/sys/fs/inotify/max_user_instances': '128\n',
+    'proc/sys/fs/inotify/max_user_watches': '8192\n'
+  }
+  for (const [path, text] of Object.entries(good)) lay(path, text)
+  for (const module of ['br_netfilter', 'overlay']) lay(`sys/module/${module}/initstate`, 'live')
+  program('ss', 'exit 0')
+  program('ufw', 'exit 1')
+  program('modprobe', 'exit 1')
+  program('firewall-cmd', 'exit 1')
+  program('systemctl', 'exit 1')
+  t.same(look(master), [])
+
+  const bad: [path: string, text: string, said: RegExp, values?: object][] = [
+    ['proc/cpuinfo', 'processor : 0\n', /has 1 processor, a server of k3s needs 2/, master],
+    ['proc/meminfo', 'MemTotal:        1000000 kB\n', /976 MB of memory, a server of k3s needs 2 GB/, master],
+    ['sys/fs/cgroup/cgroup.controllers', 'cpuset cpu io pids\n', /control group of memory is off/],
+    ['proc/sys/net/ipv4/ip_forward', '0\n', /^progress net\.ipv4\.ip_forward is 0/],
+    ['proc/sys/fs/inotify/max_user_instances', '64\n', /^progress fs\.inotify\.max_user_instances is 64/]
+  ]
+  for (const [path, text, said, values] of bad) {
+    lay(path, text)
+    t.match(look(values), [said], path)
+    if (values) t.same(look(), [], `${path}: enough for a worker`)
+    lay(path, good[path as keyof typeof good])
+  }
+
+  program('systemctl', '[ "$1" = is-enabled ]')
+  t.match(look(), [/^nm-cloud-setup is enabled/])
+  lay('etc/os-release', 'ID=rhel\nVERSION_ID="9.4"\n')
+  t.same(look(), [])
+
+  spawnSync('rm', ['-r', join(disk, 'sys/module/br_netfilter'), join(disk, 'sys/module/overlay')])
+  const missing = look()
+  // The kernel under the test may have them.
+  for (const line of missing) t.match(line, /^the kernel has no module (br_netfilter|overlay) \(RHEL 10/)
+  program('modprobe', '[ "$3" = br_netfilter ] || [ "$3" = overlay ]')
+  t.same(look(), [])
+  t.end()
+})
+
+await t.test('an active firewall must let in what k3s needs, and its ports must be free', (t) => {
+  const values = { ports: '6443', diskMegabytes: '1', memoryMegabytes: '1', files: '', checkNic: '0' }
+  const look = (role: string) =>
+    run('preflight.sh', { ...worker, ...values, role, now: String(Math.floor(Date.now() / 1000)) })
+      .lines.filter((line) => line.startsWith('problem '))
+      .map((line) => line.slice(8))
+  const tcp = 'LISTEN 0 4096 0.0.0.0:2380 0.0.0.0:*'
+  const udp = 'UNCONN 0 0 *:8472 *:*'
+  program('ss', `case "$2" in --tcp) echo '${tcp}' ;; --udp) echo '${udp}' ;; esac`)
+  t.same(look('master'), ['port 2380 is in use', 'port 8472 (UDP) is in use'])
+  t.same(look('shared'), ['port 8472 (UDP) is in use'], 'etcd is on servers only')
+  lay('var/lib/fleetgate/cluster', 'c1\n')
+  t.same(look('master'), [], 'its own ports')
+
+  program('ufw', 'printf "%s\\n" "Status: active" "Default: deny (incoming)"; cat "$FLEETGATE_ROOT/rules"')
+  lay('rules', '22/tcp ALLOW IN Anywhere\n')
+  t.same(look('shared'), ['ufw is active and does not let in: 10.42.0.0/16 10.43.0.0/16'])
+  t.same(look('master'), ['ufw is active and does not let in: 10.42.0.0/16 10.43.0.0/16 6443/tcp'])
+  lay('rules', '6443/tcp ALLOW IN Anywhere\nAnywhere ALLOW IN 10.42.0.0/16\nAnywhere ALLOW IN 10.43.0.0/16\n')
+  t.same(look('master'), [])
+
+  program('systemctl', '[ "$1 $3" = "is-active firewalld" ]')
+  program('firewall-cmd', 'case "$*" in *list-sources) echo 10.42.0.0/16 ;; *query*) exit 1 ;; *) echo public ;; esac')
+  t.same(look('master'), ['firewalld is active and does not let in: 10.43.0.0/16 6443/tcp'])
+  program('firewall-cmd', 'case "$*" in *list-sources) echo 10.42.0.0/16 10.43.0.0/16 ;; *) echo public ;; esac')
+  t.same(look('master'), [])
+  t.end()
+})

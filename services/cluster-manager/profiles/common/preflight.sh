@@ -34,30 +34,37 @@ if [ -s "$base/lock" ]; then
   [ "$holder" = "$in_operation" ] || { [ "$until" -le "$now" ] && ! isWorking "$holder"; } || wrong "another operation ($holder) changes this host"
 fi
 
-# A port that our own installation listens on is no problem. A server that listens at every address often does so for IPv6 and IPv4
-# with one socket, which stands among those of IPv6 only. ss asks for what listens; the lists in /proc make the kernel look for every
-# connection as well, which takes some milliseconds.
-if [ "$held" != "$in_cluster" ]; then
-  if listening=$(ss -Hltn 2>/dev/null); then
-    taken=' '
+# Ports that somebody listens on here. A server that listens at every address often does so for IPv6 and IPv4 with one socket, which
+# stands among those of IPv6 only. ss asks for what listens; the lists in /proc make the kernel look for every connection as well,
+# which takes some milliseconds. $1 is tcp or udp, $2 the ports, $3 what is said behind the number.
+taken() {
+  if listening=$(ss -Hln --"$1" 2>/dev/null); then
+    ports=' '
     while read -r _ _ _ at _; do
-      case ${at%:*} in "$address" | 0.0.0.0 | '*' | '[::]' | "[::ffff:$address]") taken="$taken${at##*:} " ;; esac
+      case ${at%:*} in "$address" | 0.0.0.0 | '*' | '[::]' | "[::ffff:$address]") ports="$ports${at##*:} " ;; esac
     done <<LISTENING
 $listening
 LISTENING
-    for port in $in_ports; do case $taken in *" $port "*) wrong "port $port is in use" ;; esac; done
+    for port in $2; do case $ports in *" $port "*) wrong "port $port$3 is in use" ;; esac; done
   else
-    awk -v address="$address" -v ports="$in_ports" '
+    [ "$1" = tcp ] && state=0A || state=07
+    awk -v address="$address" -v ports="$2" -v state="$state" -v words="$3" '
       BEGIN {
         split(address, part, ".")
         mine = sprintf("%02X%02X%02X%02X", part[4], part[3], part[2], part[1])
         count = split(ports, wanted, " ")
       }
-      $4 == "0A" { split($2, at, ":"); if (at[1] ~ "^(0+FFFF0000)?" mine "$" || at[1] ~ /^0+$/) taken[at[2]] = 1 }
-      END { for (i = 1; i <= count; i++) if (sprintf("%04X", wanted[i]) in taken) print "problem port " wanted[i] " is in use" }
-    ' /proc/net/tcp $([ ! -e /proc/net/tcp6 ] || echo /proc/net/tcp6)
+      $4 == state { split($2, at, ":"); if (at[1] ~ "^(0+FFFF0000)?" mine "$" || at[1] ~ /^0+$/) used[at[2]] = 1 }
+      END { for (i = 1; i <= count; i++) if (sprintf("%04X", wanted[i]) in used) print "problem port " wanted[i] words " is in use" }
+    ' "/proc/net/$1" $([ ! -e "/proc/net/${1}6" ] || echo "/proc/net/${1}6")
   fi
-fi
+}
+# A port that our own installation listens on is no problem.
+isInstalled=
+[ "$held" != "$in_cluster" ] || isInstalled=1
+[ -n "$isInstalled" ] || taken tcp "$in_ports"
+# What the profile asks beyond that.
+! command -v script_demands >/dev/null || script_demands
 
 if [ -n "$in_nic" ] && [ "$in_checkNic" = 1 ]; then
   set -- $(ip -4 -o addr show dev "$in_nic" 2>/dev/null)

@@ -6,6 +6,9 @@ kubelet=$root/var/lib/rancher/k3s/agent/kubelet.kubeconfig
 role=$in_role
 if [ "$role" = master ]; then service=k3s; else service=k3s-agent; fi
 
+# Where a host with a root of its own has what the kernel says; elsewhere the kernel's own.
+hostFile() { if [ -e "$root$1" ]; then echo "$root$1"; else echo "$1"; fi; }
+
 # A YAML text that means itself: single quotes, doubled inside.
 yaml() { printf "'%s'" "$(printf %s "$1" | sed "s/'/''/g")"; }
 

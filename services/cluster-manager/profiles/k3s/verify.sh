@@ -21,5 +21,6 @@ until ready; do
   [ "$(date +%s)" -lt "$end" ] || fail "$last$(complaint)"
   sleep 1
 done
-say "$service is ready"
+. "$here/advice.sh"
+say "$service is ready${advice:+, but $advice}"
 exit 0
