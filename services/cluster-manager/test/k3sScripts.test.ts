@@ -149,3 +149,19 @@ await t.test('an active firewall must let in what k3s needs, and its ports must 
   t.same(look('master'), [])
   t.end()
 })
+
+await t.test('a GPU is used while a program computes on it, whatever their number', (t) => {
+  const used = (profile: string) => {
+    const said = run('figures.sh', worker, profile).lines.find((line) => line.startsWith('figure gpu '))
+    return /^figure gpu (\d+)\/\d+$/.exec(said ?? '')?.[1]
+  }
+  for (const profile of profiles.names) {
+    program('nvidia-smi', 'case "$*" in *compute-apps=gpu_uuid*) printf "%s\\n" GPU-1 GPU-2 GPU-1 ;; esac')
+    t.equal(used(profile), '2', profile)
+    program('nvidia-smi', 'exit 0')
+    t.equal(used(profile), '0', 'nothing runs')
+    program('nvidia-smi', 'echo "NVIDIA-SMI has failed because it cannot communicate"; exit 9')
+    t.equal(used(profile), '0', 'its driver does not answer')
+  }
+  t.end()
+})
