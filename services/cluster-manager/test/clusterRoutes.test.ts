@@ -1,4 +1,6 @@
 import { generateKeyPairSync } from 'node:crypto'
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { sshKeyPair, startParts, testGuardKeys } from '@fleetgate/testkit'
 import ssh2 from 'ssh2'
 import t from 'tap'
@@ -280,4 +282,9 @@ await t.test('settings that every cluster would fail with are refused at the sta
   }
   for (const [name, value] of Object.entries(wrong))
     await t.rejects(startClusterManagerFor(t, parts, { ...clusterEnv, [name]: value }), new RegExp(name))
+  const K3S_DIR = join(parts.dir, 'two-archives')
+  mkdirSync(K3S_DIR)
+  for (const name of ['k3s', 'install.sh', 'k3s-airgap-images-amd64.tar.zst', 'k3s-airgap-images-arm64.tar.zst'])
+    writeFileSync(join(K3S_DIR, name), '')
+  await t.rejects(startClusterManagerFor(t, parts, { ...clusterEnv, K3S_DIR }), /K3S_DIR.*several processors/)
 })

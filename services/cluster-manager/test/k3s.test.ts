@@ -31,7 +31,8 @@ esac`,
 [ ! -e "$FLEETGATE_ROOT/var/lib/refused" ] || { echo 'node password rejected' >&2; exit 1; }
 name=k3s
 [ "$INSTALL_K3S_EXEC" = server ] || name=k3s-agent
-touch "$FLEETGATE_ROOT/var/lib/active"
+mkdir -p "$FLEETGATE_ROOT/etc/systemd/system"
+touch "$FLEETGATE_ROOT/var/lib/active" "$FLEETGATE_ROOT/etc/systemd/system/$name.service"
 mkdir -p "$FLEETGATE_ROOT/var/lib/rancher/k3s/agent"
 echo joined >"$FLEETGATE_ROOT/var/lib/rancher/k3s/agent/kubelet.kubeconfig"
 mkdir -p "$FLEETGATE_ROOT/var/lib/rancher/k3s/server"
@@ -42,7 +43,7 @@ mkdir -p "$FLEETGATE_ROOT/var/lib/rancher/k3s/server"
 users:
 - user:
     client-key-data: a2V5IG9mIGFkbWlu' >"$FLEETGATE_ROOT/etc/rancher/k3s/k3s.yaml"
-printf '#!/bin/sh\\necho uninstalled >>"$FLEETGATE_ROOT/var/lib/calls"; rm -r "$FLEETGATE_ROOT/var/lib/active" "$FLEETGATE_ROOT/var/lib/rancher" "$0"\\n' >"$FLEETGATE_ROOT/usr/local/bin/$name-uninstall.sh"
+printf '#!/bin/sh\\necho uninstalled >>"$FLEETGATE_ROOT/var/lib/calls"; rm -r "$FLEETGATE_ROOT/var/lib/active" "$FLEETGATE_ROOT/var/lib/rancher" "$FLEETGATE_ROOT"/etc/systemd/system/k3s*.service "$0"\\n' >"$FLEETGATE_ROOT/usr/local/bin/$name-uninstall.sh"
 chmod 755 "$FLEETGATE_ROOT/usr/local/bin/$name-uninstall.sh"`,
   systemctl: `${say('systemctl')}
 case "$1" in

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { temporaryFolder } from '@fleetgate/testkit'
@@ -24,10 +24,10 @@ function program(name: string, text: string): void {
   spawnSync('chmod', ['755', join(disk, 'usr/local/bin', name)])
 }
 
-/** One request for a script as it is, and what it said, line by line. */
-function run(script: string, values: Record<string, string>, profile = 'k3s'): { lines: string[]; code: number } {
+/** One request for a script, which keeps nothing or is an attempt of an operation, and what it said, line by line. */
+function run(script: string, values: Record<string, string>, profile = 'k3s', attempt = 0) {
   const input = valuesText({ address: '127.0.0.1', cluster: 'c1', operation: 'o1', ...values })
-  const id = script === 'install.sh' ? 'o1.1.install' : 'direct'
+  const id = attempt > 0 ? `o1.${attempt}.install` : 'direct'
   const request = `${input.split('\n').length - 1} ${id} o1 c1 1 0 ${script}\n${input}`
   lay('program', `mark='> '\n${(profiles.get(profile) as Profile).program}`)
   const { stdout } = spawnSync('sh', ['-c', 'sh "$HOME/program" "$HOME" 2>&1'], {
@@ -163,5 +163,50 @@ await t.test('a GPU is used while a program computes on it, whatever their numbe
     program('nvidia-smi', 'echo "NVIDIA-SMI has failed because it cannot communicate"; exit 9')
     t.equal(used(profile), '0', 'its driver does not answer')
   }
+  t.end()
+})
+
+await t.test('brings a replaced archive of images and another version, and only those', (t) => {
+  const calls = () => readFileSync(join(disk, 'calls'), 'utf8').trim().split('\n').filter(Boolean)
+  const note = 'echo "$0 $*" | sed "s#.*/##" >>"$FLEETGATE_ROOT/calls"'
+  program('systemctl', `[ "$1" = is-active ] && exit; ${note}`)
+  let attempt = 0
+  const install = (values: Record<string, string>) => {
+    lay('calls', '')
+    attempt += 1
+    const { code, lines } = run('install.sh', { ...worker, secret_agentToken: 'x', ...values }, 'k3s', attempt)
+    t.equal(code, 0, lines.join('\n'))
+    return calls()
+  }
+  const installer = `echo "install $INSTALL_K3S_EXEC [$INSTALL_K3S_VERSION]" >>"$FLEETGATE_ROOT/calls"
+mkdir -p "$FLEETGATE_ROOT/etc/systemd/system" && touch "$FLEETGATE_ROOT/etc/systemd/system/k3s-agent.service"`
+  for (const [sum, text] of Object.entries({
+    k1: '#!/bin/sh\n',
+    i1: installer,
+    a1: 'first',
+    a2: 'second',
+    k2: 'exit 1'
+  }))
+    lay(`var/lib/fleetgate/files/${sum}`, text)
+  const archive = () => readFileSync(join(disk, 'var/lib/rancher/k3s/agent/images/k3s-airgap-images.tar.zst'), 'utf8')
+  const staged = { file_k3s: 'k1', file_install_sh: 'i1', file_images: 'a1' }
+
+  t.same(install(staged), ['install agent []'], 'started once')
+  t.equal(archive(), 'first')
+  t.same(install(staged), [])
+  t.same(install({ ...staged, file_images: 'a2' }), ['systemctl restart k3s-agent'])
+  t.equal(archive(), 'second')
+  attempt += 1
+  const foreign = run('install.sh', { ...worker, ...staged, file_k3s: 'k2', leader: '10.0.0.8' }, 'k3s', attempt)
+  t.match(foreign.lines.at(-1), /^problem the program k3s of the control plane does not run here/)
+  t.same(install({ ...staged, file_images: 'a2', leader: '10.0.0.8' }), ['systemctl restart k3s-agent'], 'it is due')
+
+  program('curl', `cat "$FLEETGATE_ROOT/var/lib/fleetgate/files/i1"`)
+  const fetched = (version: string, leader = '10.0.0.8') => install({ version, leader })
+  t.same(fetched('v1.33.4+k3s1'), ['install agent [v1.33.4+k3s1]'])
+  t.same(fetched('v1.33.4+k3s1'), [])
+  t.same(fetched('v1.34.1+k3s1'), ['install agent [v1.34.1+k3s1]'])
+  t.same(fetched(''), [], 'no version wanted: the one there stays')
+  t.same(fetched('', '10.0.0.9'), ['systemctl restart k3s-agent'], 'and no newer one comes along')
   t.end()
 })

@@ -1,6 +1,5 @@
 # Configuration first: k3s' own installer never touches it, and run again without the same arguments would forget them.
 . "$here/k3s.sh"
-changed=
 mkdir -p "$base" && echo "$in_cluster" >"$base/cluster" || fail 'cannot write to the host'
 command -v systemctl >/dev/null || fail 'k3s needs systemd'
 leader=$in_leader
@@ -46,40 +45,60 @@ tellAuthority() {
     echo "token: $(yaml "${secure:+${secure}node:}$in_secret_agentToken")"
   fi
 } >"$here/config"
+# What is changed here counts from the next start on, which may be left to another run.
+due=$base/k3s-restart
+change() { : >"$due" || fail "cannot write $due"; }
+cmp -s "$here/config" "$config" || change
 put "$config" 600 "$here/config"
 
+# What is there: the checksum of the program that was staged, or where it came from, with the version that was asked for. Without one
+# what the network gave once stays.
 wanted=$in_file_k3s
-if [ -n "$wanted" ]; then
-  if [ "$(cat "$base/k3s-sum" 2>/dev/null)" != "$wanted" ]; then
-    staged "$wanted" k3s
-    mkdir -p "$(dirname "$k3s")" && cp "$file" "$k3s.new" && chmod 755 "$k3s.new" && mv "$k3s.new" "$k3s" || fail 'cannot copy k3s'
-    changed=1
-  fi
-  images=$in_file_images
+want=${wanted:-network${in_version:+ $in_version}}
+isSame=
+case $(cat "$base/k3s-sum" 2>/dev/null) in "$want" | "$want "*) isSame=1 ;; esac
+if [ -n "$wanted" ] && [ -z "$isSame" ]; then
+  staged "$wanted" k3s
+  mkdir -p "$(dirname "$k3s")" && cp "$file" "$k3s.new" && chmod 755 "$k3s.new" || fail 'cannot copy k3s'
+  "$k3s.new" --version >/dev/null || { rm -f "$k3s.new"; fail "the program k3s of the control plane does not run here, on $(uname -m)"; }
+  change
+  mv "$k3s.new" "$k3s" || fail 'cannot copy k3s'
+fi
+images=$in_file_images
+if [ -n "$images" ] && [ "$(cat "$base/images-sum" 2>/dev/null)" != "$images" ]; then
+  staged "$images" 'the archive of images'
+  change
   place=$root/var/lib/rancher/k3s/agent/images
-  if [ -n "$images" ] && [ ! -e "$place/k3s-airgap-images-amd64.tar.zst" ]; then
-    staged "$images" 'the archive of images'
-    mkdir -p "$place" && cp "$file" "$place/k3s-airgap-images-amd64.tar.zst" || fail 'cannot copy the images of k3s'
-  fi
+  # k3s takes in whatever archive lies there when it starts. The old one goes first: two of them are more than the disk may hold.
+  rm -f "$place"/k3s-airgap-images*.tar.zst
+  mkdir -p "$place" && cp "$file" "$place/k3s-airgap-images.tar.zst" && echo "$images" >"$base/images-sum" || fail 'cannot copy the images of k3s'
 fi
 
-if [ -z "$changed" ] && [ "$(cat "$base/k3s-sum" 2>/dev/null)" = "${wanted:-network}" ] && isActive; then
+isThere=
+[ ! -e "$root/etc/systemd/system/$service.service" ] || isThere=1
+if [ -n "$isSame" ] && [ -n "$isThere" ] && [ ! -e "$due" ] && isActive; then
   say 'nothing to change'
   tellAuthority
   exit 0
 fi
-if [ "$role" = master ]; then command=server; else command=agent; fi
-if [ -n "$wanted" ]; then
-  [ -n "$in_file_install_sh" ] || fail 'install.sh of k3s is not staged: it must stand beside k3s'
-  staged "$in_file_install_sh" install.sh
-  INSTALL_K3S_SKIP_DOWNLOAD=true INSTALL_K3S_EXEC=$command sh "$file" || fail 'the installer of k3s failed'
-else
-  script=$here/install-k3s.sh
-  fetch https://get.k3s.io >"$script" && [ -s "$script" ] || fail 'the installer of k3s cannot be fetched from https://get.k3s.io'
-  INSTALL_K3S_VERSION=$in_version INSTALL_K3S_EXEC=$command sh "$script" || fail 'the installer of k3s failed'
+if [ -z "$isSame" ] || [ -z "$isThere" ]; then
+  if [ "$role" = master ]; then command=server; else command=agent; fi
+  if [ -n "$wanted" ]; then
+    [ -n "$in_file_install_sh" ] || fail 'install.sh of k3s is not staged: it must stand beside k3s'
+    staged "$in_file_install_sh" install.sh
+    INSTALL_K3S_SKIP_DOWNLOAD=true INSTALL_K3S_EXEC=$command sh "$file" || fail 'the installer of k3s failed'
+  else
+    script=$here/install-k3s.sh
+    fetch https://get.k3s.io >"$script" && [ -s "$script" ] || fail 'the installer of k3s cannot be fetched from https://get.k3s.io'
+    INSTALL_K3S_VERSION=$in_version INSTALL_K3S_EXEC=$command sh "$script" || fail 'the installer of k3s failed'
+  fi
 fi
-[ -z "$changed" ] || systemctl restart "$service" || fail "$service does not start"
-echo "${wanted:-network}" >"$base/k3s-sum"
+# The installer starts what it brought, and nothing else.
+if [ -n "$isThere" ] && [ -e "$due" ] || ! isActive; then
+  systemctl restart "$service" || fail "$service does not start"
+fi
+rm -f "$due"
+echo "$want" >"$base/k3s-sum"
 say "$service started"
 tellAuthority
 exit 0

@@ -18,7 +18,7 @@ export function openProfiles(config: ProfileConfig): Profiles {
     'nats-server': () => NATS_SERVER_BINARY ?? findOnPath('nats-server', process.env.PATH),
     'k3s/k3s': k3s('k3s'),
     'k3s/install.sh': k3s('install.sh'),
-    'k3s/images': k3s('k3s-airgap-images-amd64.tar.zst')
+    'k3s/images': () => archivesIn(K3S_DIR)[0]
   })
   if (!profiles.get(CLUSTER_PROFILE))
     throw new Error(`CLUSTER_PROFILE must be one of ${profiles.names.join(', ')}, not ${CLUSTER_PROFILE}`)
@@ -26,10 +26,19 @@ export function openProfiles(config: ProfileConfig): Profiles {
   for (const name of K3S_DIR ? ['k3s', 'install.sh'] : []) {
     if (!existsSync(join(K3S_DIR ?? '', name))) throw new Error(`K3S_DIR: there is no ${name} in ${K3S_DIR}`)
   }
+  if (archivesIn(K3S_DIR).length > 1)
+    throw new Error(`K3S_DIR: ${K3S_DIR} has archives of images for several processors, and k3s is for one`)
   if (NATS_SERVER_BINARY && !existsSync(NATS_SERVER_BINARY))
     throw new Error(`NATS_SERVER_BINARY: there is no ${NATS_SERVER_BINARY}`)
   const [address = '', bits] = MACHINE_ACCESS_FROM.split('/')
   if (!isIPv4(address) || Number(bits) > 32)
     throw new Error('MACHINE_ACCESS_FROM must be an IPv4 range such as 10.0.0.0/8')
   return profiles
+}
+
+/** The archives of images as k3s' releases name them; there is one beside the program, or none. */
+function archivesIn(dir: string | undefined): string[] {
+  if (!dir) return []
+  const names = ['amd64', 'arm64', 'arm'].map((processor) => `k3s-airgap-images-${processor}.tar.zst`)
+  return names.map((name) => join(dir, name)).filter((path) => existsSync(path))
 }
