@@ -47,17 +47,33 @@ function originForm(target: string): string | undefined {
   return rest.startsWith('/') ? rest : `/${rest}`
 }
 
+/** MQTT topics in a path, whose every slash counts: `routers//World` is about `/World`. Around them slashes may be doubled. */
+const topicPaths = [
+  /^(\/+api\/+v2\/+(?:routers|routes)\/)(.+)()$/,
+  /^(\/+v2\/+[^/]+\/+instances\/+[^/]+\/+topics\/)(.+)(\/accesspolicy\/*)$/
+]
+
 /**
- * Doubled slashes become one, as every common proxy does. Dot segments, plain or encoded, are refused: clients resolve
- * them before they send, so here they are only an attempt to be routed as one path and served as another. Encoded
- * slashes stay: MQTT topics in EMQ paths carry them.
+ * Doubled slashes become one, as every common proxy does; those of a topic are encoded, so that no doubled one is left for
+ * another reader to merge. Dot segments, plain or encoded, are refused: clients resolve them before they send, so here they
+ * are only an attempt to be routed as one path and served as another. Encoded slashes stay: MQTT topics in EMQ paths carry
+ * them.
  */
 function canonical(raw: string): string | undefined {
   if (raw.includes('#')) return undefined
   const decoded = raw.replace(/%2f|%5c|\\/gi, '/').replace(/%2e/gi, '.')
   if (decoded.split('/').some((segment) => segment === '.' || segment === '..')) return undefined
   // http-proxy's path joining turns `http:/` into `http://`; the encoded colon means the same to the service.
-  return raw.replace(/\/{2,}/g, '/').replace(/(https?):\//gi, '$1%3A/')
+  return withTopic(raw)
+    .replace(/\/{2,}/g, '/')
+    .replace(/(https?):\//gi, '$1%3A/')
+}
+
+/** Nothing else is changed: a signed path has to reach its service as it was signed. */
+function withTopic(raw: string): string {
+  const match = topicPaths.map((form) => form.exec(raw)).find((found) => found !== null)
+  const [, before = '', topic = '', after = ''] = match ?? []
+  return /^\/|\/\/|\/$/.test(topic) ? before + topic.replaceAll('/', '%2F') + after : raw
 }
 
 /** Requests that start workflows prove themselves to the service, with a credential of its own. */

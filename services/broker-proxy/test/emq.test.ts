@@ -51,6 +51,8 @@ t.test('reading the broker answers as the document says', async (t) => {
     ['routes?page_size=1&curr_page=2', { total_num: 3, total_page: 3, objects: [{ topic: 'a/b', node }] }],
     ['routes/a/b', { objects: [{ topic: 'a/b', node }] }],
     ['routers//World', { objects: [{ topic: '/World', node }] }],
+    // As the gateway sends it.
+    ['routers/%2FWorld', { objects: [{ topic: '/World', node }] }],
     ['routes/only/theirs', { objects: [] }],
     [
       'monitoring/listeners',
@@ -250,7 +252,7 @@ t.test('access policies, instances and the quota (DMS)', async (t) => {
     white_remote_address: ''
   })
   const all = [row('admin001', 'PUB|SUB', true), row('reader01', 'PUB'), row('nogroup1', 'SUB')]
-  for (const topic of ['a/b', 'a%2Fb', 'plain'])
+  for (const topic of ['a/b', 'a%2Fb', 'plain', '/x', '%2Fx', 'x%2F'])
     t.same((await api.get(`${base}/topics/${topic}/accesspolicy`)).body, {
       policies: all,
       total: 3,
