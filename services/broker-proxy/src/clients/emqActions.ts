@@ -4,8 +4,8 @@ import type { BrokerDriver, Session } from '../broker/brokerDriver.js'
 import { clientParam } from '../nodes/nodeParam.js'
 
 export interface ClientActionParts {
-  driver: Pick<BrokerDriver, 'session' | 'disconnect'>
-  /** Reads the MQTT user anew: its permissions are the only thing that is kept of the ACL. */
+  driver: Pick<BrokerDriver, 'session' | 'disconnect' | 'recheck'>
+  /** Reads the MQTT user anew: its permissions are all that we keep of the ACL. */
   refreshUser(username: string): Promise<void>
 }
 
@@ -39,7 +39,12 @@ export function emqClientActionRoutes({ driver, refreshUser }: ClientActionParts
       needs: 'broker.edit',
       params: Type.Object(clientParam),
       body: Type.Object({ topic: Type.String({ maxLength: 4096 }) }),
-      handle: ({ params, caller }) => refreshUser(find(caller.tenantId, params.clientid).username)
+      handle: async ({ params, caller }) => {
+        const session = find(caller.tenantId, params.clientid)
+        await refreshUser(session.username)
+        // EMQX remembers our answers, whether the user has changed or not.
+        driver.recheck(session)
+      }
     })
   ]
 }

@@ -62,10 +62,11 @@ export function createPluginParts({ store, secrets, bus, driver, config, onLost,
 
   function onSwitched(tenantId: string, name: PluginName, active: boolean): void {
     if (name === 'emqx_retainer') setRetaining(tenantId, active)
-    if (!active) return
     const sessions = [...driver.sessions()].filter((one) => one.tenantId === tenantId)
     // Whoever came in without a password shows it now.
-    if (name === 'emqx_auth_username') for (const one of sessions) driver.disconnect(one, 'log-in is asked for again')
+    if (name === 'emqx_auth_username' && active)
+      for (const one of sessions) driver.disconnect(one, 'log-in is asked for again')
+    // A broker may remember what was granted, and what was denied.
     if (name === 'emqx_acl_internal') recheck(sessions)
   }
 

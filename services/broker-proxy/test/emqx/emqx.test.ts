@@ -92,6 +92,18 @@ t.test('what EMQX asks', async (t) => {
   })
 })
 
+t.test('clean_acl_cache empties what EMQX remembers of a client', async (t) => {
+  const client = await logIn(t, proxy, 'machine1', 'cache-1')
+  await until(() => isOnline('cache-1'), { what: 'the client' })
+  await client.publishAsync('denied/topic', 'x', q1)
+  const remembered = standIn.clients.get('cache-1')?.rights.remembered
+  t.same([...(remembered ?? [])], [['publish denied/topic', false]])
+  const { body } = await api.put('/api/v2/clients/cache-1/clean_acl_cache', { topic: 'denied/topic' })
+  t.same(body, { code: 0, result: [] })
+  await until(() => remembered?.size === 0, { what: 'the empty cache' })
+  t.ok(standIn.asked.includes('DELETE /clients/cache-1/authorization/cache'))
+})
+
 t.test('lost events are made good by the list of clients', async (t) => {
   standIn.faults.loseEvents = true
   t.teardown(() => {

@@ -103,6 +103,24 @@ await t.test('web hooks', async (t) => {
   })
 })
 
+await t.test('permissions switched off and on count at once, whatever EMQX remembers', async (t) => {
+  const proxy = await startOnEmqx(t, { parts, keys, env: { MQTT_ALLOW_OPEN: 'true' } })
+  const api = callApi(proxy, keys)
+  const switchTo = (active: boolean) => api.put(`${place}/plugins/emqx_acl_internal`, { active })
+  await addUser(proxy, keys, { name: 'norights' })
+  const client = await logIn(t, proxy, 'norights', 'open-1')
+  const isOnline = async () => (await api.get('/api/v2/clients/open-1')).body.result.objects.length === 1
+  await until(isOnline, { what: 'the client' })
+  const subscribe = () => client.subscribeAsync('opened/#', q1)
+  await t.rejects(subscribe())
+  t.match((await switchTo(false)).body, { code: 0 })
+  await until(() => subscribe().then(Boolean, () => false), { what: 'the end of a remembered denial' })
+  t.match((await switchTo(true)).body, { code: 0 })
+  const isDropped = async () => (await api.get('/api/v2/subscriptions/open-1')).body.result.objects.length === 0
+  await until(isDropped, { what: 'the end of the subscription' })
+  await t.rejects(subscribe())
+})
+
 await t.test('what EMQX has for all tenants together is not there, and says why', async (t) => {
   const proxy = await startOnStandIn(t, { parts, keys })
   const api = callApi(proxy, keys)
