@@ -19,6 +19,11 @@ export interface ParsedPacket {
 export interface PacketParser {
   packet: ParsedPacket
   parse(bytes: Buffer): number
+  /** What has come and is not parsed, and where in it the parser is. */
+  _list: { slice(begin: number, end: number): Buffer }
+  _pos: number
+  /** The text at this place, two bytes of length first, or null where the packet is broken. */
+  _parseString(): string | null
   prependListener(event: 'packet', listener: (packet: ParsedPacket) => void): this
   listeners(event: 'error'): unknown[]
   removeAllListeners(event: 'error'): this

@@ -1,4 +1,5 @@
-import type { AedesClient, ParsedPacket, StoredPacket } from './aedesParts.js'
+import { isUtf8 } from 'node:buffer'
+import type { AedesClient, PacketParser, ParsedPacket, StoredPacket } from './aedesParts.js'
 
 const maxBytesBeforeLogIn = 16_384
 /** Each is looked at by all rules and permissions before anybody else's turn comes; one packet has room for 300,000. */
@@ -11,8 +12,9 @@ export interface PacketGuard {
 
 /**
  * Watches what a client sends, before aedes sees it: bounds the packet size (the parser itself would gather 256 MB),
- * counts, and puts filters below the tenant's mount point. aedes has no hook for UNSUBSCRIBE and stores all filters of
- * a SUBSCRIBE with the first one it authorises, so this is the one place where no filter gets past.
+ * refuses texts that are no UTF-8, counts, and puts filters below the tenant's mount point. aedes has no hook for
+ * UNSUBSCRIBE and stores all filters of a SUBSCRIBE with the first one it authorises, so this is the one place where no
+ * filter gets past.
  */
 export function guardPackets(client: AedesClient, maxPacketBytes: number): PacketGuard {
   return new Guard(client, maxPacketBytes)
@@ -35,6 +37,7 @@ class Guard implements PacketGuard {
       this.checkLength(parser.packet.length)
       return rest
     }
+    parser._parseString = wellFormed
     parser.prependListener('packet', (packet) => this.take(packet))
   }
 
@@ -63,6 +66,20 @@ class Guard implements PacketGuard {
     } else if (this.place) mountFilters(packet, this.place)
     else this.early = [...(this.early ?? []), packet]
   }
+}
+
+/**
+ * The parser would put U+FFFD in place of what is no UTF-8, so that a message went to a topic that nobody had named. `null` is
+ * its word for a broken packet: the connection ends (MQTT-1.5.3-1; for U+0000 MQTT-1.5.3-2). One function serves all
+ * connections.
+ */
+function wellFormed(this: PacketParser): string | null {
+  const begin = this._pos
+  const text = (Object.getPrototypeOf(this) as PacketParser)._parseString.call(this)
+  if (text === null || text.includes('\0')) return null
+  // U+FFFD itself may be sent.
+  const isSound = !text.includes('\ufffd') || isUtf8(this._list.slice(begin + 2, this._pos))
+  return isSound ? text : null
 }
 
 interface Place {
