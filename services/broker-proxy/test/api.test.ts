@@ -86,6 +86,15 @@ t.test('MQTT users (DMS)', async (t) => {
   t.test('belong to the project of the token, which has one instance', async (t) => {
     t.match(await api.get('/v2/t2/instances/default/users'), { status: 401, body: { error_code: 'DMS.10240104' } })
     t.match(await api.get('/v2/t1/instances/other/users'), { status: 404, body: { error_code: 'DMS.00404022' } })
+    const [odd, long] = ['a%20b', 'x'.repeat(65)]
+    for (const path of [
+      `${odd}/instances`,
+      `${long}/instances/default/users`,
+      `${odd}/instances/default/users/test_01`
+    ])
+      t.match(await api.get(`/v2/${path}`), { status: 400, body: { error_code: 'DMS.00400002' } }, path)
+    for (const path of [`${odd}/users`, `${long}/users`, `${odd}/topics/a/accesspolicy`])
+      t.match(await api.get(`/v2/t1/instances/${path}`), { status: 400, body: { error_code: 'DMS.00400030' } }, path)
   })
 
   t.test('need a permission', async (t) => {
@@ -131,8 +140,22 @@ t.test('MQTT users (DMS)', async (t) => {
     }
     t.equal((await api.get(`${users}/values_1`)).status, 400, 'nothing of it was stored')
     for (const query of ['offset=-1', 'offset=x', 'limit=0', 'limit=1&limit=2'])
-      t.equal((await api.get(`${users}?${query}`)).status, 400, query)
+      t.match(await api.get(`${users}?${query}`), { status: 400, body: { error_code: 'DMS.00400062' } }, query)
     t.match(await api.send('POST', users, '{"access_key":'), { status: 400, body: { error_code: 'DMS.00400005' } })
+    for (const refused of [api.post(users), api.put(`${users}/unique_1`)])
+      t.match(await refused, { status: 400, body: { error_code: 'DMS.00400004' } })
+    t.match(await api.put(users, good), { status: 405, body: { error_code: 'DMS.00405001' } })
+    t.match(await api.post(`${users}/unique_1`, good), { status: 405, body: { error_code: 'DMS.00405001' } })
+    for (const length of [33, 65, 5000]) {
+      const secret_key = 'Abcd1234!'.padEnd(length, 'x')
+      for (const refused of [api.post(users, { ...good, secret_key }), api.put(`${users}/unique_1`, { secret_key })])
+        t.match(await refused, { status: 400, body: { error_code: 'DMS.00400012' } }, `${length}`)
+    }
+    for (const path of [users, '/v2/t1/instances', '/v2/t1/instances/default/topics/a/accesspolicy']) {
+      t.match(await api.get(`${path}?limit=1001`), { status: 400, body: { error_code: 'DMS.10240042' } }, path)
+      t.match(await api.get(`${path}?offset=1000000001`), { status: 400, body: { error_code: 'DMS.10240043' } }, path)
+      t.equal((await api.get(`${path}?limit=1000&offset=1000000000`)).status, 200, path)
+    }
     t.match(await api.put(`${users}/unique_1`, { access_key: 'another_1' }), {
       status: 400,
       body: { error_msg: /access_key/ }

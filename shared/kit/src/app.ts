@@ -103,10 +103,30 @@ function createExpress({ apis, guard, checkReplies = false, middleware = [], ...
   for (const { dialect, routes } of apis) {
     for (const route of routes) {
       const handler = createHandler({ route, dialect, guard, checkReplies })
-      app[route.method]([route.path, ...(route.aliases ?? [])], handler as unknown as RequestHandler)
+      app[route.method](pathsOf(route), handler as unknown as RequestHandler)
     }
   }
+  for (const { dialect, routes } of apis) if (dialect.tellsMethods) refuseOtherMethods(app, dialect, routes)
   return app
+}
+
+const pathsOf = ({ path, aliases = [] }: Route) => [path, ...aliases]
+
+/** Behind all routes: what comes here has found its path and not its method. */
+function refuseOtherMethods(app: Express, dialect: Dialect, routes: readonly Route[]): void {
+  const known = new Map<string, string[]>()
+  for (const route of routes) {
+    const methods = route.method === 'get' ? ['GET', 'HEAD'] : [route.method.toUpperCase()]
+    for (const path of pathsOf(route)) known.set(path, [...(known.get(path) ?? []), ...methods])
+  }
+  for (const [path, methods] of known) {
+    app.all(path, (request, response, next) => {
+      if (request.method === 'OPTIONS') return next()
+      const { requestId } = request as unknown as KitRequest
+      response.setHeader('Allow', methods.join(', '))
+      sendError(response, dialect, new AppError('unsupported', `${request.method} is not known here`), requestId)
+    })
+  }
 }
 
 function printDocuments({ service, apis }: AppOptions): Map<DialectName, () => JsonSchema> {

@@ -11,6 +11,8 @@ export interface BodyOptions {
   anyContentType: boolean
 }
 
+/** `details.reason` where a body is needed and none came. */
+export const emptyBodyReason = 'empty_body'
 export const defaultBodyLimit = 1024 * 1024
 const maxDepth = 100
 const decoder = new TextDecoder('utf-8', { fatal: true })

@@ -2,7 +2,7 @@ import type { ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { AppError, type Check, compile, traceparentOf } from '@fleetgate/contracts'
-import { defaultBodyLimit, readBody } from './body.js'
+import { defaultBodyLimit, emptyBodyReason, readBody } from './body.js'
 import { type Caller, may } from './caller.js'
 import type { Dialect } from './dialects/dialect.js'
 import { sendError } from './errors.js'
@@ -98,17 +98,18 @@ interface Parsed {
   body: unknown
 }
 
-function createParser(route: Route, { anyContentType = false }: Dialect): (request: KitRequest) => Promise<Parsed> {
+function createParser(route: Route, dialect: Dialect): (request: KitRequest) => Promise<Parsed> {
+  const { anyContentType = false, needsBody = false } = dialect
   const checkParams = route.params && compile(route.params, { coerce: true })
   const checkQuery = route.query && compile(route.query, { coerce: true })
   const checkBody = route.body && compile(route.body)
   const options = { limit: route.bodyLimit ?? defaultBodyLimit, form: route.form ?? false, anyContentType }
-  const needsArray = route.body?.type === 'array'
+  const isRequired = needsBody || route.body?.type === 'array'
 
   const parse = async (request: KitRequest): Promise<Parsed> => ({
     params: checkParams ? checkParams(joinWildcards(request.params)) : undefined,
     query: checkQuery ? checkQuery(withoutEmpty(request.query)) : undefined,
-    body: checkBody ? checkBody(presentBody(await readBody(request, options), needsArray)) : undefined
+    body: checkBody ? checkBody(presentBody(await readBody(request, options), isRequired)) : undefined
   })
   const { fieldCodes } = route
   return fieldCodes ? (request) => parse(request).catch((error) => refuse(error, fieldCodes)) : parse
@@ -121,9 +122,9 @@ function refuse(error: unknown, fieldCodes: NonNullable<Route['fieldCodes']>): n
 }
 
 /** An absent body counts as an object without fields, so that the refusal names the first missing field. */
-function presentBody(body: unknown, needsArray: boolean): unknown {
+function presentBody(body: unknown, isRequired: boolean): unknown {
   if (body !== undefined) return body
-  if (needsArray) throw new AppError('invalid_input', 'body is required', { field: 'body' })
+  if (isRequired) throw new AppError('invalid_input', 'body is required', { field: 'body', reason: emptyBodyReason })
   return {}
 }
 

@@ -45,7 +45,7 @@ interface RouteShape<P extends TSchema, Q extends TSchema, B extends TSchema, R 
   /** Path parameters and query are coerced from text; an empty query value counts as absent. */
   params?: P | undefined
   query?: Q | undefined
-  /** Checked strictly. An absent body counts as `{}`; unknown fields are ignored. */
+  /** Checked strictly. An absent body counts as `{}`, unless the dialect needs one; unknown fields are ignored. */
   body?: B | undefined
   /** Codes for fields that the schemas refuse, by their names, where the dialect has one of its own for them. */
   fieldCodes?: Readonly<Record<string, string | number>> | undefined

@@ -13,7 +13,6 @@ import {
   dialects,
   dms,
   dmsPaging,
-  dmsRange,
   EmqPage,
   type ErrorCode,
   emq,
@@ -324,13 +323,32 @@ t.test('a refusal names the field', async (t) => {
   const { url } = await startApp(t, { apis, guard: await guardWith(key) })
   for (const name of dialectNames) {
     t.match((await post(`${url}${root[name]}/echo`, '{}')).text, /name is required/, name)
-    t.match((await post(`${url}${root[name]}/echo`, '')).text, /name is required/, `${name}, no body`)
+    const missing = name === 'dms' ? /body is required/ : /name is required/
+    t.match((await post(`${url}${root[name]}/echo`, '')).text, missing, `${name}, no body`)
     t.match((await post(`${url}${root[name]}/echo`, '{"name":{"$gt":""}}')).text, /name must be string/, name)
     t.match((await post(`${url}${root[name]}/echo`, '{"name":"a","kind":"C"}')).text, /kind must be one of A, B/, name)
   }
   const { body } = await post(`${url}${root.sdes}/echo`, '{}')
   t.same(body, { code: 'INVALID_INPUT', message: 'name is required', field: 'name' })
 })
+
+t.test(
+  'dms has codes for no body at all and for another method of a path, which the others do not tell apart',
+  async (t) => {
+    const { url } = await startApp(t, { apis, guard: await guardWith(key) })
+    t.match(await post(`${url}${root.dms}/echo`, ''), { status: 400, body: { error_code: 'DMS.00400004' } })
+    t.match(await post(`${url}${root.dms}/echo`, '{}'), { status: 400, body: { error_code: 'DMS.00400062' } })
+    t.match(await post(`${url}${root.dms}/echo`, ' '), { status: 400, body: { error_code: 'DMS.00400005' } })
+    const refused = await fetch(`${url}${root.dms}/void`, { method: 'DELETE' })
+    t.match(await refused.json(), { error_code: 'DMS.00405001', error_msg: /DELETE/, request_id: String })
+    t.equal(refused.status, 405)
+    t.equal(refused.headers.get('allow'), 'GET, HEAD')
+    t.equal((await fetch(`${url}${root.dms}/void`, { method: 'OPTIONS' })).status, 200)
+    t.equal((await fetch(`${url}${root.dms}/nothing`, { method: 'DELETE' })).status, 404)
+    for (const name of dialectNames.filter((one) => one !== 'dms'))
+      t.equal((await fetch(`${url}${root[name]}/void`, { method: 'DELETE' })).status, 404, name)
+  }
+)
 
 t.test('emq tells a missing field from a wrong one and reads JSON under any content type', async (t) => {
   const { url } = await startApp(t, { apis, guard: await guardWith(key) })
@@ -409,8 +427,11 @@ t.test('unknown paths and methods are refused in the dialect of the path', async
     ]) {
       const answer = await get(`${url}${root[name]}${path}`, {}, method)
       const isPath = path !== '/throw/%E0%A4%A'
-      t.equal(answer.status, expected[name][isPath ? 'unknown_route' : 'invalid_input'][0], `${name} ${method} ${path}`)
-      if (name !== 'emq') t.match(answer.text, isPath ? /no such operation/ : /path is not well-formed/, name)
+      const isTold = name === 'dms' && path === '/echo'
+      const code = isTold ? 'unsupported' : isPath ? 'unknown_route' : 'invalid_input'
+      t.equal(answer.status, expected[name][code][0], `${name} ${method} ${path}`)
+      const message = isTold ? /is not known here/ : isPath ? /no such operation/ : /path is not well-formed/
+      if (name !== 'emq') t.match(answer.text, message, name)
     }
   }
   t.equal((await get(`${url}${root.emq}/none`)).text, '')
@@ -491,7 +512,7 @@ const paged: Paged[] = [
       path: '/v2/p/page',
       query: Type.Object(dmsPaging),
       reply: DmsPage('users', Type.Integer()),
-      handle: ({ query }) => toDmsPage('users', pageOf(dmsRange(query)))
+      handle: ({ query }) => toDmsPage('users', pageOf(query))
     }),
     ask: byQuery('offset', 'limit'),
     wrap: (users) => ({ users, total: 2500 }),
@@ -523,7 +544,9 @@ t.test('paging speaks the words of the dialect', async (t) => {
     t.match(first.body, wrap(numbers.slice(0, defaultSize), firstPage, defaultSize), `${dialect.name} defaults`)
     const second = await ask(path, firstPage === 1 ? 2 : 5, 5)
     t.match(second.body, wrap([5, 6, 7, 8, 9], 2, 5), `${dialect.name} second page`)
-    const bounded = await ask(path, undefined, 5000)
+    const large = await ask(path, undefined, 1001)
+    if (dialect === dms) t.match(large, { status: 400, body: { error_code: 'DMS.10240042' } }, 'DMS has a code for it')
+    const bounded = dialect === dms ? await ask(path, undefined, 1000) : await ask(path, undefined, 5000)
     t.match(bounded.text, /\b999\b/, `${dialect.name} gives a thousand`)
     t.notMatch(bounded.text, /\b1001\b/, `${dialect.name} gives no more than a thousand`)
     const beyond = await ask(path, 9_000_000, 10)

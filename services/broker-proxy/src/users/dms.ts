@@ -1,11 +1,11 @@
 import { AppError, oneOf, type Static, Type } from '@fleetgate/contracts'
-import { DmsPage, dmsPaging, dmsRange, type Route, route, toDmsPage } from '@fleetgate/kit'
+import { DmsPage, dmsPaging, type Route, route, toDmsPage } from '@fleetgate/kit'
 import { dmsPlace, tenantOf } from './dmsPlace.js'
 import { perms } from './permissions.js'
 import type { MqttUser, UserChange, UserDraft, Users } from './users.js'
 
 const AccessKey = Type.String({ maxLength: 256, description: 'user name: 7 to 64 letters, digits, - and _' })
-const SecretKey = Type.String({ maxLength: 64, description: 'password' })
+const SecretKey = Type.String({ description: 'password: 8 to 32 characters' })
 const Perm = oneOf(perms)
 const Grant = Type.Object({ name: Type.String({ minLength: 1, maxLength: 256, pattern: '^[^\\u0000]+$' }), perm: Perm })
 
@@ -55,7 +55,7 @@ export function dmsUserRoutes(users: Users): Route[] {
       query: Type.Object(dmsPaging),
       reply: DmsPage('users', Reply),
       handle: async ({ params, query, caller }) => {
-        const { items, total } = await users.list(tenantOf(params, caller), dmsRange(query))
+        const { items, total } = await users.list(tenantOf(params, caller), query)
         return toDmsPage('users', { items: items.map(toReply), total })
       }
     }),

@@ -1,5 +1,5 @@
 import { type Static, Type } from '@fleetgate/contracts'
-import { dmsPaging, dmsRange, type Route, route } from '@fleetgate/kit'
+import { dmsPaging, type Route, route } from '@fleetgate/kit'
 import { dmsPlace, tenantOf } from './dmsPlace.js'
 import type { Policies, Policy } from './policies.js'
 
@@ -27,7 +27,7 @@ export function dmsPolicyRoutes(policies: Policies): Route[] {
       query,
       reply: Reply,
       handle: async ({ params, query, caller }) =>
-        toReply(params.topic, await policies.ofTopic(tenantOf(params, caller), params.topic, dmsRange(query)))
+        toReply(params.topic, await policies.ofTopic(tenantOf(params, caller), params.topic, query))
     }),
     route({
       method: 'get',
@@ -43,7 +43,7 @@ export function dmsPolicyRoutes(policies: Policies): Route[] {
       query,
       reply: Reply,
       handle: async ({ params, query, caller }) =>
-        toReply(params.group, await policies.ofGroup(tenantOf(params, caller), params.group, dmsRange(query)))
+        toReply(params.group, await policies.ofGroup(tenantOf(params, caller), params.group, query))
     })
   ]
 }

@@ -28,6 +28,10 @@ export interface Dialect {
   readonly errors: WireErrors
   /** Bodies are read as JSON whatever their content type says, as the original did. */
   readonly anyContentType?: boolean
+  /** A route with a body refuses a request without one (`emptyBodyReason`); elsewhere that counts as `{}`. */
+  readonly needsBody?: boolean
+  /** A known path asked with an unknown method is `unsupported`; elsewhere it is as unknown as any other. */
+  readonly tellsMethods?: boolean
   /** The value to print as JSON; `undefined` means an empty answer. */
   envelope(data: unknown, requestId: string, options: EnvelopeOptions): unknown
   error(error: AppError, requestId: string): WireReply

@@ -1,5 +1,6 @@
-import { type TSchema, Type } from '@fleetgate/contracts'
-import { type Found, maxPageNumber, maxPageSize, type Range } from '../reply.js'
+import { type AppError, type TSchema, Type } from '@fleetgate/contracts'
+import { emptyBodyReason } from '../body.js'
+import { type Found, maxPageNumber, maxPageSize } from '../reply.js'
 import { badSignatureReason } from '../signedRequest.js'
 import {
   bearerOrSigned,
@@ -38,20 +39,34 @@ const errors = {
 /** By `details.reason`. A signature is checked by the API gateway before DMS, which has codes of its own. */
 const codesByReason = new Map<unknown, string>([
   ['missing_token', 'DMS.10240103'],
-  [badSignatureReason, 'APIGW.0301']
+  [badSignatureReason, 'APIGW.0301'],
+  [emptyBodyReason, 'DMS.00400004']
 ])
+
+/** Of a page that is too large or too far away. */
+const codesOfPages = new Map<unknown, string>([
+  ['limit', 'DMS.10240042'],
+  ['offset', 'DMS.10240043']
+])
+
+function codeOf({ code, details: { field, reason } }: AppError): string | undefined {
+  const isTooLarge = code === 'invalid_input' && typeof reason === 'string' && reason.startsWith('must be <=')
+  return codesByReason.get(reason) ?? (isTooLarge ? codesOfPages.get(field) : undefined)
+}
 
 export const dms: Dialect = {
   name: 'dms',
   title: 'MQTT users API (DMS for RocketMQ)',
   errors,
+  needsBody: true,
+  tellsMethods: true,
   envelope(data) {
     return data
   },
   error(error, requestId) {
     const [status, code] = wireOf(errors, error)
     return jsonReply(status, {
-      error_code: codesByReason.get(error.details.reason) ?? code,
+      error_code: codeOf(error) ?? code,
       error_msg: error.message,
       request_id: requestId
     })
@@ -68,14 +83,10 @@ export const dms: Dialect = {
   securitySchemes: { ...bearerSchemes, ...signedScheme }
 }
 
-/** Query of a page: spread into the query's `Type.Object`. */
+/** Query of a page, a `Range`: spread into the query's `Type.Object`. What is beyond a maximum has a code of its own here. */
 export const dmsPaging = {
   offset: Type.Integer({ minimum: 0, maximum: maxPageNumber, default: 0 }),
-  limit: Type.Integer({ minimum: 1, default: 10 })
-}
-
-export function dmsRange({ offset, limit }: Range): Range {
-  return { offset, limit: Math.min(limit, maxPageSize) }
+  limit: Type.Integer({ minimum: 1, maximum: maxPageSize, default: 10 })
 }
 
 /** Schema of a page of items; `key` is the list's name (`users`, `policies`). */
