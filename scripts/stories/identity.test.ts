@@ -71,6 +71,7 @@ await t.test('checks passwords in public, by name or address', async (t) => {
   }
   t.equal(await codeOf(api.post<Emq>('/api/v2/auth', { username: 'ann', password: 'wrong' })), 103)
   t.equal(await codeOf(api.post<Emq>('/api/v2/auth', { username: 'nobody', password })), 103)
+  t.equal(await codeOf(api.post<Emq>('/api/v2/auth', { username: 'ann', password: '' })), 104)
   t.equal(await codeOf(api.post<Emq>('/api/v2/auth', { username: 'ann' })), 107)
   t.equal(await codeOf(api.post<Emq>('/api/v2/auth', { username: { $gt: '' }, password })), 108)
   t.equal(await codeOf(api.send<Emq>('POST', '/api/v2/auth', '{"username"')), 109)

@@ -243,6 +243,15 @@ t.test('a kept session comes back with its subscriptions', async (t) => {
   await until(async () => (await session()) === undefined, { what: 'the end of the session' })
 })
 
+t.test('an empty user name or password has a code of its own at the log-in', async (t) => {
+  const wrong = [
+    { username: '', password: 'x' },
+    { username: 'ann', password: '' }
+  ]
+  for (const body of wrong) t.match((await api.post('/api/v2/auth', body)).body, { code: 104, message: /empty/ })
+  t.match((await api.post('/api/v2/auth', { username: '' })).body, { code: 107 }, 'which a missing one has not')
+})
+
 t.test('access policies, instances and the quota (DMS)', async (t) => {
   const base = '/v2/t1/instances/default'
   const row = (access_key: string, perm: string, is = false) => ({

@@ -55,6 +55,7 @@ function signInRoute(bus: Ask): Route {
     needs: 'public',
     body: Type.Object({ username: Type.String({ maxLength: 320 }), password: Password }),
     handle: async ({ body: { username, password }, request }) => {
+      if (username === '' || password === '') throw empty()
       await bus.request(
         verifyBasic,
         { username, password, address: request.address },
@@ -171,6 +172,10 @@ function fieldsOf({ email, role, remark, tags }: Partial<Record<keyof typeof Des
     ...(remark === undefined ? {} : { remark }),
     ...(tags === undefined ? {} : { tags })
   }
+}
+
+function empty(): AppError {
+  return new AppError('invalid_input', 'username and password must not be empty', { wireCode: 104 })
 }
 
 /** 113 is "user exists" in 2.3 and this in 2.1. */
