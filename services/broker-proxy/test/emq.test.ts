@@ -25,6 +25,11 @@ t.test('reading the broker answers as the document says', async (t) => {
   const page = { current_page: 1, page_size: 20, total_page: 1 }
   const sub = (client_id: string, topic: string, qos: number) => ({ client_id, topic, qos })
   const session = { client_id: 'seen-2', clean_sess: false, subscriptions: 1, awaiting_rel: 0, message_queue: 0 }
+  const settings = [
+    { key: 'node.name', value: node, datatpye: 'string', app: 'emqx' },
+    { key: 'mqtt.max_packet_size', value: '1000000', datatpye: 'bytesize', app: 'emqx' },
+    { key: 'mqtt.session.expiry_interval', value: '7200s', datatpye: 'duration', app: 'emqx' }
+  ]
   const cases: [string, unknown][] = [
     [`nodes/${node}/sessions`, { ...page, total_num: 2, objects: [{ client_id: 'seen-1' }, session] }],
     [`nodes/${node}/sessions/seen-2`, { ...page, total_num: 1, objects: [session] }],
@@ -84,7 +89,11 @@ t.test('reading the broker answers as the document says', async (t) => {
       ]
     ],
     [`nodes/${node}/alarms`, []],
-    ['configs', [{ key: 'node.name', value: node, datatpye: 'string', app: 'emqx' }]],
+    ['configs', settings],
+    [`nodes/${node}/configs`, settings],
+    ['configs/emqx', settings],
+    [`nodes/${node}/configs/emqx`, settings],
+    ['configs/other', []],
     [`nodes/${node}/configs/other`, []]
   ]
   for (const [path, result] of cases) {
@@ -162,21 +171,44 @@ t.test('clients are subscribed, unsubscribed and kicked from outside', async (t)
   await until(async () => (await api.delete('/api/v2/clients/acted-1')).body.code === 112, {
     what: 'an offline client'
   })
+  const again = await logIn(t, proxy, 'nogroup1', 'acted-1')
+  t.match((await stranger.put('/api/v2/kick_client/acted-1')).body, { code: 112 })
+  t.ok(again.connected)
+  t.same((await api.put('/api/v2/kick_client/acted-1')).body, { code: 0, result: [] }, 'in the form of 2.3-beta.2')
+  await until(() => !again.connected, { what: 'the end of the second connection' })
+  await until(async () => (await api.put('/api/v2/kick_client/acted-1')).body.code === 112, {
+    what: 'an offline client again'
+  })
 })
 
 t.test('the retainer can be stopped and started, each tenant its own', async (t) => {
   const put = (name: string, body: object) => api.put(`/api/v2/nodes/${node}/plugins/${name}`, body)
   const count = async () => (await api.get(`/api/v2/monitoring/stats/${node}`)).body.result['retained/count']
+  let readers = 0
+  /** Retained messages that a new subscription gets: they come before what is published once it is answered. */
+  const sent = async () => {
+    const reader = await logIn(t, proxy, 'admin001', `retained-${readers++}`)
+    const got = record(reader)
+    await reader.subscribeAsync(['kept/#', 'now/kept'], { qos: 1 })
+    await reader.publishAsync('now/kept', 'x', { qos: 1 })
+    await until(() => got.some(({ topic }) => topic === 'now/kept'), { what: 'what is published now' })
+    await reader.endAsync()
+    return got.filter(({ retain }) => retain).map(({ topic }) => topic)
+  }
+  await admin.publishAsync('kept/before', 'x', { qos: 1, retain: true })
+  t.same(await sent(), ['kept/before'])
   t.match((await put('emqx_retainer', { active: true })).body, { code: 110 })
   t.same((await put('emqx_retainer', { active: false })).body, { code: 0, result: [] })
   t.match((await put('emqx_retainer', { active: false })).body, { code: 111 })
   await admin.publishAsync('kept/a', 'x', { qos: 1, retain: true })
   await foreign.publishAsync('kept/a', 'x', { qos: 2, retain: true })
-  t.equal(await count(), 0)
+  t.equal(await count(), 1)
+  t.same(await sent(), [], 'what is kept is not sent')
   t.equal((await stranger.get(`/api/v2/monitoring/stats/${node}`)).body.result['retained/count'], 1)
   t.same((await put('emq_retainer', { active: true })).body, { code: 0, result: [] })
+  t.same(await sent(), ['kept/before'], 'until it is started again')
   await admin.publishAsync('kept/a', 'x', { qos: 2, retain: true })
-  t.equal(await count(), 1)
+  t.equal(await count(), 2)
   t.match((await put('emqx_auth_username', { active: false })).body, { code: 102 })
   t.match((await put('emqx_nothing', { active: true })).body, { code: 102 })
   t.match((await put('emqx_retainer', { active: 'yes' })).body, { code: 108 })
@@ -218,7 +250,8 @@ t.test('a right that is gone ends its subscriptions', async (t) => {
   t.same(await topics('seen-2'), ['a/b'], 'its session is kept')
   await api.put(`${users}/reader01`, { default_topic_perm: 'PUB' })
   await until(async () => (await topics('seen-2')).length + (await topics('stays-1')).length === 0, {
-    what: 'the end of the subscriptions, of the absent client too'
+    what: 'the end of the subscriptions, of the absent client too',
+    deadlineMs: 1000
   })
   t.ok(stays.connected, 'not of the connection')
 })

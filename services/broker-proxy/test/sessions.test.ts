@@ -7,6 +7,8 @@ import { addUser, callApi, openBus, secret } from './support.js'
 /** Kept sessions outlast the process: killed, never asked to stop. SESSIONS sets how many wait at once. */
 const count = Number(process.env.SESSIONS ?? 1500)
 const atOnce = 250
+/** Of those that are connected while something comes. */
+const connected = 300
 const keys = testGuardKeys()
 const parts = await startParts(t)
 await openBus(t, parts, keys)
@@ -111,6 +113,33 @@ t.test(
     t.same(texts(first), [], 'what was acknowledged does not come again')
     const { body } = await api.get('/api/v2/sessions/many-1')
     t.match(body.result.objects, [{ subscriptions: 1, message_queue: 0, message_dropped: 0 }])
+  }
+)
+
+t.test(
+  `${connected} connected kept sessions: each message once, in order, and nothing is left over for a kill to bring back`,
+  { buffered: false },
+  async (t) => {
+    const names = Array.from({ length: connected }, (_, index) => `fan-${index}`)
+    const here = await Promise.all(names.map((name) => join(name)))
+    await Promise.all(here.map((client) => subscribe(client, [{ topic: 'fan/#', qos: 1 }])))
+    const numbers = Array.from({ length: 20 }, (_, index) => String(index))
+    const sender = await join('fan-sender')
+    for (const text of numbers) sender.send(message('fan/out', text, { qos: 1, messageId: 1 + Number(text) }))
+    await until(() => here.every((client) => published(client).length >= numbers.length), { what: 'all messages' })
+    // Its answer comes behind the acknowledgements.
+    for (const client of here) client.send({ cmd: 'pingreq' })
+    await Promise.all(here.map((client) => client.next('pingresp')))
+    t.same([...new Set(here.map((client) => texts(client).join()))], [numbers.join()])
+    const { body } = await api.get('/api/v2/sessions/fan-7')
+    t.match(body.result.objects, [{ subscriptions: 1, message_queue: 0, message_dropped: 0, inflight_queue: 0 }])
+    await killed()
+    const back = await Promise.all(names.map((name) => join(name)))
+    for (const client of back) client.send({ cmd: 'pingreq' })
+    await Promise.all(back.map((client) => client.next('pingresp')))
+    t.ok(back.every(({ sessionPresent }) => sessionPresent))
+    t.same([...new Set(back.map((client) => texts(client).join()))], [''])
+    await Promise.all(back.map((client) => client.close()))
   }
 )
 
