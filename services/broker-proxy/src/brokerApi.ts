@@ -59,7 +59,7 @@ export function createBrokerApi(parts: BrokerApiParts): BrokerApi {
       ...emqMonitoringRoutes({ ...place, form }),
       ...emqPluginRoutes({ node, version, plugins: parts.plugins }),
       ...emqAlarmRoutes({ node, alarms, facts }),
-      ...emqConfigRoutes({ node, config })
+      ...emqConfigRoutes({ ...place, config })
     ],
     open: alarms.start,
     close: alarms.stop

@@ -28,7 +28,9 @@ t.test('reading the broker answers as the document says', async (t) => {
   const settings = [
     { key: 'node.name', value: node, datatpye: 'string', app: 'emqx' },
     { key: 'mqtt.max_packet_size', value: '1000000', datatpye: 'bytesize', app: 'emqx' },
-    { key: 'mqtt.session.expiry_interval', value: '7200s', datatpye: 'duration', app: 'emqx' }
+    { key: 'mqtt.session.expiry_interval', value: '7200s', datatpye: 'duration', app: 'emqx' },
+    // The port that was taken, not the 0 that was asked for.
+    { key: 'listener.tcp.external', value: proxy.mqttUrl.replace('mqtt://', ''), datatpye: 'string', app: 'emqx' }
   ]
   const cases: [string, unknown][] = [
     [`nodes/${node}/sessions`, { ...page, total_num: 2, objects: [{ client_id: 'seen-1' }, session] }],

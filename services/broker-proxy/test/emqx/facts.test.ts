@@ -138,6 +138,17 @@ t.test('alarms of EMQX, without those of other tenants’ clients', async (t) =>
   await until(async () => (await read(`nodes/${node}/alarms`)).result.length === 2, { what: 'the end of that' })
 })
 
+t.test('configs show what holds at EMQX, and nothing of the embedded broker', async (t) => {
+  const row = (key: string, value: string) => ({ key, value, datatpye: 'string', app: 'emqx' })
+  const rows = [
+    row('node.name', node),
+    row('listener.tcp.external', '0.0.0.0:1883'),
+    row('listener.tcp.external2', '11883')
+  ]
+  for (const path of ['configs', 'configs/emqx', `nodes/${node}/configs`]) t.same((await read(path)).result, rows, path)
+  t.same((await read('configs/other')).result, [])
+})
+
 t.test('slow and broken answers are told as such, and pass', async (t) => {
   t.teardown(() => {
     standIn.faults = {}
