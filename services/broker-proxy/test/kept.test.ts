@@ -20,8 +20,6 @@ const session = (clientId: string, connectedAt = 1, fields: Partial<Session> = {
   keepalive: 60,
   protoVer: 4,
   clean: false,
-  packetsIn: 0,
-  packetsOut: 0,
   ...fields
 })
 const limits = { queueLength: 1000, queuedBytes: 1_000_000_000, expiryMs: 3_600_000 }

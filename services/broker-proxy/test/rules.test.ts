@@ -208,7 +208,7 @@ t.test('the roster has the connected clients of each tenant, and forgets no newe
   const roster = createRoster()
   const session = (tenantId: string, clientId: string, connectedAt: number): Session => ({
     ...{ tenantId, clientId, connectedAt, username: 'u', ip: '10.0.0.1', port: 1, keepalive: 60, protoVer: 4 },
-    ...{ clean: true, packetsIn: 0, packetsOut: 0 }
+    clean: true
   })
   const ids = (tenantId: string, offset = 0, limit = 9) => {
     const { items, total } = roster.page(tenantId, { offset, limit })
@@ -274,7 +274,7 @@ t.test('the sessions of an MQTT user are found without looking at those of other
   const book = createSessionBook()
   const session = (clientId: string, username: string, clean: boolean): Session => ({
     ...{ tenantId: 't1', clientId, username, clean, connectedAt: 1, ip: '10.0.0.1', port: 1, keepalive: 60 },
-    ...{ protoVer: 4, packetsIn: 0, packetsOut: 0 }
+    protoVer: 4
   })
   const ids = (username: string) => book.ofUser(username).map(({ clientId }) => clientId)
   const [kept, clean] = [session('kept', 'one', false), session('clean', 'one', true)]

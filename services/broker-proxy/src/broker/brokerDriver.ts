@@ -13,8 +13,6 @@ export interface Session {
   /** 3 = MQTT 3.1, 4 = MQTT 3.1.1 */
   readonly protoVer: number
   readonly clean: boolean
-  packetsIn: number
-  packetsOut: number
 }
 
 /** Who has sent a message. */

@@ -5,7 +5,7 @@ import type { PresenceStore } from './presenceStore.js'
 import type { Roster } from './roster.js'
 
 /** What the API shows of a connection. */
-export type ConnectedClient = Omit<Session, 'tenantId' | 'packetsIn' | 'packetsOut'>
+export type ConnectedClient = Omit<Session, 'tenantId'>
 
 /** Who is connected, as the API shows it. */
 export interface Clients {

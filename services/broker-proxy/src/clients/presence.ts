@@ -139,7 +139,7 @@ export function createPresence(parts: PresenceParts): Presence {
         const gone = row.online
           ? { at, reason: 'broker restarted' }
           : { at: row.disconnectedAt ?? at, reason: row.reason ?? '' }
-        batch.push({ session: { ...row, packetsIn: 0, packetsOut: 0 }, gone })
+        batch.push({ session: row, gone })
         if (batch.length >= maxBatch) await announce(batch.splice(0))
       }
       await announce(batch)
@@ -152,10 +152,10 @@ export function createPresence(parts: PresenceParts): Presence {
       const online: Session[] = []
       const batch: Change[] = []
       for await (const row of store.leftBehind(node, since)) {
-        const session = { ...row, packetsIn: 0, packetsOut: 0 }
-        if (row.online) online.push(session)
-        if (!row.online) batch.push({ session, gone: { at: row.disconnectedAt ?? since, reason: row.reason ?? '' } })
-        else if (row.connectedAt >= since) batch.push({ session })
+        if (row.online) online.push(row)
+        if (!row.online)
+          batch.push({ session: row, gone: { at: row.disconnectedAt ?? since, reason: row.reason ?? '' } })
+        else if (row.connectedAt >= since) batch.push({ session: row })
         if (batch.length >= maxBatch) await announce(batch.splice(0))
       }
       await announce(batch)

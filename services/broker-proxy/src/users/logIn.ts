@@ -63,9 +63,7 @@ export function createLogIn(parts: LogInParts): (attempt: LogInAttempt) => Promi
       connectedAt,
       keepalive: attempt.keepalive,
       protoVer: attempt.protoVer,
-      clean: attempt.clean,
-      packetsIn: 0,
-      packetsOut: 0
+      clean: attempt.clean
     }
   }
 

@@ -107,7 +107,6 @@ export function createHooks(parts: {
       const granted = grantedQoS(connection.client, packet.topic)
       if (granted >= 0 && granted < packet.qos) packet.qos = granted as 0 | 1 | 2
       packet.topic = topic
-      connection.session.packetsOut += 1
       const onAcked = followed.leaves(connection.session, packet as StoredPacket)
       if (packet.qos > 0) packet.messageId = idOf(connection, packet as StoredPacket, { onAcked, kept })
       return packet
@@ -224,7 +223,7 @@ async function logIn(arrival: Arrival, username: string | undefined, password: B
     clean: known.clean
   })
   if (client.closed || client.conn.destroyed) return false
-  known.guard.mount(mountPoint(session), session, (filter) => rules.rewrite(session, filter))
+  known.guard.mount(mountPoint(session), (filter) => rules.rewrite(session, filter))
   known.meter.join(trafficOf(session.tenantId))
   const connection: Connection = {
     client,

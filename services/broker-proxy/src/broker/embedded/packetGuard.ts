@@ -6,13 +6,13 @@ const maxBytesBeforeLogIn = 16_384
 const maxFilters = 10_000
 
 export interface PacketGuard {
-  /** From now on filters are rewritten and stand below the tenant's mount point, and packets are counted. */
-  mount(prefix: string, counted: { packetsIn: number }, rewrite: (filter: string) => string): void
+  /** From now on filters are rewritten and stand below the tenant's mount point. */
+  mount(prefix: string, rewrite: (filter: string) => string): void
 }
 
 /**
  * Watches what a client sends, before aedes sees it: bounds the packet size (the parser itself would gather 256 MB),
- * refuses texts that are no UTF-8, counts, and puts filters below the tenant's mount point. aedes has no hook for
+ * refuses texts that are no UTF-8, and puts filters below the tenant's mount point. aedes has no hook for
  * UNSUBSCRIBE and stores all filters of a SUBSCRIBE with the first one it authorises, so this is the one place where no
  * filter gets past.
  */
@@ -24,7 +24,6 @@ export function guardPackets(client: AedesClient, maxPacketBytes: number): Packe
 class Guard implements PacketGuard {
   private early: ParsedPacket[] | undefined
   private place: Place | undefined
-  private counter = { packetsIn: 0 }
 
   constructor(
     private readonly client: AedesClient,
@@ -41,11 +40,9 @@ class Guard implements PacketGuard {
     parser.prependListener('packet', (packet) => this.take(packet))
   }
 
-  mount(prefix: string, counted: { packetsIn: number }, rewrite: Place['rewrite']): void {
+  mount(prefix: string, rewrite: Place['rewrite']): void {
     const place = { prefix, rewrite }
     this.place = place
-    counted.packetsIn += this.counter.packetsIn
-    this.counter = counted
     for (const packet of this.early ?? []) mountFilters(packet, place)
     this.early = undefined
   }
@@ -57,7 +54,6 @@ class Guard implements PacketGuard {
   }
 
   private take(packet: ParsedPacket): void {
-    this.counter.packetsIn += 1
     const filters = packet.subscriptions ?? packet.unsubscriptions
     if (!filters) return
     if (filters.length > maxFilters) {

@@ -50,7 +50,6 @@ export function createDeliver(parts: {
       if (!isCurrent(session)) return false
       const topic = space.prefixOf(session.tenantId) + message.topic
       await publishers().publish({ ...message, topic, retain: false })
-      session.packetsOut += 1
       return true
     } catch (err) {
       ready.delete(session)

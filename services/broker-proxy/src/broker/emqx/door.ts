@@ -127,9 +127,7 @@ const nobody = {
   connectedAt: 0,
   keepalive: 0,
   protoVer: 4,
-  clean: true,
-  packetsIn: 0,
-  packetsOut: 0
+  clean: true
 }
 
 /** EMQX reads topics of an acl as templates; an id must not become one. */

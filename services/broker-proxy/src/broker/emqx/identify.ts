@@ -46,10 +46,9 @@ export function createIdentify(parts: {
 /** Nothing where EMQX let in somebody who is no user of ours (any more). */
 export function toSession(client: EmqxClient, rules: Pick<BrokerRules, 'account'>): Session | undefined {
   const account = rules.account(client.username)
-  return account && { ...client, tenantId: account.tenantId, packetsIn: 0, packetsOut: 0 }
+  return account && { ...client, tenantId: account.tenantId }
 }
 
 function unknownClient(clientId: string) {
-  const facts = { ip: '', port: 0, connectedAt: 0, keepalive: 0, protoVer: 4, clean: true }
-  return { clientId, ...facts, packetsIn: 0, packetsOut: 0 }
+  return { clientId, ip: '', port: 0, connectedAt: 0, keepalive: 0, protoVer: 4, clean: true }
 }

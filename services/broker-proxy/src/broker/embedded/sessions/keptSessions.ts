@@ -247,7 +247,7 @@ function factsOf(session: Session, no: number, createdAt: number): KeptFacts {
 
 /** The connection that these facts were written down for. */
 export function sessionOf({ no: _no, createdAt: _createdAt, ...facts }: KeptFacts): Session {
-  return { ...facts, clean: false, packetsIn: 0, packetsOut: 0 }
+  return { ...facts, clean: false }
 }
 
 export type { Entry, Kept }
