@@ -196,8 +196,7 @@ export function createBrokerProxy(parts: BrokerProxyParts): BrokerProxy {
       stops.push(() => serving.stop())
       const providing = await serveMachineUsers({ bus, users, owners: presenceStore.owners })
       stops.push(() => providing.stop())
-      const keeping = await serveAccounts({ bus, users })
-      stops.push(() => keeping.stop())
+      for (const serving of await serveAccounts({ bus, users })) stops.push(() => serving.stop())
       return { mqttPort: port, mqttPorts: ports }
     },
 

@@ -1,4 +1,4 @@
-import { createMachineUser, keepMqttAccount } from '@fleetgate/contracts'
+import { createMachineUser, dropMqttAccount, keepMqttAccount } from '@fleetgate/contracts'
 import { startParts, testGuardKeys, until } from '@fleetgate/testkit'
 import t from 'tap'
 import { addUser, callApi, logIn, openBus, startProxy } from './support.js'
@@ -95,5 +95,12 @@ t.test('users of machines', async (t) => {
     )
     await t.rejects(connect(account, 'any-3'), 'the old password')
     await t.rejects(bus.request(keepMqttAccount, { ...account, tenantId: 't2' }), { code: 'conflict' })
+
+    const latest = await connect({ ...account, password: 'Efgh5678' }, 'any-4')
+    await bus.request(dropMqttAccount, { tenantId: 't2', username: account.username })
+    await connect({ ...account, password: 'Efgh5678' }, 'any-5')
+    for (const _ of [1, 2]) await bus.request(dropMqttAccount, { tenantId: 't1', username: account.username })
+    await until(() => !latest.connected, { what: 'the end of its connections' })
+    await t.rejects(connect({ ...account, password: 'Efgh5678' }, 'any-6'), 'once it was dropped')
   })
 })

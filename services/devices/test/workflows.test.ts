@@ -503,7 +503,7 @@ await t.test('the default MQTT credential is an account at the broker, for topic
   const { id, access_secret } = dataOf<Record<string, string>>(await admin.get(path))
   const account = { tenantId: 't1', username: 'mqtt@t1', topics: ['beaver-iot/mqtt@t1/#'] }
   t.same(accounts, [{ ...account, password: access_secret }])
-  t.equal((await admin.put(`/credentials/${id}`, { access_secret: 'Another1' })).status, 200)
+  t.equal((await admin.put(`/credentials/${id}`, { access_key: 'me', access_secret: 'Another1' })).status, 200)
   t.same(accounts[1], { ...account, password: 'Another1' })
 
   const listen = node('in', 'simpleMqtt', { subscriptionTopic: 'doors/+', encoding: 'UTF-8' })

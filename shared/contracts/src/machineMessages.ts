@@ -18,17 +18,28 @@ export const createMachineUser = {
   timeoutMs: 5000
 } satisfies RpcContract
 
+const Username = Type.String({ minLength: 1, maxLength: 128 })
+
 export const keepMqttAccount = {
   operation: 'broker-proxy.keepMqttAccount',
   summary:
     'See to it that an MQTT user of this name and password is there, with these topics to publish and subscribe and nothing else; one of another tenant is a conflict',
   request: Type.Object({
     tenantId: TenantId,
-    username: Type.String({ minLength: 1, maxLength: 128 }),
+    username: Username,
     password: Type.String({ minLength: 1, maxLength: 1024 }),
     /** Topic filters. */
     topics: Type.Array(Type.String({ minLength: 1, maxLength: 512 }), { maxItems: 10 })
   }),
+  reply: Type.Object({}),
+  timeoutMs: 5000
+} satisfies RpcContract
+
+export const dropMqttAccount = {
+  operation: 'broker-proxy.dropMqttAccount',
+  summary:
+    'See to it that no MQTT user of this name is there (any more), which ends its connections; one of another tenant stays',
+  request: Type.Object({ tenantId: TenantId, username: Username }),
   reply: Type.Object({}),
   timeoutMs: 5000
 } satisfies RpcContract

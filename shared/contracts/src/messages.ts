@@ -12,7 +12,7 @@ import {
 } from './accessMessages.js'
 import { downChannels, upChannels } from './fleetTopics.js'
 import { ClientId, EpochMs, TenantId } from './ids.js'
-import { createMachineUser, keepMqttAccount } from './machineMessages.js'
+import { createMachineUser, dropMqttAccount, keepMqttAccount } from './machineMessages.js'
 import { alertClosed, alertRaised, mailFailed, sendMail } from './noticeMessages.js'
 import { peopleRpcs } from './peopleMessages.js'
 import { oneOf, recordOf, type Static, type TSchema, Type } from './schema.js'
@@ -266,6 +266,7 @@ export const rpcs: readonly RpcContract[] = [
   sendMail,
   createMachineUser,
   keepMqttAccount,
+  dropMqttAccount,
   listMachines
 ]
 export const commands: readonly CommandContract[] = [deliver, publishMessage]

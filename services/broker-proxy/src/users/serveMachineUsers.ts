@@ -1,4 +1,11 @@
-import { AppError, type Bus, createMachineUser, keepMqttAccount, type Subscription } from '@fleetgate/contracts'
+import {
+  AppError,
+  type Bus,
+  createMachineUser,
+  dropMqttAccount,
+  keepMqttAccount,
+  type Subscription
+} from '@fleetgate/contracts'
 import type { FindOwners } from '../clients/owners.js'
 import type { Users } from './users.js'
 
@@ -18,10 +25,19 @@ export function serveMachineUsers(parts: {
   })
 }
 
-/** RPC broker-proxy.keepMqttAccount. */
-export function serveAccounts({ bus, users }: { bus: Pick<Bus, 'serve'>; users: Pick<Users, 'keep'> }) {
-  return bus.serve(keepMqttAccount, async ({ tenantId, username, password, topics }) => {
+/** RPCs broker-proxy.keepMqttAccount and broker-proxy.dropMqttAccount. */
+export async function serveAccounts(parts: {
+  bus: Pick<Bus, 'serve'>
+  users: Pick<Users, 'keep' | 'drop'>
+}): Promise<Subscription[]> {
+  const { bus, users } = parts
+  const keeping = await bus.serve(keepMqttAccount, async ({ tenantId, username, password, topics }) => {
     await users.keep(tenantId, username, { secretKey: password, topics })
     return {}
   })
+  const dropping = await bus.serve(dropMqttAccount, async ({ tenantId, username }) => {
+    await users.drop(tenantId, username)
+    return {}
+  })
+  return [keeping, dropping]
 }

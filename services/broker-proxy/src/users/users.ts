@@ -39,6 +39,8 @@ export interface Users {
   provideMachine(tenantId: string, machine: Machine, replace: boolean): Promise<MqttUser>
   /** Makes the user of a service of ours, or gives it this secret and these topics: see the RPC broker-proxy.keepMqttAccount. */
   keep(tenantId: string, accessKey: string, account: { secretKey: string; topics: string[] }): Promise<void>
+  /** Takes that user away, where it is there: see the RPC broker-proxy.dropMqttAccount. */
+  drop(tenantId: string, accessKey: string): Promise<void>
   remove(tenantId: string, accessKey: string): Promise<void>
   /** What the users of a tenant may do, without their secrets. */
   rights(tenantId: string): AsyncIterable<Omit<MqttUser, 'secretKey'>>
@@ -127,6 +129,14 @@ export function createUsers({ store, secrets, announce, maxUsers, now, log }: Us
     async keep(tenantId, accessKey, account) {
       await keepAccount({ store, seal, now }, { tenantId, accessKey, ...account })
       await told({ tenantId, accessKey }, 'MQTT user of a service kept')
+    },
+
+    async drop(tenantId, accessKey) {
+      const known = await store.find(accessKey)
+      if (known && known.tenantId !== tenantId) return
+      await store.remove(tenantId, accessKey)
+      // Told where it is gone already too: the process that took it away may have died in between.
+      await told({ tenantId, accessKey }, 'MQTT user of a service dropped')
     },
 
     async remove(tenantId, accessKey) {

@@ -65,14 +65,15 @@ export function credentialRoutes(credentials: Credentials): Route[] {
     route({
       method: 'post',
       path: '/credentials',
-      summary: 'Keep a user name and a secret for workflows',
+      summary: 'Keep a user name and a secret for workflows; of the type MQTT they are a user of the broker',
       needs: editing,
       body: Draft,
-      reply: Type.Object({ id: Type.String() }),
+      reply: Type.Object({ id: Type.String(), access_key: Type.String() }),
       handle: async ({ body, caller }) => {
         const { credentials_type: type, access_secret: accessSecret } = body
         const { description = '', accessKey = '', additionalData = {} } = toChange(body)
-        return { id: await credentials.add({ type, accessSecret, description, accessKey, additionalData }, caller) }
+        const made = await credentials.add({ type, accessSecret, description, accessKey, additionalData }, caller)
+        return { id: made.id, access_key: made.accessKey }
       }
     }),
     route({

@@ -1,7 +1,8 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto'
-import { AppError, type Caller, newNumericId } from '@fleetgate/kit'
+import { AppError, type Caller, type Log, newNumericId } from '@fleetgate/kit'
 import type { PageOf, Secrets } from '@fleetgate/store'
 import type { CredentialStore, CredentialWish } from './credentialStore.js'
+import { accountName, createMqttAccounts, type MqttAccountsOptions } from './mqttAccounts.js'
 
 export const credentialTypes = ['MQTT', 'SMTP', 'HTTP'] as const
 export type CredentialType = (typeof credentialTypes)[number]
@@ -23,8 +24,12 @@ export interface Credential {
   workflowId?: string | undefined
   /** The one of its type that is meant where none is named; its access key, `<type>@<tenant>`, does not change. */
   isDefault?: boolean | undefined
+  /** Of the type MQTT: its access key, which is a user name at the broker, and others that are still to be dropped there. */
+  accounts?: string[] | undefined
   createdAt: number
   updatedAt: number
+  /** Counts the changes. */
+  revision?: number | undefined
 }
 
 export interface CredentialDraft {
@@ -47,16 +52,16 @@ export type CredentialChange = Partial<Omit<CredentialDraft, 'type'>>
 export interface CredentialsOptions {
   store: CredentialStore
   secrets: Secrets
-  /** Makes the MQTT user of this name, or gives it this password. */
-  keepAccount(account: { tenantId: string; username: string; password: string }): Promise<void>
+  broker: Pick<MqttAccountsOptions, 'keep' | 'drop'>
   max: number
+  log: Log
   now: () => number
 }
 
 export type Credentials = ReturnType<typeof createCredentials>
 
 /** User names and secrets that workflows use: sealed at rest, written by people and never shown again. */
-export function createCredentials({ store, secrets, keepAccount, max, now }: CredentialsOptions) {
+export function createCredentials({ store, secrets, broker, max, log, now }: CredentialsOptions) {
   async function find(id: string, { tenantId }: Pick<Caller, 'tenantId'>): Promise<Credential> {
     const found = await store.find(tenantId, id)
     if (!found?.isEditable) throw new AppError('not_found', 'there is no such credential')
@@ -74,12 +79,14 @@ export function createCredentials({ store, secrets, keepAccount, max, now }: Cre
     const { tenantId, userId } = owner
     const sealedSecret = secrets.seal(accessSecret, secretContext(tenantId, id))
     const about = { ...kept, isEditable: kept.workflowId === undefined, createdAt: now(), updatedAt: now() }
-    await store.insert({ ...rest, id, tenantId, userId, sealedSecret, ...about })
-    return id
+    const named = draft.type === 'MQTT' ? namedAccount(draft.accessKey, { tenantId, id, ...kept }) : {}
+    const made: Credential = { ...rest, id, tenantId, userId, sealedSecret, ...about, ...named }
+    await store.insert(made)
+    return made
   }
 
   async function insertDefault(type: CredentialType, { tenantId, userId }: Caller): Promise<void> {
-    const about = { type, description: '', accessKey: `${type.toLowerCase()}@${tenantId}`, additionalData: {} }
+    const about = { type, description: '', accessKey: defaultKey(type, tenantId), additionalData: {} }
     // That of a mail server is nobody's to make up.
     const accessSecret = type === 'SMTP' ? '' : newSecret()
     await insert({ ...about, accessSecret }, { tenantId, userId }, { isDefault: true }).catch((error) => {
@@ -89,16 +96,32 @@ export function createCredentials({ store, secrets, keepAccount, max, now }: Cre
   }
 
   const openOf = ({ tenantId, id, sealedSecret }: Credential) => secrets.open(sealedSecret, secretContext(tenantId, id))
-  const tellBroker = ({ tenantId, accessKey: username }: Credential, password: string) =>
-    keepAccount({ tenantId, username, password })
+  const accounts = createMqttAccounts({ ...broker, store, secretOf: openOf, log, now })
 
-  function keep(accessSecret: string, { tenantId, userId, id }: Keeper): Promise<string> {
+  async function keep(accessSecret: string, { tenantId, userId, id }: Keeper): Promise<string> {
     const about = { description: 'secret of a workflow', accessKey: '', additionalData: {} }
-    return insert({ ...about, type: 'HTTP', accessSecret }, { tenantId, userId }, { workflowId: id })
+    return (await insert({ ...about, type: 'HTTP', accessSecret }, { tenantId, userId }, { workflowId: id })).id
+  }
+
+  /** One of the type MQTT stays until the broker has let go of its account. */
+  async function remove(found: Credential): Promise<void> {
+    const { tenantId, id, type } = found
+    const read = () => (type === 'MQTT' ? store.unsettle(tenantId, id) : store.find(tenantId, id))
+    for (let current = await read(); current; current = await read()) {
+      await accounts.dropAll(current)
+      if (await store.remove(current)) return
+    }
   }
 
   return {
-    add: (draft: CredentialDraft, caller: Caller): Promise<string> => insert(draft, caller),
+    /** Tells the broker what a crash kept it from hearing. */
+    sweep: () => accounts.sweep(),
+
+    async add(draft: CredentialDraft, caller: Caller): Promise<Credential> {
+      const made = await insert(draft, caller)
+      if (made.accounts) await accounts.settleSoon(made)
+      return made
+    },
 
     /** For a secret that somebody wrote into the design of a workflow. */
     keep,
@@ -120,8 +143,8 @@ export function createCredentials({ store, secrets, keepAccount, max, now }: Cre
       if (!(await store.findDefault(caller.tenantId, type))) await insertDefault(type, caller)
       const found = await store.findDefault(caller.tenantId, type)
       if (!found) throw new AppError('conflict', 'the default credential is being changed by others')
-      // Told again each time: whoever made it may have died before the broker knew.
-      if (type === 'MQTT') await tellBroker(found, openOf(found))
+      // Told again each time, because its secret is shown to be used at once.
+      if (type === 'MQTT') await accounts.settle(found)
       return found
     },
 
@@ -133,22 +156,27 @@ export function createCredentials({ store, secrets, keepAccount, max, now }: Cre
 
     /** The access key of a default one stays: addresses and user names are made of it. */
     async update(id: string, { accessSecret, ...wanted }: CredentialChange, caller: Caller): Promise<void> {
-      const found = await find(id, caller)
-      const { isDefault, type } = found
-      if (isDefault && type === 'SMTP') {
-        throw new AppError('unsupported', 'mail goes out over the mail server of the product: change it at /v1/smtp')
-      }
-      const change = isDefault ? { ...wanted, accessKey: undefined } : wanted
-      if (isDefault && type === 'MQTT' && accessSecret !== undefined) await tellBroker(found, accessSecret)
       const sealed =
         accessSecret === undefined
           ? {}
           : { sealedSecret: secrets.seal(accessSecret, secretContext(caller.tenantId, id)) }
-      await store.update(caller.tenantId, id, { ...change, ...sealed })
+      for (let tries = 0; tries < maxTries; tries += 1) {
+        const found = await find(id, caller)
+        if (found.isDefault && found.type === 'SMTP') {
+          throw new AppError('unsupported', 'mail goes out over the mail server of the product: change it at /v1/smtp')
+        }
+        const change = { ...wanted, ...sealed, ...accessKeyOf(found, wanted.accessKey) }
+        if (!(await store.update(found, change))) continue
+        if (found.type === 'MQTT') await accounts.settleSoon(found)
+        return
+      }
+      throw new AppError('conflict', 'the credential is being changed by others, try again')
     },
 
     /** Those that are not there, and default ones, are passed over. */
-    remove: (ids: string[], { tenantId }: Caller): Promise<void> => store.remove(tenantId, ids),
+    async remove(ids: string[], { tenantId }: Caller): Promise<void> {
+      for (const found of await store.removable(tenantId, ids)) await remove(found)
+    },
 
     async secretOf(tenantId: string, id: string): Promise<string> {
       const found = await store.find(tenantId, id)
@@ -178,6 +206,28 @@ export function createCredentials({ store, secrets, keepAccount, max, now }: Cre
       return isSame.every(Boolean) ? found : undefined
     }
   }
+}
+
+/** Of one that another was faster to change. */
+const maxTries = 5
+
+/** What the access key becomes: that of the type MQTT is the name of its account, and the old name is to be dropped. */
+function accessKeyOf(found: Credential, wanted: string | undefined) {
+  if (found.type !== 'MQTT') return { accessKey: found.isDefault ? undefined : wanted }
+  const named = namedAccount(found.isDefault ? found.accessKey : (wanted ?? found.accessKey), found)
+  return { ...named, accounts: [...new Set([...named.accounts, ...(found.accounts ?? [])])] }
+}
+
+function namedAccount(wanted: string, of: Pick<Credential, 'tenantId' | 'id' | 'isDefault'>) {
+  const accessKey = accountName(wanted, of)
+  if (!of.isDefault && accessKey === defaultKey('MQTT', of.tenantId)) {
+    throw new AppError('conflict', `${accessKey} is the default credential`, { field: 'access_key' })
+  }
+  return { accessKey, accounts: [accessKey] }
+}
+
+function defaultKey(type: CredentialType, tenantId: string): string {
+  return `${type.toLowerCase()}@${tenantId}`
 }
 
 /** Letters and digits of each kind, at most 32, as the web client and DMS ask for. */

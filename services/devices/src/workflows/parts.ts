@@ -4,6 +4,7 @@ import {
   type Bus,
   type Caller,
   type CreatorsOf,
+  dropMqttAccount,
   keepMqttAccount,
   type Log,
   type Route,
@@ -72,10 +73,15 @@ export function createWorkflowParts(options: WorkflowPartsOptions) {
   const runs = createRunStore({ store, now, owner: randomUUID(), leaseMs })
   const credentials = createCredentials({
     ...{ store: createCredentialStore({ store, now }), secrets, now },
-    keepAccount: async (account) => {
-      const topics = [`${mqttPrefix(account.tenantId)}/#`]
-      await bus.request(keepMqttAccount, { ...account, topics })
+    broker: {
+      keep: async (account) => {
+        await bus.request(keepMqttAccount, { ...account, topics: [`${mqttPrefix(account.tenantId)}/#`] })
+      },
+      drop: async (account) => {
+        await bus.request(dropMqttAccount, account)
+      }
     },
+    log,
     max: settings.MAX_CREDENTIALS
   })
   const sandbox = createSandbox()
@@ -93,6 +99,7 @@ export function createWorkflowParts(options: WorkflowPartsOptions) {
     async sweep(): Promise<void> {
       if (settings.WORKFLOW_LOG_DAYS > 0) await runs.removeOlder(now() - settings.WORKFLOW_LOG_DAYS * dayMs)
       await settling.sweep()
+      await credentials.sweep()
       await workflowStore.purge(async ({ id, tenantId }) => {
         await triggers.remove(tenantId, id)
         await credentials.removeKept(tenantId, id)
