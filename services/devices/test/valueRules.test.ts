@@ -53,6 +53,16 @@ t.test('holds values against their attribute', async (t) => {
   const cases: [ValueType, unknown, Record<string, unknown>, unknown][] = [
     ['DOUBLE', null, { optional: true }, undefined],
     ['DOUBLE', null, {}, 'refused: is required'],
+    ['LONG', '', { optional: true, min: 5 }, undefined],
+    ['DOUBLE', '', { optional: true }, undefined],
+    ['BOOLEAN', '', { optional: true }, undefined],
+    ['STRING', '', { optional: true, min_length: 3 }, ''],
+    ['STRING', '', { optional: true, length_range: '2,4' }, ''],
+    ['STRING', '', { optional: true, enum: { on: 'On' } }, ''],
+    ['STRING', '', { optional: true, format: 'HEX' }, ''],
+    ['STRING', '', { min_length: 3 }, 'refused: is shorter than 3 characters'],
+    ['STRING', '', { format: 'HEX' }, 'refused: is not hexadecimal'],
+    ['LONG', '', {}, 'refused: is no LONG'],
     ['LONG', 5, { min: 5, max: 5 }, 5n],
     ['LONG', 4, { min: '5' }, 'refused: is less than 5'],
     ['DOUBLE', 5.1, { max: 5 }, 'refused: is greater than 5'],
@@ -241,13 +251,26 @@ t.test('refuses attributes that no value could be held against', async (t) => {
   t.doesNotThrow(() => checkAttribute({ min: '1', max: 2, unit: '°C', enum: { a: 'A' }, important: 3, format: '' }))
 })
 
+interface TextRules {
+  length_range?: string
+  enum?: object
+  format?: string
+}
+
+/** The rules of texts, told in another way. */
+function fitsText(text: string, { length_range, enum: labels, format }: TextRules): boolean {
+  const isOfLength = length_range === undefined || `,${length_range},`.includes(`,${[...text].length},`)
+  const isNamed = labels === undefined || Object.hasOwn(labels, text)
+  return isOfLength && isNamed && (format !== 'HEX' || Buffer.from(text, 'hex').toString('hex') === text.toLowerCase())
+}
+
 t.test('whatever is given is refused with a reason or kept, and what is kept survives store and wire', async (t) => {
   const given = fc.oneof(
     fc.jsonValue(),
     fc.bigInt().map(String),
     fc.double(),
     fc.base64String(),
-    fc.constant(undefined)
+    fc.constantFrom('on', 'off', '0aFF', '0aF', '', undefined)
   )
   const attribute = fc.record(
     {
@@ -255,9 +278,11 @@ t.test('whatever is given is refused with a reason or kept, and what is kept sur
       max: fc.integer({ min: 0, max: 1000 }),
       min_length: fc.nat(3),
       max_length: fc.integer({ min: 3, max: 50 }),
+      length_range: fc.constantFrom('2', '2,4', '3,6'),
+      enum: fc.constantFrom({ on: 'On', off: 'Off' }, { '0aFF': 'Two bytes' }),
       fraction_digits: fc.nat(6),
       optional: fc.boolean(),
-      format: fc.constantFrom('HEX', 'IMAGE', 'REGEX:[a-z]*')
+      format: fc.constantFrom('HEX', 'HEX', 'IMAGE', 'REGEX:[a-z]*')
     },
     { requiredKeys: [] }
   )
@@ -265,7 +290,9 @@ t.test('whatever is given is refused with a reason or kept, and what is kept sur
     fc.property(fc.constantFrom(...valueTypes), given, attribute, (valueType, value, attribute) => {
       const checked = checkValue({ valueType, attribute }, value)
       if ('reason' in checked) return checked.reason.length > 0
-      if (checked.value === undefined) return attribute.optional === true && (value ?? null) === null
+      if (checked.value === undefined) return attribute.optional === true && (value ?? '') === ''
+      if (value === '' && attribute.optional === true) return checked.value === ''
+      if (valueType === 'STRING' && !fitsText(String(checked.value), attribute)) return false
       const stored = fromBson(valueType, toBson(valueType, checked.value))
       const again = checkValue({ valueType, attribute }, toWire(checked.value))
       const isInRange =
@@ -274,7 +301,7 @@ t.test('whatever is given is refused with a reason or kept, and what is kept sur
           Number(checked.value) <= (attribute.max ?? Number.POSITIVE_INFINITY))
       return isInRange && Object.is(stored, checked.value) && 'value' in again && Object.is(again.value, checked.value)
     }),
-    { numRuns: 3000 }
+    { numRuns: 5000 }
   )
-  t.pass('held for 3,000 samples')
+  t.pass('held for 5,000 samples')
 })

@@ -192,6 +192,16 @@ await t.test('a trigger is a service that runs the workflow and answers what it 
   t.equal((await admin.post('/entity/service/call', { exchange: { [`${key}.n`]: 1 } })).status, 400)
 })
 
+await t.test('an optional parameter of a trigger may be empty, as forms send it', async (t) => {
+  const entityConfigs = ['LONG', 'STRING'].map((type) => ({ identify: type, name: type, type }))
+  const { flow_id } = await save(
+    admin,
+    chain(node('in', 'trigger', { entityConfigs }), output({ long: '#{in.LONG}', text: '#{in.STRING}' }))
+  )
+  const exchange = { [`system.integration.${flow_id}`]: { LONG: '', STRING: '' } }
+  t.same(dataOf(await admin.post('/entity/service/call', { exchange })), { long: null, text: '' })
+})
+
 await t.test('a choice takes the first branch that holds', async (t) => {
   const when = (id: string, expressionValue: unknown, expressionType = 'condition') => ({
     id,

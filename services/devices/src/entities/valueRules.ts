@@ -19,6 +19,7 @@ export function checkValue(spec: ValueSpec, given: unknown): Checked {
   if (given === null || given === undefined) {
     return attribute.optional === true ? { value: undefined } : { reason: 'is required' }
   }
+  if (given === '' && attribute.optional === true) return { value: emptyOf(valueType) }
   const value = convert(valueType, given)
   if (value === undefined) return { reason: `is no ${valueType}` }
   // A zero with a sign is plain zero in JSON, so it is kept as that.
@@ -26,6 +27,11 @@ export function checkValue(spec: ValueSpec, given: unknown): Checked {
   const reason = rangeReason(fitting, attribute) ?? lengthReason(fitting, spec) ?? enumReason(fitting, spec)
   const refusal = reason ?? formatReason(fitting, valueType, attribute.format)
   return refusal === undefined ? { value: fitting } : { reason: refusal }
+}
+
+/** Nothing is held against an empty text where the value may be left out; of what is no text it leaves it out. */
+function emptyOf(type: ValueType): StoredValue | undefined {
+  return type === 'STRING' || type === 'BINARY' ? '' : undefined
 }
 
 function convert(type: ValueType, given: unknown): StoredValue | undefined {
