@@ -120,11 +120,17 @@ export async function createThings({ historyDays, workflows, ...parts }: ThingsO
         await settling.settle(id)
         void clean()
       }
+      const deviceGroups = createDeviceGroups({ ...shared, store: groups, devices })
       const integrationName = (id: string) => registry.find(id)?.manifest.name
       return [
         ...integrationRoutes(createIntegrations({ ...shared, devices })),
-        ...deviceRoutes(createDevices({ ...shared, store: devices, groups, settle, register, creatorsOf })),
-        ...deviceGroupRoutes(createDeviceGroups({ ...shared, store: groups, devices })),
+        ...deviceRoutes(
+          createDevices({
+            ...{ ...shared, store: devices, groups, groupNamed: deviceGroups.named },
+            ...{ settle, register, creatorsOf }
+          })
+        ),
+        ...deviceGroupRoutes(deviceGroups),
         ...entityTagRoutes(createEntityTags({ ...shared, store: tags })),
         ...templateRoutes(
           createTemplates({ store: templates, devices, settle: settling.settle, reachOf, now }),

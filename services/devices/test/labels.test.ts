@@ -59,6 +59,46 @@ const [one, two, three] = ['D1', 'D2', 'D3'].map((name) => found.find((device) =
 granted.set('8', [{ id: one, type: 'DEVICE' }])
 const limited = api.as(keys.token({ userId: '8', isSuperAdmin: false, codes }))
 
+await t.test('a device is added into a group by its name, and searched by group and template', async (t) => {
+  const session = api.as(keys.token({ tenantId: 'named' }))
+  const draft = (name: string, ip: string, group_name?: string | null) => ({
+    ...{ name, integration: 'ping', group_name },
+    param_entities: { 'ping.integration.add_device.ip': ip }
+  })
+  const all = await Promise.all(
+    ['10.0.0.1', '10.0.0.2', '10.0.0.3'].map((ip) => session.post('/device', draft(ip, ip, ' Roof ')))
+  )
+  t.same(
+    all.map(({ status }) => status),
+    [200, 200, 200]
+  )
+  t.match(await groupsOf(session), [{ name: 'Roof', device_count: 3 }], 'made once')
+  t.equal((await session.post('/device', draft('again', '10.0.0.1', 'Cellar'))).status, 409)
+  t.equal((await session.post('/device', draft('bad', 'nonsense', 'Cellar'))).status, 400)
+  t.equal((await session.post('/device', draft('bad', '10.0.0.5', 'n'.repeat(128)))).status, 400)
+  t.equal((await groupsOf(session)).length, 1, 'what is refused makes no group')
+  for (const [index, group_name] of [undefined, null, ' '].entries()) {
+    await ask(session, '/device', draft('alone', `10.0.1.${index}`, group_name))
+  }
+  const namesOf = async (wish: object) => (await searchDevices(session, wish)).content.map(({ name }) => name).sort()
+  t.match((await searchDevices(session, { name: '10.0.0.1' })).content, [{ group_name: 'Roof' }])
+  t.same(await namesOf({ filter_not_grouped: true }), ['alone', 'alone', 'alone'])
+  t.equal((await namesOf({ filter_not_grouped: false })).length, 6)
+  const [{ id: roof } = { id: '' }] = await groupsOf(session)
+  t.same(await namesOf({ filter_not_grouped: true, group_id: roof }), [])
+
+  const entities = [{ identifier: 'a', name: 'A', type: 'PROPERTY', access_mod: 'R', value_type: 'LONG' }]
+  const template = { name: 'T', topic: 't/{device}', entities }
+  const { id } = await ask<Label>(session, '/mqtt-device/device-template', template)
+  const form = 'mqtt-device.integration.add_device'
+  const param_entities = { [`${form}.device_id`]: 'd1', [`${form}.template`]: id }
+  await ask(session, '/device', { name: 'templated', integration: 'mqtt-device', param_entities })
+  t.same(await namesOf({ template: id }), ['templated'])
+  t.same(await namesOf({ template: 'another' }), [])
+  t.equal((await namesOf({ template: '' })).length, 7)
+  t.equal((await session.post('/device/search', { template: { $gt: '' } })).status, 400)
+})
+
 await t.test('groups of devices are made, renamed, counted and deleted', async (t) => {
   t.same(await groupsOf(), [])
   const { id: shops } = await ask<Label>(admin, '/device-group', { name: 'Shops' })

@@ -22,13 +22,16 @@ const Text = Type.Optional(Type.String())
 const Draft = Type.Object({
   name: Name,
   integration: Type.String({ minLength: 1, maxLength: 128 }),
-  param_entities: Type.Unsafe<Record<string, unknown> | null>({ type: ['object', 'null'], default: null })
+  param_entities: Type.Unsafe<Record<string, unknown> | null>({ type: ['object', 'null'], default: null }),
+  group_name: orNull<string>({ type: 'string', maxLength: 127 })
 })
 const Search = Type.Object({
   name: orNull<string>({ type: 'string', maxLength: 256 }),
   identifier: orNull<string>({ type: 'string', maxLength: 256 }),
   id_list: Type.Optional(Type.Array(NumericId, { maxItems: 1000 })),
   group_id: Type.Optional(Type.Union([NumericId, Type.Null()])),
+  filter_not_grouped: orNull<boolean>({ type: 'boolean' }),
+  template: Type.Optional(Type.Unsafe<string | number | null>({ type: ['string', 'integer', 'null'], maxLength: 128 })),
   ...beaverPaging
 })
 const Listed = {
@@ -62,12 +65,13 @@ export function deviceRoutes(devices: Devices): Route[] {
     route({
       method: 'post',
       path: '/device',
-      summary: 'Add a device by the form of its integration',
+      summary: 'Add a device by the form of its integration; a group of `group_name` is made where there is none',
       needs: 'device.add',
       body: Draft,
       handle: async ({ body, caller }) => {
-        const { name, integration, param_entities } = body
-        await devices.add({ name, integration, params: param_entities ?? {} }, caller)
+        const { name, integration, param_entities, group_name } = body
+        const groupName = group_name?.trim() || undefined
+        await devices.add({ name, integration, groupName, params: param_entities ?? {} }, caller)
       }
     }),
     route({
@@ -78,11 +82,13 @@ export function deviceRoutes(devices: Devices): Route[] {
       body: Search,
       reply: BeaverPage(Type.Object(Listed)),
       handle: async ({ body, caller }) => {
-        const { name, identifier, id_list, group_id } = body
+        const { name, identifier, id_list, group_id, template, filter_not_grouped } = body
         const groupIds = group_id === undefined || group_id === null ? undefined : [String(group_id)]
         const named = { name: name ?? undefined, identifier: identifier ?? undefined }
         const range = { ...beaverRange(body), order: wishedOrder(body.sorts, thingOrders) }
-        const wish = { ...named, ids: id_list?.map(String), groupIds }
+        const templated = { template: template ? String(template) : undefined }
+        const grouped = { groupIds, withoutGroup: filter_not_grouped ?? undefined }
+        const wish = { ...named, ...templated, ...grouped, ids: id_list?.map(String) }
         const { items, total, creators } = await devices.search(wish, range, caller)
         return pageReply(body, { items: items.map((one) => toListed(one, creators)), total })
       }

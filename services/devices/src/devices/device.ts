@@ -1,16 +1,18 @@
 import { AppError, type Caller, type CreatorsOf, type UserNames } from '@fleetgate/kit'
 import type { Entity } from '../entities/entity.js'
+import { checkIdentifier, deviceKey } from '../entities/entityKeys.js'
 import type { EntityStore } from '../entities/entityStore.js'
 import type { Reach, ReachOf } from '../grants/reach.js'
 import { isReached } from '../integrations/integration.js'
-import type { Integration } from '../integrations/manifest.js'
+import type { DeviceBlueprint, Integration } from '../integrations/manifest.js'
 import type { Registry } from '../integrations/registry.js'
+import type { DeviceGroups } from '../labels/deviceGroups.js'
 import type { LabelStore } from '../labels/labelStore.js'
 import type { OrderedPage } from '../order.js'
 import type { DeviceWish } from './deviceFilter.js'
 import { paramsOf } from './deviceForm.js'
 import type { DeviceStore } from './deviceStore.js'
-import type { Register } from './register.js'
+import type { DeviceOwner, Register } from './register.js'
 import type { Settle } from './settle.js'
 
 export interface Device {
@@ -48,6 +50,8 @@ export interface DeviceDraft {
   integration: string
   /** By the full keys of the form's entities. */
   params: Record<string, unknown>
+  /** The group that it is put into, made where there is none. */
+  groupName?: string | undefined
 }
 
 export type Devices = ReturnType<typeof createDevices>
@@ -57,6 +61,8 @@ export interface DevicesOptions {
   entities: Pick<EntityStore, 'listOf'>
   registry: Registry
   groups: Pick<LabelStore, 'all'>
+  /** The id of the group of this name. */
+  groupNamed: DeviceGroups['named']
   reachOf: ReachOf
   /** Makes the entities of a device as the device says; what fails is done later. */
   settle: Settle
@@ -66,7 +72,7 @@ export interface DevicesOptions {
 
 /** Others than super admins see what a role grants, itself or with its integration, and what they made. */
 export function createDevices(options: DevicesOptions) {
-  const { store, entities, registry, groups, reachOf, settle, register, creatorsOf } = options
+  const { store, entities, registry, groups, groupNamed, reachOf, settle, register, creatorsOf } = options
   const view = (device: Device): DeviceView => {
     const manifest = registry.find(device.integration)?.manifest
     return { device, integrationName: manifest?.name, isDeletable: !manifest || manifest.deleteDevice !== undefined }
@@ -86,8 +92,14 @@ export function createDevices(options: DevicesOptions) {
     return integration
   }
 
+  async function refuseTaken({ tenantId, integration }: DeviceOwner, { identifier }: DeviceBlueprint): Promise<void> {
+    checkIdentifier(identifier)
+    const there = await store.findByKeys(tenantId, [deviceKey(integration, identifier)])
+    if (there.length > 0) throw new AppError('conflict', 'there is such a device already', { field: 'identifier' })
+  }
+
   return {
-    async add({ name, integration: id, params }: DeviceDraft, caller: Caller): Promise<Device> {
+    async add({ name, integration: id, params, groupName }: DeviceDraft, caller: Caller): Promise<Device> {
       const integration = findAddable(id, await reachOf(caller))
       const { tenantId, userId } = caller
       const filled = paramsOf(integration.manifest, params)
@@ -95,7 +107,11 @@ export function createDevices(options: DevicesOptions) {
       if (!blueprint) {
         throw new AppError('invalid_input', 'this integration takes no devices', { field: 'integration' })
       }
-      return register({ tenantId, userId, name, integration: id }, blueprint)
+      const owner = { tenantId, userId, name, integration: id }
+      if (groupName === undefined) return register(owner, blueprint)
+      // Looked at before, so that a device that is there already brings no group.
+      await refuseTaken(owner, blueprint)
+      return register({ ...owner, groupId: await groupNamed(groupName, caller) }, blueprint)
     },
 
     async search(wish: Omit<DeviceWish, 'reach'>, range: OrderedPage, caller: Caller) {

@@ -12,6 +12,10 @@ export interface DeviceWish {
   ids?: string[] | undefined
   integrations?: string[] | undefined
   groupIds?: string[] | undefined
+  /** Those in no group. */
+  withoutGroup?: boolean | undefined
+  /** Id of a template. */
+  template?: string | undefined
 }
 
 /** For other services: those in `ids` or below `parentIds`, but those in `exceptIds` or below `exceptParentIds`. */
@@ -30,15 +34,17 @@ export function reachFilter({ all, userId, integrations, devices }: Reach): Filt
 }
 
 export function wishFilter(tenantId: string, wish: DeviceWish): Filter {
-  const { reach, name, identifier, ids, integrations, groupIds } = wish
+  const { reach, name, identifier, ids, integrations, groupIds, template } = wish
   const among = {
     ...(name ? { name: containsPattern(name) } : {}),
     ...(identifier ? { identifier: containsPattern(identifier) } : {}),
     ...(ids ? { _id: { $in: ids } } : {}),
     ...(integrations ? { integration: { $in: integrations } } : {}),
-    ...(groupIds ? { groupId: { $in: groupIds } } : {})
+    ...(groupIds ? { groupId: { $in: groupIds } } : {}),
+    ...(template ? { template } : {})
   }
-  return { $and: [{ tenantId, ...among }, reachFilter(reach)] }
+  const isAlone: Filter[] = wish.withoutGroup ? [{ groupId: null }] : []
+  return { $and: [{ tenantId, ...among }, reachFilter(reach), ...isAlone] } as Filter
 }
 
 export function selectionFilter(tenantId: string, selection: DeviceSelection): Filter {

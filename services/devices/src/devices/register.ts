@@ -7,7 +7,7 @@ import type { Device } from './device.js'
 import type { DeviceStore } from './deviceStore.js'
 import type { Settle } from './settle.js'
 
-export type DeviceOwner = Pick<Device, 'tenantId' | 'userId' | 'name' | 'integration'>
+export type DeviceOwner = Pick<Device, 'tenantId' | 'userId' | 'name' | 'integration' | 'groupId'>
 
 /** Makes a device with its entities; `conflict` where the integration has one of this identifier, `invalid_input` where no key may have it. */
 export type Register = (owner: DeviceOwner, blueprint: DeviceBlueprint) => Promise<Device>

@@ -29,6 +29,20 @@ export function createDeviceGroups({ store, devices, reachOf, now }: DeviceGroup
   return {
     ...labels,
 
+    /** The id of the group of this name, which is made where there is none. */
+    async named(name: string, caller: Caller): Promise<string> {
+      const found = await store.findNamed(caller.tenantId, name)
+      if (found) return found.id
+      try {
+        return await labels.add({ name, description: '', color: '' }, caller)
+      } catch (error) {
+        // Another request may have been faster.
+        const made = await store.findNamed(caller.tenantId, name)
+        if (made) return made.id
+        throw error
+      }
+    },
+
     /** Devices that are not there or out of reach are passed over; without a group they leave theirs. */
     async move(deviceIds: string[], groupId: string | undefined, caller: Caller): Promise<void> {
       if (groupId !== undefined) await labels.check([groupId], 'group_id', caller)

@@ -67,6 +67,10 @@ export function createLabelStore(store: Store, collection: 'deviceGroups' | 'ent
     async all(tenantId: string): Promise<Label[]> {
       return (await model.find({ tenantId }).lean()).map(toLabel)
     },
+    async findNamed(tenantId: string, name: string): Promise<Label | undefined> {
+      const doc = await model.findOne({ tenantId, name }).lean()
+      return doc ? toLabel(doc as LabelDoc) : undefined
+    },
     /** Newest first. */
     async search(tenantId: string, name: string | undefined, page: Page): Promise<PageOf<Label>> {
       const filter = { tenantId, ...(name ? { name: containsPattern(name) } : {}) }
