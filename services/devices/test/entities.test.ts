@@ -68,6 +68,10 @@ await t.test('searches entities by every filter', async (t) => {
   t.same(await keysOf(session, { keyword: 'PERAT' }), system('temp'), 'name')
   t.same((await keysOf(session, { keyword: 'ping' })).length, 3, 'name of the integration')
   t.same(await keysOf(session, { keyword: '.*' }), [])
+  t.same(await keysOf(session, { entity_source_name: 'KITCH' }), device, 'of a device')
+  t.same((await keysOf(session, { entity_source_name: 'ping' })).length, 3, 'of an integration')
+  t.same(await keysOf(session, { entity_source_name: 'ping', keyword: 'kitch' }), device)
+  t.same(await keysOf(session, { entity_source_name: '10_0_0_1' }), [], 'no part of a key')
   t.same(await keysOf(session, { entity_type: ['EVENT'] }), system('alarm'))
   t.same(
     (await keysOf(session, { entity_value_type: ['LONG', 'DOUBLE'] })).sort(),

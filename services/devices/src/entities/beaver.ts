@@ -43,6 +43,7 @@ const Search = Type.Object({
   entity_ids: orNull<(string | number)[]>(ids),
   entity_keys: orNull<string[]>(texts),
   entity_names: orNull<string[]>(texts),
+  entity_source_name: orNull<string>({ type: 'string', maxLength: 256 }),
   customized: orNull<boolean>(flag),
   show_hidden: orNull<boolean>(flag),
   ...beaverPaging
@@ -216,6 +217,7 @@ function toWish(body: Static<typeof Search>) {
     ids: body.entity_ids?.map(String),
     keys: body.entity_keys ?? undefined,
     names: body.entity_names ?? undefined,
+    sourceName: body.entity_source_name ?? undefined,
     isCustom: body.customized ?? undefined,
     withHidden: body.show_hidden ?? undefined
   }

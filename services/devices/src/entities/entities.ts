@@ -31,7 +31,7 @@ export interface CustomDraft {
   parentIdentifier?: string | undefined
 }
 
-export type Search = Omit<EntityWish, 'reach' | 'keywordIntegrations'>
+export type Search = Omit<EntityWish, 'reach' | 'keywordIntegrations' | 'sourceIntegrations'>
 
 /** So many devices or parents a condition may lead to. */
 const maxLookedUp = 10_000
@@ -88,7 +88,8 @@ export function createEntities({ store, registry, reachOf, tags, groups, devices
     const isCustom = may(caller, 'entity_custom.view') ? wish.isCustom : false
     if (wish.isCustom && !isCustom) return { items: [], total: 0, offset: 0 }
     const keywordIntegrations = integrationsNamed(registry, wish.keyword)
-    const of = { ...wish, isCustom, reach, keywordIntegrations }
+    const sourceIntegrations = integrationsNamed(registry, wish.sourceName)
+    const of = { ...wish, isCustom, reach, keywordIntegrations, sourceIntegrations }
     let { offset } = range
     let found = await store.search(tenantId, of, range)
     // Behind the end the real system begins anew.

@@ -12,6 +12,9 @@ export interface EntityWish {
   keyword?: string | undefined
   /** Integrations whose names hold the keyword: their names are in the code, not in the store. */
   keywordIntegrations?: string[] | undefined
+  /** Part of the name of the device or integration. */
+  sourceName?: string | undefined
+  sourceIntegrations?: string[] | undefined
   ids?: string[] | undefined
   keys?: string[] | undefined
   names?: string[] | undefined
@@ -60,15 +63,21 @@ export function filterOf(tenantId: string, wish: EntityWish): Filter {
     ...(isCustom === undefined ? {} : { isCustom }),
     ...(wish.withHidden ? {} : { isVisible: true })
   }
-  return { $and: [{ tenantId, ...among }, reachFilter(reach), keywordFilter(wish), ...(wish.further ?? [])] }
+  return { $and: [{ tenantId, ...among }, reachFilter(reach), keywordFilter(wish), sourceFilter(wish), ...(wish.further ?? [])] }
 }
 
 function keywordFilter({ keyword, keywordIntegrations = [] }: EntityWish): Filter {
   if (!keyword) return {}
   const pattern = containsPattern(keyword)
-  return {
-    $or: [{ name: pattern }, { key: pattern }, { deviceName: pattern }, { integration: { $in: keywordIntegrations } }]
-  }
+  return { $or: [{ name: pattern }, { key: pattern }, ...fromSource(keyword, keywordIntegrations)] }
+}
+
+function sourceFilter({ sourceName, sourceIntegrations = [] }: EntityWish): Filter {
+  return sourceName ? { $or: fromSource(sourceName, sourceIntegrations) } : {}
+}
+
+function fromSource(name: string, integrations: string[]): Filter[] {
+  return [{ deviceName: containsPattern(name) }, { integration: { $in: integrations } }]
 }
 
 /** For other services: those in `ids` or below the devices or integrations of `parentIds`, without the excepted ones. */
