@@ -7,13 +7,13 @@ import { createRegister } from '../src/devices/register.js'
 import { createSettling } from '../src/devices/settle.js'
 import { createEntityStore } from '../src/entities/entityStore.js'
 import { wholeReach } from '../src/grants/reach.js'
-import type { IntegrationTools } from '../src/integrations/manifest.js'
+import type { IntegrationTools, Reading } from '../src/integrations/manifest.js'
 import { createHandlers } from '../src/integrations/ping/handlers.js'
 import { blueprintOf } from '../src/templates/blueprint.js'
 import { createTemplateStore } from '../src/templates/templateStore.js'
 import { createTemplates } from '../src/templates/templates.js'
 import { type Failure, serveKeys, startDevicesFor } from './support.js'
-import { addPing, dataOf, getDevice, type IntegrationDetail, searchDevices, searchEntities } from './things.js'
+import { addPing, dataOf, getDevice, type IntegrationDetail, type Page, searchDevices, searchEntities } from './things.js'
 
 const parts = await startParts(t)
 const guardKeys = testGuardKeys()
@@ -35,8 +35,8 @@ await t.test('lists the integrations that people see, and tells one with its for
   t.match(ping, {
     name: 'Ping',
     add_device_service_key: 'ping.integration.add_device',
-    entity_count: 4,
-    entityCount: 4
+    entity_count: 5,
+    entityCount: 5
   })
   t.notOk(ping && 'device_count' in ping, 'counts of zero are left out')
   t.match(dataOf(await session.post('/integration/search', { device_addable: false })), [{ id: 'fleet' }])
@@ -326,13 +326,30 @@ await t.test('asks the machines of ping, and keeps what they answered', async (t
   const device = await addPing(session, 'here', '127.0.0.1')
   const answer = dataOf(await session.post('/entity/service/call', { exchange: { 'ping.integration.benchmark': {} } }))
   t.same(answer, { asked: 1, reached: 1 })
+  const key = 'ping.integration.detect_status'
+  const [{ entity_id } = { entity_id: '' }] = (await searchEntities(session, { entity_keys: [key] })).content
+  t.match(dataOf(await session.get(`/entity/${entity_id}/meta`)), {
+    ...{ type: 'PROPERTY', access_mod: 'R' },
+    value_attribute: { enum: { 0: 'STANDBY', 1: 'DETECTING' } }
+  })
+  const told = dataOf<Page<{ value: string }>>(await session.post('/entity/history/search', { entity_id })).content
+  t.same(
+    told.map(({ value }) => value),
+    ['0', '1'],
+    'newest first: it detected, and is done'
+  )
   const lists: string[] = []
+  const statuses: unknown[] = []
+  let isBroken = false
   const tools = {
     async *listDevices(tenantId: string) {
       lists.push(tenantId)
       yield { id: '1', identifier: 'a', name: 'a', additionalData: { ip: '127.0.0.1' } }
     },
-    report: async () => {}
+    async report(_tenantId: string, [reading]: Reading[]) {
+      if (reading?.entity === 'detect_status') statuses.push(reading.value)
+      else if (isBroken) throw new Error('away')
+    }
   } as unknown as IntegrationTools
   const { call } = createHandlers(tools)
   const question = { tenantId: 'ping', service: 'benchmark', params: {} }
@@ -342,6 +359,10 @@ await t.test('asks the machines of ping, and keeps what they answered', async (t
     [Array(20).fill({ asked: 1, reached: 1 }), ['ping']],
     'they are asked once for all who want it'
   )
+  t.same(statuses, [1, 0])
+  isBroken = true
+  await t.rejects(async () => call?.(question), /away/)
+  t.same(statuses, [1, 0, 1, 0], 'also where it could not keep what they answered')
   const [status] = device.entities
   await until(async () => dataOf<{ value?: string }>(await session.get(`/entity/${status?.id}/status`)).value === '0', {
     what: 'the status'

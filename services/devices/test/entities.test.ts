@@ -40,10 +40,11 @@ await t.test('searches entities by every filter', async (t) => {
     visible: false
   })
   const device = ['ping.device.10_0_0_1.delay', 'ping.device.10_0_0_1.status']
+  const detecting = 'ping.integration.detect_status'
   const system = (...ids: string[]) => ids.map((id) => `system.integration.${id}`)
 
   const page = await searchEntities(session, { page_size: 2 })
-  t.match(page, { page_size: 2, page_number: 1, total: 6 })
+  t.match(page, { page_size: 2, page_number: 1, total: 7 })
   t.same(
     page.content.map(({ entity_key }) => entity_key),
     system('box', 'alarm'),
@@ -66,18 +67,18 @@ await t.test('searches entities by every filter', async (t) => {
   t.same(await keysOf(session, { keyword: 'kitch' }), device, 'name of the device')
   t.same(await keysOf(session, { keyword: '10_0_0_1.st' }), ['ping.device.10_0_0_1.status'], 'key')
   t.same(await keysOf(session, { keyword: 'PERAT' }), system('temp'), 'name')
-  t.same((await keysOf(session, { keyword: 'ping' })).length, 3, 'name of the integration')
+  t.same((await keysOf(session, { keyword: 'ping' })).length, 4, 'name of the integration')
   t.same(await keysOf(session, { keyword: '.*' }), [])
   t.same(await keysOf(session, { entity_source_name: 'KITCH' }), device, 'of a device')
-  t.same((await keysOf(session, { entity_source_name: 'ping' })).length, 3, 'of an integration')
+  t.same((await keysOf(session, { entity_source_name: 'ping' })).length, 4, 'of an integration')
   t.same(await keysOf(session, { entity_source_name: 'ping', keyword: 'kitch' }), device)
   t.same(await keysOf(session, { entity_source_name: '10_0_0_1' }), [], 'no part of a key')
   t.same(await keysOf(session, { entity_type: ['EVENT'] }), system('alarm'))
   t.same(
     (await keysOf(session, { entity_value_type: ['LONG', 'DOUBLE'] })).sort(),
-    [...device, ...system('temp')].sort()
+    [...device, detecting, ...system('temp')].sort()
   )
-  t.same((await keysOf(session, { entity_access_mod: ['R'] })).sort(), device)
+  t.same((await keysOf(session, { entity_access_mod: ['R'] })).sort(), [...device, detecting])
   t.same(await keysOf(session, { show_hidden: true, entity_access_mod: ['W'] }), system('box.lid'))
   t.same(await keysOf(session, { show_hidden: true, entity_access_mod: ['W'], exclude_children: true }), [])
   t.same((await keysOf(session, { customized: true })).sort(), system('alarm', 'box', 'temp'))
@@ -85,7 +86,7 @@ await t.test('searches entities by every filter', async (t) => {
   t.same(await keysOf(session, { entity_keys: system('temp') }), system('temp'))
   t.same(await keysOf(session, { entity_names: ['Alarm'] }), system('alarm'))
   t.same(await keysOf(session, { entity_ids: [page.content[1]?.entity_id] }), system('alarm'))
-  t.equal((await keysOf(session, { keyword: null, entity_type: null })).length, 6, 'null leaves out')
+  t.equal((await keysOf(session, { keyword: null, entity_type: null })).length, 7, 'null leaves out')
   for (const bad of [{ entity_type: ['X'] }, { keyword: { $gt: '' } }, { entity_ids: [{}] }, { show_hidden: 'x' }]) {
     t.equal((await session.post('/entity/search', bad)).status, 400, JSON.stringify(bad))
   }

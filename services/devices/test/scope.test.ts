@@ -110,9 +110,9 @@ await t.test('shows nothing to whom nothing is granted', async (t) => {
 await t.test('an integration covers its devices and their entities', async (t) => {
   const owner = member('2', ['INTEGRATION', 'ping'])
   t.match(dataOf(await owner.post('/integration/search', {})), [{ id: 'ping', device_count: 2 }])
-  t.equal(dataOf<IntegrationDetail>(await owner.get('/integration/ping')).integration_entities.length, 4)
+  t.equal(dataOf<IntegrationDetail>(await owner.get('/integration/ping')).integration_entities.length, 5)
   t.equal((await searchDevices(owner)).total, 2)
-  t.equal((await keysOf(owner)).length, 8)
+  t.equal((await keysOf(owner)).length, 9)
   t.same(await readsOf(owner, hidden), Array(6).fill(200))
 })
 
@@ -257,7 +257,7 @@ await t.test('tells names of devices, integrations and entities to others', asyn
   t.match(integrations, {
     isKnown: true,
     total: 1,
-    items: [{ id: 'ping', name: 'Ping', deviceCount: 2, entityCount: 8 }]
+    items: [{ id: 'ping', name: 'Ping', deviceCount: 2, entityCount: 9 }]
   })
   t.notOk((await namesOf({ type: 'INTEGRATION' })).includes('System'), 'hidden')
   t.notOk((await namesOf({ type: 'INTEGRATION', exceptIds: ['ping'] })).includes('Ping'))

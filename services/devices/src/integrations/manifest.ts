@@ -48,11 +48,11 @@ export interface DeviceBlueprint {
   entities: EntityTemplate[]
 }
 
-/** One value of one device, measured now. */
+/** One value of one device, or of the integration itself, measured now. */
 export interface Reading {
-  /** Identifier of the device. */
-  device: string
-  /** Identifier of the entity below the device. */
+  /** Identifier of the device; left out for an entity of the integration itself. */
+  device?: string
+  /** Identifier of the entity below the device or the integration. */
   entity: string
   value: unknown
 }

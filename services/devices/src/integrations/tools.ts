@@ -1,6 +1,6 @@
 import { AppError, type Bus, type Log, publishMessage } from '@fleetgate/kit'
 import type { DeviceStore } from '../devices/deviceStore.js'
-import { deviceKey } from '../entities/entityKeys.js'
+import { deviceKey, integrationKey } from '../entities/entityKeys.js'
 import type { EntityStore } from '../entities/entityStore.js'
 import { reportMeasured } from '../entities/ingest.js'
 import type { Recorder } from '../entities/recorder.js'
@@ -51,7 +51,7 @@ export function createTools({
 
     async report(tenantId, readings) {
       const measured = readings.map(({ device, entity, value }) => ({
-        key: `${deviceKey(integration, device)}.${entity}`,
+        key: device === undefined ? integrationKey(integration, entity) : `${deviceKey(integration, device)}.${entity}`,
         value
       }))
       const refused = await reportMeasured(parts, tenantId, measured)

@@ -28,6 +28,8 @@ interface Answer {
   reached: number
 }
 
+/** Values of `detect_status`, as the manifest names them. */
+const [standby, detecting] = [0, 1]
 /** Machines asked at the same time. */
 const atOnce = 20
 
@@ -53,6 +55,18 @@ export function createHandlers(tools: IntegrationTools): Handlers {
     return { asked, reached }
   }
 
+  const tell = (tenantId: string, value: number) => tools.report(tenantId, [{ entity: 'detect_status', value }])
+
+  /** Where a process dies meanwhile the status stays until the next question. */
+  async function detect(tenantId: string): Promise<Answer> {
+    await tell(tenantId, detecting)
+    try {
+      return await askAll(tenantId)
+    } finally {
+      await tell(tenantId, standby)
+    }
+  }
+
   return {
     addDevice(_name, { ip }): DeviceBlueprint {
       if (typeof ip !== 'string' || isIP(ip) === 0) {
@@ -63,7 +77,7 @@ export function createHandlers(tools: IntegrationTools): Handlers {
 
     /** Whoever calls while the machines of the tenant are being asked gets the same answer: each question is a process. */
     async call({ tenantId }) {
-      const asking = running.get(tenantId) ?? askAll(tenantId).finally(() => running.delete(tenantId))
+      const asking = running.get(tenantId) ?? detect(tenantId).finally(() => running.delete(tenantId))
       running.set(tenantId, asking)
       return { ...(await asking) }
     }

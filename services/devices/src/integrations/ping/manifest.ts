@@ -27,6 +27,14 @@ export const manifest: Manifest = {
     },
     { identifier: 'delete_device', name: 'Delete device', type: 'SERVICE', valueType: 'STRING', isVisible: false },
     {
+      identifier: 'detect_status',
+      name: 'Detection status',
+      type: 'PROPERTY',
+      accessMod: 'R',
+      valueType: 'LONG',
+      attribute: { enum: { 0: 'STANDBY', 1: 'DETECTING' } }
+    },
+    {
       identifier: 'benchmark',
       name: 'Ping all devices',
       type: 'SERVICE',
