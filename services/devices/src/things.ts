@@ -47,7 +47,7 @@ export interface ThingsOptions {
   /** Days that values are kept; 0 for ever. */
   historyDays: number
   /** Workflows, which are made above this. */
-  workflows: Pick<Hooks, 'onValues' | 'call'>
+  workflows: Pick<Hooks, 'onValues' | 'onCalled' | 'call'>
 }
 
 export type Things = Awaited<ReturnType<typeof createThings>>
@@ -66,6 +66,7 @@ export async function createThings({ historyDays, workflows, ...parts }: ThingsO
     tellLive(tenantId, samples)
     await workflows.onValues(tenantId, samples)
   }
+  const tellCalled: Hooks['onCalled'] = (...called) => workflows.onCalled(...called)
   const recorder = createRecorder({ history, entities, tell, now })
   const settling = createSettling({ devices, entities, log, now })
   const clean = createCleaning({ entities, history, log, now })
@@ -86,7 +87,7 @@ export async function createThings({ historyDays, workflows, ...parts }: ThingsO
     registry,
     clean,
     /** With the product's own rights. */
-    values: createValues({ entities, recorder, registry, reachOf: async () => wholeReach }),
+    values: createValues({ entities, recorder, registry, tellCalled, reachOf: async () => wholeReach }),
     reachOf: (grants: Pick<Grants, 'scopeOf'>) => createReachOf({ grants, provision }),
     provision,
     onTopic: createOnTopic({
@@ -137,7 +138,7 @@ export async function createThings({ historyDays, workflows, ...parts }: ThingsO
           testTemplate
         ),
         ...historyRoutes({ history: createHistory({ ...shared, store: history }), integrationName, now }),
-        ...valueRoutes(createValues({ ...shared, recorder }), createIngest({ ...shared, recorder })),
+        ...valueRoutes(createValues({ ...shared, recorder, tellCalled }), createIngest({ ...shared, recorder })),
         ...entityRoutes(createEntities({ ...shared, store: entities, tags, groups, devices, clean }))
       ]
     }

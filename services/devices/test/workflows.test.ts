@@ -269,6 +269,44 @@ await t.test('a listener runs on new values; assigner and selector write and rea
   )
 })
 
+await t.test('a listener on an OBJECT hears each call of a service and each value of a parent', async (t) => {
+  const object = { type: 'PROPERTY', value_type: 'OBJECT' }
+  await addEntity(admin, { identifier: 'room', ...object })
+  for (const identifier of ['warm', 'wet']) await addEntity(admin, { identifier, parent_identifier: 'room' })
+  await addEntity(admin, { identifier: 'ring', type: 'SERVICE', access_mod: null, value_type: 'OBJECT' })
+  const tone = { type: 'SERVICE', access_mod: null, value_type: 'LONG', value_attribute: { optional: true } }
+  await addEntity(admin, { identifier: 'tone', ...tone, parent_identifier: 'ring' })
+  const [room, ring, benchmark] = ['system.integration.room', 'system.integration.ring', 'ping.integration.benchmark']
+  const listen = async (entities: string[]) =>
+    (await save(admin, chain(node('in', 'eventListener', { entities }), output({ done: true })))).flow_id
+  const inputsOf = async (id: string) => {
+    const logs = await Promise.all((await logsOf(id)).map((one) => admin.get(`/workflow/flows/logs/${one.id}`)))
+    return logs.map((reply) => JSON.parse(dataOf<Log>(reply as never).trace_info[0]?.output ?? '{}') as object)
+  }
+  const runsOf = async (id: string, count: number) => {
+    await until(async () => (await logsOf(id)).length >= count, { what: `${count} runs`, deadlineMs: 30_000 })
+    return (await inputsOf(id)).reverse()
+  }
+  const flows = { room: await listen([room]), ring: await listen([ring]), benchmark: await listen([benchmark]) }
+
+  dataOf(await admin.post('/entity/property/update', { exchange: { [room]: { warm: 21, wet: 40 } } }))
+  t.same(
+    await runsOf(flows.room, 1),
+    [{ [`${room}.warm`]: 21, [`${room}.wet`]: 40, [room]: { warm: 21, wet: 40 } }],
+    'one run for all that came together'
+  )
+  const call = async (exchange: object) => dataOf(await admin.post('/entity/service/call', { exchange }))
+  await call({ [ring]: { tone: 3 } })
+  t.same(await runsOf(flows.ring, 1), [{ [`${ring}.tone`]: 3, [ring]: { tone: 3 } }])
+  await call({ [ring]: {} })
+  t.same((await runsOf(flows.ring, 2))[1], { [ring]: {} }, 'called without a value')
+  for (let count = 1; count <= 2; count++) {
+    await call({ [benchmark]: {} })
+    t.same((await runsOf(flows.benchmark, count)).at(-1), { [benchmark]: {} })
+  }
+  t.equal((await logsOf(flows.room)).length, 1, 'others hear nothing of it')
+})
+
 await t.test('stops a workflow that triggers itself and says so in its logs', async (t) => {
   await addEntity(admin, { identifier: 'loop' })
   const key = 'system.integration.loop'

@@ -16,9 +16,11 @@ export interface ValuesOptions {
   recorder: Recorder
   registry: Registry
   reachOf: ReachOf
+  /** Hears of services that were called without a value: of all others the values tell. */
+  tellCalled: (tenantId: string, keys: string[], at: number) => Promise<void>
 }
 
-export function createValues({ entities, recorder, registry, reachOf }: ValuesOptions) {
+export function createValues({ entities, recorder, registry, reachOf, tellCalled }: ValuesOptions) {
   /** The named entities with their parents and children; what is out of reach is not there. */
   async function related(exchange: Exchange, tenantId: string, reach: Reach): Promise<Entity[]> {
     const named = await entities.findByKeys(tenantId, Object.keys(exchange), reach)
@@ -71,6 +73,9 @@ export function createValues({ entities, recorder, registry, reachOf }: ValuesOp
       const at = recorder.stamp()
       const samples = calls.flatMap(({ filled }) => filled.flatMap((one) => sampleOf(one, at) ?? []))
       await recorder.record(tenantId, samples)
+      const told = new Set(samples.map(({ key, parentKey }) => parentKey ?? key))
+      const untold = calls.map(({ service }) => service.key).filter((key) => !told.has(key))
+      if (untold.length > 0) await tellCalled(tenantId, untold, at)
       let answer: Record<string, unknown> = {}
       for (const { service, filled } of calls) {
         const { handlers } = registry.find(service.integration) ?? {}

@@ -53,16 +53,24 @@ export function createEvents({ workflows, starter, engine, log, now, answerWithi
     engine.wake()
   }
 
+  async function hear(tenantId: string, heard: readonly Heard[]): Promise<void> {
+    const keys = [...new Set(heard.flatMap(({ key, parentKey }) => [key, parentKey ?? key]))]
+    if (heard.length === 0) return
+    for (const workflow of await workflows.listening(tenantId, keys)) {
+      await starter.start(workflow, causesOf(heard, new Set(workflow.wait.keys)), depthNow() + 1)
+    }
+    engine.wake()
+  }
+
   const listening: Listening = {
     /** One run for all listened values of one moment that come together. */
-    async onValues(tenantId, samples) {
-      const keys = [...new Set(samples.map(({ key }) => key))]
-      if (samples.length === 0) return
-      for (const workflow of await workflows.listening(tenantId, keys)) {
-        await starter.start(workflow, causesOf(samples, new Set(workflow.wait.keys)), depthNow() + 1)
-      }
-      engine.wake()
-    },
+    onValues: hear,
+
+    onCalled: (tenantId, keys, at) =>
+      hear(
+        tenantId,
+        keys.map((key) => ({ key, at }))
+      ),
 
     async call(tenantId, workflowId, params) {
       const workflow = await workflows.findWaiting(tenantId, workflowId)
@@ -120,13 +128,24 @@ export function createEvents({ workflows, starter, engine, log, now, answerWithi
   }
 }
 
+/** A value, or the call of a service without one. */
+type Heard = Pick<Measurement, 'key' | 'parentKey' | 'at'> & Partial<Pick<Measurement, 'value'>>
+
+/** Under its own key, and where its OBJECT is listened to within that as well. */
+function inputOf({ key, parentKey, value }: Heard, keys: ReadonlySet<string>): Outcome {
+  const own = value === undefined ? {} : wireValue(value)
+  if (parentKey === undefined || !keys.has(parentKey)) return { [key]: own }
+  return { [key]: own, [parentKey]: { [key.slice(parentKey.length + 1)]: own } }
+}
+
 /** A sample is a cause of its own: what is told again after a crash may come with others of its moment, or without them. */
-function causesOf(samples: readonly Measurement[], keys: ReadonlySet<string>): Causes[] {
+function causesOf(heard: readonly Heard[], keys: ReadonlySet<string>): Causes[] {
   const moments = new Map<number, Map<string, Cause>>()
-  for (const { key, value, at } of samples) {
+  for (const one of heard) {
+    const { key, parentKey = key, at } = one
     const causes = moments.get(at) ?? new Map<string, Cause>()
-    if (!keys.has(key) || causes.has(key)) continue
-    moments.set(at, causes.set(key, { once: `value:${at}:${key}`, input: { [key]: wireValue(value) } }))
+    if (!(keys.has(key) || keys.has(parentKey)) || causes.has(key)) continue
+    moments.set(at, causes.set(key, { once: `value:${at}:${key}`, input: inputOf(one, keys) }))
   }
   return [...moments.values()].map((causes) => [...causes.values()])
 }

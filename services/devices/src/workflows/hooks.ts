@@ -7,6 +7,8 @@ import type { Outcome } from './nodeType.js'
 export interface Listening {
   /** Values that were kept, repeats among them. */
   onValues(tenantId: string, samples: readonly Measurement[]): Promise<void>
+  /** Services that were called without a value. */
+  onCalled(tenantId: string, keys: string[], at: number): Promise<void>
   /** Runs the workflow behind a trigger's service and answers what it puts out. */
   call(tenantId: string, workflowId: string, params: Outcome): Promise<Outcome>
 }
@@ -24,6 +26,9 @@ export function createHooks(): Hooks {
     },
     async onValues(tenantId, samples) {
       await bound?.onValues(tenantId, samples)
+    },
+    async onCalled(tenantId, keys, at) {
+      await bound?.onCalled(tenantId, keys, at)
     },
     async call(tenantId, workflowId, params) {
       if (!bound) throw new AppError('unavailable', 'workflows are not ready yet')

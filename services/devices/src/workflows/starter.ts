@@ -88,7 +88,7 @@ export function createStarter({ runs, workflows, limits, log, now }: StarterOpti
         if (found.length === 0) return started
         left ??= await allowed(workflow, found.length)
         const wanted = found.slice(0, left - started.length).map((causes): NewRun => {
-          const input: Outcome = Object.assign({}, ...causes.map((cause) => cause.input))
+          const input = joined(causes)
           const once = causes.map((cause) => cause.once)
           return { tenantId, workflowId, version, depth, once, input: JSON.stringify(input) }
         })
@@ -106,6 +106,20 @@ export function createStarter({ runs, workflows, limits, log, now }: StarterOpti
       return id
     }
   }
+}
+
+/** Objects under the same key become one: each value of an OBJECT is a cause of its own. */
+function joined(causes: Causes): Outcome {
+  const all: Outcome = {}
+  for (const [key, value] of causes.flatMap(({ input }) => Object.entries(input))) {
+    const before = all[key]
+    all[key] = isObject(before) && isObject(value) ? { ...before, ...value } : value
+  }
+  return all
+}
+
+function isObject(value: unknown): value is object {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
 function short(once: string): string {
