@@ -87,7 +87,7 @@ export async function startDevices({ config, log, add }: StartOptions): Promise<
   const creatorsOf = createCreatorsOf(bus, log)
   const working = workflows.begin()
   add('workflows', () => working.stop())
-  hooks.bind(working.events)
+  hooks.bind({ ...working.events, remove: (ids, caller) => workflows.removeReached(ids, caller, grants) })
   const timers = createSweep(working.events.onTime, config.WORKFLOW_POLL_MS, log)
   add('timers', () => timers.stop())
 

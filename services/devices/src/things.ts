@@ -47,7 +47,7 @@ export interface ThingsOptions {
   /** Days that values are kept; 0 for ever. */
   historyDays: number
   /** Workflows, which are made above this. */
-  workflows: Pick<Hooks, 'onValues' | 'onCalled' | 'call'>
+  workflows: Pick<Hooks, 'onValues' | 'onCalled' | 'call' | 'remove'>
 }
 
 export type Things = Awaited<ReturnType<typeof createThings>>
@@ -139,7 +139,10 @@ export async function createThings({ historyDays, workflows, ...parts }: ThingsO
         ),
         ...historyRoutes({ history: createHistory({ ...shared, store: history }), integrationName, now }),
         ...valueRoutes(createValues({ ...shared, recorder, tellCalled }), createIngest({ ...shared, recorder })),
-        ...entityRoutes(createEntities({ ...shared, store: entities, tags, groups, devices, clean }))
+        ...entityRoutes(createEntities({
+            ...{ ...shared, store: entities, tags, groups, devices, clean },
+            removeWorkflows: workflows.remove
+          }))
       ]
     }
   }

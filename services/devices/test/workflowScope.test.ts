@@ -103,6 +103,36 @@ await t.test('others than super admins have the workflows that a role grants, an
   t.equal((await member('12').post<{ data: Page<object> }>('/workflow/flows/search', {})).body.data.total, 0)
 })
 
+await t.test('deleting the service of a workflow deletes the workflow, for who may', async (t) => {
+  const make = async () => dataOf<Saved>(await save(admin, design(trigger('n'), output))).flow_id
+  const [shared, hidden, kept] = [await make(), await make(), await make()]
+  const customized = await searchEntities(admin, { customized: true, keyword: shared })
+  t.match(customized.content, [{ entity_is_customized: true }, { entity_is_customized: true }])
+  t.equal((await searchEntities(admin, { customized: false, keyword: shared })).total, 0)
+  const idOf = async (key: string) => (await searchEntities(admin, { entity_keys: [key] })).content[0]?.entity_id ?? ''
+  const [sharedService, hiddenService] = [await idOf(serviceOf(shared)), await idOf(serviceOf(hidden))]
+  granted.set('15', [shared])
+  grantedEntities.set('15', [hiddenService])
+  const remove = (session: Session, ...entity_ids: string[]) =>
+    session.post<Failure>('/entity/delete', { entity_ids })
+  const custom = await addEntity(admin, {})
+  const unable = await remove(member('15', ['entity_custom.delete']), sharedService, custom)
+  t.match([unable.status, unable.body.error_message], [403, /workflow\.delete/])
+  t.equal((await admin.get(`/entity/${custom}/meta`)).status, 200, 'nothing was deleted')
+
+  const able = member('15', ['entity_custom.delete', 'workflow.delete'])
+  const parameter = await idOf(`${serviceOf(kept)}.n`)
+  t.equal((await remove(admin, parameter)).status, 200)
+  t.equal((await servicesOf(kept)).length, 2, 'a parameter is a part of the design')
+  t.equal((await remove(able, sharedService, hiddenService)).status, 200)
+  t.equal((await admin.get(`/workflow/flows/${shared}/design`)).status, 404)
+  t.same(await servicesOf(shared), [])
+  t.equal((await admin.get(`/workflow/flows/${hidden}/design`)).status, 200, 'not granted to them')
+  t.equal((await servicesOf(hidden)).length, 2)
+  t.equal((await remove(admin, hiddenService)).status, 200)
+  t.equal((await admin.get(`/workflow/flows/${hidden}/design`)).status, 404)
+})
+
 await t.test('adding and editing are two rights', async (t) => {
   const { flow_id } = dataOf<Saved>(await save(admin, design(trigger('n'), output)))
   granted.set('21', [flow_id]).set('22', [flow_id])

@@ -16,7 +16,7 @@ import { type Column, type Condition, columns, operators } from './advancedSearc
 import { inWorkflows } from './beaverValues.js'
 import type { Entities, EntityView } from './entities.js'
 import { accessMods, type Entity, entityTypes } from './entity.js'
-import { identifierPattern } from './entityKeys.js'
+import { identifierPattern, isCustomized } from './entityKeys.js'
 import { toWire, valueTypes } from './storedValue.js'
 
 /** Editors of workflows ask for all entities at once (`page_size` 99999), to choose among them. */
@@ -186,7 +186,8 @@ function customRoutes(entities: Entities): Route[] {
     route({
       method: 'post',
       path: '/entity/delete',
-      summary: 'Delete custom entities with their children and their history; others are passed over',
+      summary:
+        'Delete custom entities with their children and their history, and services of workflows with those; others are passed over',
       needs: 'entity_custom.delete',
       body: Type.Object({ entity_ids: Type.Array(NumericId, { maxItems: 1000 }) }),
       handle: ({ body, caller }) => entities.remove(body.entity_ids.map(String), caller)
@@ -218,7 +219,7 @@ function toWish(body: Static<typeof Search>) {
     keys: body.entity_keys ?? undefined,
     names: body.entity_names ?? undefined,
     sourceName: body.entity_source_name ?? undefined,
-    isCustom: body.customized ?? undefined,
+    isCustomized: body.customized ?? undefined,
     withHidden: body.show_hidden ?? undefined
   }
 }
@@ -248,7 +249,7 @@ function toListed({ entity, integrationName, parentName, tags }: EntityView): St
     entity_access_mod: entity.accessMod,
     entity_value_attribute: entity.attribute,
     entity_value_type: entity.valueType,
-    entity_is_customized: entity.isCustom,
+    entity_is_customized: isCustomized(entity),
     entity_created_at: entity.createdAt,
     entity_updated_at: entity.updatedAt,
     entity_description: entity.description,
@@ -267,7 +268,7 @@ function toMeta(entity: Entity): Static<typeof Meta> {
     access_mod: entity.accessMod,
     value_attribute: entity.attribute,
     value_type: entity.valueType,
-    customized: entity.isCustom,
+    customized: isCustomized(entity),
     created_at: entity.createdAt,
     updated_at: entity.updatedAt,
     description: entity.description

@@ -8,7 +8,7 @@ import { advancedFilter, type Column, type Condition, type Lookups } from './adv
 import { checkAttribute } from './attributeRules.js'
 import type { AccessMod, Attribute, Entity, EntityType } from './entity.js'
 import type { EntityWish } from './entityFilter.js'
-import { draftsOf, integrationKey, systemIntegration } from './entityKeys.js'
+import { draftsOf, integrationKey, systemIntegration, workflowOf } from './entityKeys.js'
 import type { EntityStore } from './entityStore.js'
 import type { ValueType } from './storedValue.js'
 
@@ -31,7 +31,7 @@ export interface CustomDraft {
   parentIdentifier?: string | undefined
 }
 
-export type Search = Omit<EntityWish, 'reach' | 'keywordIntegrations' | 'sourceIntegrations'>
+export type Search = Omit<EntityWish, 'reach' | 'keywordIntegrations' | 'sourceIntegrations' | 'withoutOwn'>
 
 /** So many devices or parents a condition may lead to. */
 const maxLookedUp = 10_000
@@ -45,12 +45,16 @@ export interface EntitiesOptions {
   tags: Pick<LabelStore, 'all'>
   groups: Pick<LabelStore, 'all'>
   devices: Pick<DeviceStore, 'idsIn'>
+  /** Deletes those of the workflows that the caller may see, with their services. */
+  removeWorkflows: (ids: string[], caller: Caller) => Promise<void>
   /** Takes away what removed entities leave behind; never rejects. */
   clean: () => Promise<void>
 }
 
 /** Others than super admins see what a role grants, itself or with its device or integration, and what they made. */
-export function createEntities({ store, registry, reachOf, tags, groups, devices, clean }: EntitiesOptions) {
+export function createEntities(options: EntitiesOptions) {
+  const { store, registry, reachOf, tags, groups, devices, removeWorkflows, clean } = options
+
   async function viewsOf(tenantId: string, found: Entity[], reach: Reach): Promise<EntityView[]> {
     const keys = [...new Set(found.flatMap(({ parentKey }) => parentKey ?? []))]
     const parents = keys.length > 0 ? await store.findByKeys(tenantId, keys, reach) : []
@@ -85,11 +89,10 @@ export function createEntities({ store, registry, reachOf, tags, groups, devices
   async function search(wish: Search, range: OrderedPage, caller: Caller) {
     const { tenantId } = caller
     const reach = await reachOf(caller)
-    const isCustom = may(caller, 'entity_custom.view') ? wish.isCustom : false
-    if (wish.isCustom && !isCustom) return { items: [], total: 0, offset: 0 }
+    const withoutOwn = !may(caller, 'entity_custom.view')
     const keywordIntegrations = integrationsNamed(registry, wish.keyword)
     const sourceIntegrations = integrationsNamed(registry, wish.sourceName)
-    const of = { ...wish, isCustom, reach, keywordIntegrations, sourceIntegrations }
+    const of = { ...wish, withoutOwn, reach, keywordIntegrations, sourceIntegrations }
     let { offset } = range
     let found = await store.search(tenantId, of, range)
     // Behind the end the real system begins anew.
@@ -152,11 +155,18 @@ export function createEntities({ store, registry, reachOf, tags, groups, devices
       return find(id, caller)
     },
 
-    /** Custom ones with their children; all others are passed over. */
+    /** Custom ones with their children, and services of workflows with those; all others are passed over. */
     async remove(ids: string[], caller: Caller): Promise<void> {
       const { tenantId } = caller
       const reach = await reachOf(caller)
-      const found = (await store.findByIds(tenantId, ids, reach)).filter(({ isCustom }) => isCustom)
+      const named = await store.findByIds(tenantId, ids, reach)
+      const workflows = named.flatMap((entity) => workflowOf(entity) ?? [])
+      if (workflows.length > 0) {
+        const code = 'workflow.delete'
+        if (!may(caller, code)) throw new AppError('forbidden', `a workflow goes with its service: needs ${code}`)
+        await removeWorkflows(workflows, caller)
+      }
+      const found = named.filter(({ isCustom }) => isCustom)
       const keys = found.map(({ key }) => key)
       const children = keys.length > 0 ? await store.childrenOf(tenantId, keys, reach) : []
       await store.remove(tenantId, [...new Set([...children, ...found].map(({ id }) => id))])

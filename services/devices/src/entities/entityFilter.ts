@@ -22,7 +22,9 @@ export interface EntityWish {
   valueTypes?: ValueType[] | undefined
   accessMods?: AccessMod[] | undefined
   withoutChildren?: boolean | undefined
-  isCustom?: boolean | undefined
+  isCustomized?: boolean | undefined
+  /** Without those that people made themselves; the services of workflows stay. */
+  withoutOwn?: boolean | undefined
   withHidden?: boolean | undefined
   /** Conditions beside the others. */
   further?: QueryFilter<EntityDoc>[] | undefined
@@ -51,7 +53,7 @@ export function reachFilter({ all, userId, integrations, devices, entities, work
 }
 
 export function filterOf(tenantId: string, wish: EntityWish): Filter {
-  const { reach, ids, keys, names, types, valueTypes, accessMods, isCustom } = wish
+  const { reach, ids, keys, names, types, valueTypes, accessMods, isCustomized } = wish
   const among = {
     ...(ids ? { _id: { $in: ids } } : {}),
     ...(keys ? { key: { $in: keys } } : {}),
@@ -60,7 +62,8 @@ export function filterOf(tenantId: string, wish: EntityWish): Filter {
     ...(valueTypes ? { valueType: { $in: valueTypes } } : {}),
     ...(accessMods ? { accessMod: { $in: accessMods } } : {}),
     ...(wish.withoutChildren ? { parentKey: { $exists: false } } : {}),
-    ...(isCustom === undefined ? {} : { isCustom }),
+    ...(isCustomized === undefined ? {} : { integration: isCustomized ? systemIntegration : { $ne: systemIntegration } }),
+    ...(wish.withoutOwn ? { isCustom: false } : {}),
     ...(wish.withHidden ? {} : { isVisible: true })
   }
   return { $and: [{ tenantId, ...among }, reachFilter(reach), keywordFilter(wish), sourceFilter(wish), ...(wish.further ?? [])] }

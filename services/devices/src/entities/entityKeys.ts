@@ -8,6 +8,24 @@ export const identifierPattern = '^[A-Za-z0-9_@#$\\-/\\[\\]:]+$'
 /** The hidden integration that people's own entities belong to. */
 export const systemIntegration = 'system'
 
+/** Made by people: their own entities, and the services that start their workflows. */
+export function isCustomized({ integration }: { integration: string }): boolean {
+  return integration === systemIntegration
+}
+
+interface Placed {
+  integration: string
+  key: string
+  parentKey?: string | undefined
+  isCustom: boolean
+}
+
+/** The id of the workflow that an entity starts; nothing for all other entities. */
+export function workflowOf({ integration, key, parentKey, isCustom }: Placed): string | undefined {
+  const isTrigger = isCustomized({ integration }) && !isCustom && parentKey === undefined
+  return isTrigger ? key.slice(key.lastIndexOf('.') + 1) : undefined
+}
+
 /** What a manifest or a handler says of one entity. Two levels only: a parent and its children. */
 export interface EntityTemplate extends ChildTemplate {
   type: EntityType

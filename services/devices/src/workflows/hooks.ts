@@ -1,5 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
-import { AppError } from '@fleetgate/kit'
+import { AppError, type Caller } from '@fleetgate/kit'
 import type { Measurement } from '../entities/measurement.js'
 import type { Outcome } from './nodeType.js'
 
@@ -13,16 +13,27 @@ export interface Listening {
   call(tenantId: string, workflowId: string, params: Outcome): Promise<Outcome>
 }
 
-export interface Hooks extends Listening {
-  bind(listening: Listening): void
+export interface Bound extends Listening {
+  /** Deletes those of the workflows that the caller may see, with their services. */
+  remove(workflowIds: string[], caller: Caller): Promise<void>
+}
+
+export interface Hooks extends Bound {
+  bind(bound: Bound): void
 }
 
 /** Values are recorded below the workflows and called above them: this stands between, bound once both are made. */
 export function createHooks(): Hooks {
-  let bound: Listening | undefined
+  let bound: Bound | undefined
+
+  function needed(): Bound {
+    if (!bound) throw new AppError('unavailable', 'workflows are not ready yet')
+    return bound
+  }
+
   return {
-    bind(listening) {
-      bound = listening
+    bind(workflows) {
+      bound = workflows
     },
     async onValues(tenantId, samples) {
       await bound?.onValues(tenantId, samples)
@@ -31,8 +42,10 @@ export function createHooks(): Hooks {
       await bound?.onCalled(tenantId, keys, at)
     },
     async call(tenantId, workflowId, params) {
-      if (!bound) throw new AppError('unavailable', 'workflows are not ready yet')
-      return bound.call(tenantId, workflowId, params)
+      return needed().call(tenantId, workflowId, params)
+    },
+    async remove(workflowIds, caller) {
+      await needed().remove(workflowIds, caller)
     }
   }
 }

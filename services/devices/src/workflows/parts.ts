@@ -107,6 +107,12 @@ export function createWorkflowParts(options: WorkflowPartsOptions) {
       })
     },
 
+    /** Deletes those of the workflows that the caller may see. */
+    removeReached: async (ids: string[], caller: Caller, { scopeOf }: Pick<Grants, 'scopeOf'>): Promise<void> => {
+      const { all, ids: reached } = await scopeOf(caller, 'WORKFLOW')
+      for (const id of ids) if (all || reached.has(id)) await settling.remove(caller.tenantId, id)
+    },
+
     /** From here on runs are claimed. */
     begin() {
       const engine = createEngine({
@@ -128,6 +134,7 @@ export function createWorkflowParts(options: WorkflowPartsOptions) {
             ...{ ...people, store: workflowStore, runs, engine, knownOf, now },
             secrets: createSecretKeeper(credentials),
             settleTrigger: settling.settle,
+            removeWithTrigger: settling.remove,
             max: settings.MAX_WORKFLOWS
           })
           const timeoutMs = settings.WORKFLOW_NODE_TIMEOUT_MS

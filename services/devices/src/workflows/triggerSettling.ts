@@ -10,6 +10,8 @@ const graceMs = 10_000
 export interface TriggerSettling {
   /** Lets the service of a trigger follow its workflow, as that stands now; nothing is left of one that is gone. */
   settle(tenantId: string, id: string): Promise<void>
+  /** Deletes a workflow with its service. */
+  remove(tenantId: string, id: string): Promise<void>
   /** What a crash left undone. */
   sweep(): Promise<void>
 }
@@ -35,6 +37,10 @@ export function createTriggerSettling({ store, triggers, log, now }: TriggerSett
 
   return {
     settle,
+    async remove(tenantId, id) {
+      await store.remove(tenantId, id)
+      await settle(tenantId, id)
+    },
     async sweep() {
       for (const { tenantId, id } of await store.listUnsettled(now() - graceMs)) {
         await settle(tenantId, id).catch((err) =>

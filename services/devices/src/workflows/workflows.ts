@@ -36,6 +36,7 @@ export interface WorkflowsOptions {
   knownOf: (caller: Caller) => Known
   secrets: SecretKeeper
   settleTrigger: TriggerSettling['settle']
+  removeWithTrigger: TriggerSettling['remove']
   max: number
   now: () => number
 }
@@ -44,7 +45,8 @@ export type Workflows = ReturnType<typeof createWorkflows>
 
 /** Others than super admins see and change what a role grants them, and what they lack does not exist. */
 export function createWorkflows(options: WorkflowsOptions) {
-  const { store, runs, grants, grantNow, creatorsOf, knownOf, secrets, settleTrigger, max, now } = options
+  const { store, runs, grants, grantNow, creatorsOf, knownOf, secrets, max, now } = options
+  const { settleTrigger, removeWithTrigger } = options
 
   async function find(id: string, caller: Caller): Promise<Workflow> {
     const isThere = isInside(id, await grants.scopeOf(caller, 'WORKFLOW'))
@@ -120,10 +122,7 @@ export function createWorkflows(options: WorkflowsOptions) {
     async remove(ids: string[], caller: Caller): Promise<void> {
       const found = []
       for (const id of new Set(ids)) found.push(await find(id, caller))
-      for (const { id, tenantId } of found) {
-        await store.remove(tenantId, id)
-        await settleTrigger(tenantId, id)
-      }
+      for (const { id, tenantId } of found) await removeWithTrigger(tenantId, id)
     },
 
     /** Idempotent; throws `invalid_input` naming the node where the design cannot run. */
