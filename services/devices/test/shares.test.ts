@@ -104,7 +104,7 @@ await t.test('a widget says which of its entities are gone', async (t) => {
 
 interface Shown {
   name: string
-  widgets?: { data: unknown }[]
+  widgets?: { data: unknown; missing?: string[] }[]
   entities: { entity_id: string; entity_key: string; status: { value?: unknown } }[]
 }
 
@@ -171,6 +171,19 @@ await t.test('a link shows a dashboard and the values of its entities to anybody
     t.same(
       body.data.entities.map(({ entity_id }) => entity_id),
       [inside]
+    )
+    t.notOk(body.data.widgets?.[0]?.missing, 'which is there all the same')
+  })
+
+  t.test('it says which entities are gone', async (t) => {
+    const gone = await addEntity(admin, { identifier: 'short_lived' })
+    const both = [{ data: { entityId: gone, more: { entityKey: 'system.integration.inside' } } }, { data: { a: 1 } }]
+    await maker.put(`/dashboard/${id}`, { name: 'Shared', widgets: both })
+    await admin.post('/entity/delete', { entity_ids: [gone] })
+    const { body } = await api.get<{ data: Shown }>(`/dashboard/shared/${token}`)
+    t.same(
+      body.data.widgets?.map(({ missing }) => missing),
+      [[gone], undefined]
     )
   })
 

@@ -4,7 +4,7 @@ import type { Grants, Scope } from '../grants/grants.js'
 import type { Creation } from '../grants/watchGrants.js'
 import type { DashboardStore } from './dashboardStore.js'
 import type { DeskStore } from './deskStore.js'
-import { namedBy, namedByAll } from './named.js'
+import { type MissingOf, missingAmong } from './missing.js'
 import type { ShareStore } from './shareStore.js'
 
 export interface Widget {
@@ -97,7 +97,11 @@ export function createDashboards(options: DashboardsOptions) {
           items.map((one) => one.userId)
         ),
         desks.find(tenantId, userId),
-        missingIn(tenantId, items)
+        missingAmong(
+          items.flatMap(({ widgets }) => widgets),
+          entities,
+          tenantId
+        )
       ])
       return { items: arranged(items, desk.order), creators, homeId: desk.homeId, missing }
     },
@@ -143,24 +147,13 @@ export function createDashboards(options: DashboardsOptions) {
       await shares.removeOf(caller.tenantId, id)
     }
   }
-
-  /** Tells of a widget which entities it names that are not there. */
-  async function missingIn(tenantId: string, items: readonly Dashboard[]): Promise<Listed['missing']> {
-    const { ids, keys } = namedByAll(items.flatMap(({ widgets }) => widgets))
-    if (ids.size + keys.size === 0) return () => []
-    const there = await entities.existing(tenantId, { ids: [...ids], keys: [...keys] })
-    return (widget) => {
-      const named = namedBy(widget)
-      return [...named.ids, ...named.keys].filter((name) => !there.has(name))
-    }
-  }
 }
 
 interface Listed {
   items: Dashboard[]
   creators: UserNames | undefined
   homeId: string | undefined
-  missing: (widget: Widget) => string[]
+  missing: MissingOf
 }
 
 /** Those that were put in an order, then the others in order of creation. */

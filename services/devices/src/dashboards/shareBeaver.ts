@@ -71,10 +71,10 @@ export function dashboardShareRoutes(shares: Shares, now: () => number): Route[]
       params: ByToken,
       reply: Shown,
       handle: async ({ params }) => {
-        const { dashboard, entities } = await shares.show(params.token)
+        const { dashboard, entities, missing } = await shares.show(params.token)
         return {
           name: dashboard.name,
-          ...toWidgets(dashboard.widgets),
+          ...toWidgets(dashboard.widgets, missing),
           entities: entities.map((entity) => ({
             entity_id: entity.id,
             entity_key: entity.key,

@@ -7,6 +7,7 @@ import type { ReachOf } from '../grants/reach.js'
 import type { History } from '../history/history.js'
 import type { Dashboard } from './dashboard.js'
 import type { DashboardStore } from './dashboardStore.js'
+import { type MissingOf, missingAmong } from './missing.js'
 import { namedByAll } from './named.js'
 import type { Share, ShareStore } from './shareStore.js'
 
@@ -14,7 +15,7 @@ export interface SharesOptions {
   store: ShareStore
   dashboards: Pick<DashboardStore, 'find'>
   grants: Pick<Grants, 'scopeOf'>
-  entities: Pick<EntityStore, 'findByIds' | 'findByKeys'>
+  entities: Pick<EntityStore, 'findByIds' | 'findByKeys' | 'existing'>
   reachOf: ReachOf
   history: Pick<History, 'search'>
   now: () => number
@@ -24,6 +25,10 @@ export interface Shown {
   dashboard: Dashboard
   /** Those that the widgets name, with their latest values. */
   entities: Entity[]
+}
+
+interface Opened extends Shown {
+  maker: Caller
 }
 
 export type Shares = ReturnType<typeof createShares>
@@ -53,7 +58,7 @@ export function createShares({ store, dashboards, grants, entities, reachOf, his
   }
 
   /** Unknown, expired, revoked, and of a dashboard that is gone: all the same to who asks. */
-  async function open(token: string): Promise<Shown & { maker: Caller }> {
+  async function open(token: string): Promise<Opened> {
     const share = await store.findByToken(hashOf(token))
     if (!share || share.expiresAt <= now()) throw noSuchLink()
     const wait = limit.take(share.id, now())
@@ -102,7 +107,10 @@ export function createShares({ store, dashboards, grants, entities, reachOf, his
         throw new AppError('not_found', 'there is no such link')
     },
 
-    show: (token: string): Promise<Shown> => open(token),
+    async show(token: string): Promise<Shown & { missing: MissingOf }> {
+      const { dashboard, entities: shown, maker } = await open(token)
+      return { dashboard, entities: shown, missing: await missingAmong(dashboard.widgets, entities, maker.tenantId) }
+    },
 
     /** Newest first, at most 1,000; of an entity that the dashboard shows. */
     async points(token: string, { entityId, ...span }: { entityId: string; from: number; to: number }) {
