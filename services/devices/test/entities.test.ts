@@ -1,7 +1,8 @@
-import { connectBus } from '@fleetgate/kit'
+import { connectBus, newNumericId } from '@fleetgate/kit'
 import { openStore } from '@fleetgate/store'
 import { quietLog, type Session, startParts, testGuardKeys } from '@fleetgate/testkit'
 import t from 'tap'
+import { createDeviceStore } from '../src/devices/deviceStore.js'
 import { draftsOf } from '../src/entities/entityKeys.js'
 import { createEntityStore } from '../src/entities/entityStore.js'
 import { type Failure, serveKeys, startDevicesFor } from './support.js'
@@ -104,7 +105,7 @@ await t.test('tells an editor all entities at once, up to a bound', async (t) =>
   const identifiers = Array.from({ length: 10_001 }, (_, i) => `e${i}`)
   const templates = identifiers.map((identifier) => ({
     ...{ identifier, name: identifier },
-    ...{ type: 'PROPERTY' as const, valueType: 'LONG' as const }
+    ...{ type: 'PROPERTY' as const, valueType: 'OBJECT' as const }
   }))
   await entities.ensure(draftsOf('ping.integration', templates, owner))
   const found = await searchEntities(session, { page_number: 1, page_size: 99_999, keyword: 'ping.integration.e' })
@@ -112,6 +113,28 @@ await t.test('tells an editor all entities at once, up to a bound', async (t) =>
   t.equal(found.content.length, 10_000)
   const rest = { page_number: 2, page_size: 99_999, keyword: 'ping.integration.e' }
   t.equal((await searchEntities(session, rest)).content.length, 1)
+
+  const advanced = (entity_filter: object) => session.post<Failure>('/entity/advanced-search', { entity_filter })
+  const few = await advanced({ ENTITY_PARENT_NAME: { operator: 'EQ', values: ['e1'] } })
+  t.equal(few.status, 200)
+  const many = await advanced({ ENTITY_PARENT_NAME: { operator: 'START_WITH', values: ['e'] } })
+  t.match([many.status, many.body.error_message], [400, /entity_filter leads to more than 10000 parents/])
+
+  const devices = createDeviceStore({ store, bus, log: quietLog, now: Date.now })
+  const groupId = dataOf<{ id: string }>(await session.post('/device-group', { name: 'All' })).id
+  const about = { tenantId: 'many', integration: 'ping', groupId, additionalData: {}, userId: '1', name: 'D' }
+  const grouped = identifiers.map((identifier) => {
+    const key = `ping.device.${identifier}`
+    return { ...about, identifier, key, id: newNumericId(), createdAt: 1, updatedAt: 1 }
+  })
+  await devices.insertMany(grouped, [])
+  await devices.settledMany(grouped.map(({ id }) => id))
+  for (const operator of ['EQ', 'NE']) {
+    const refused = await advanced({ DEVICE_GROUP: { operator, values: ['All'] } })
+    t.match([refused.status, refused.body.error_message], [400, /more than 10000 devices/])
+  }
+  await devices.remove('many', grouped[0]?.id ?? '')
+  t.equal((await advanced({ DEVICE_GROUP: { operator: 'EQ', values: ['All'] } })).status, 200)
 })
 
 await t.test('puts entities and devices in the order that is asked for', async (t) => {

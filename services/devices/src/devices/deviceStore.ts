@@ -39,8 +39,6 @@ export interface DeviceStoreOptions {
   now: () => number
 }
 
-const newestFirst = { createdAt: -1, _id: -1 } as const
-
 export function createDeviceStore({ store, bus, log, now }: DeviceStoreOptions) {
   const model = store.model<DeviceDoc>('devices', deviceSchema)
   const outbox = createOutbox({ model, bus, log })
@@ -152,9 +150,9 @@ export function createDeviceStore({ store, bus, log, now }: DeviceStoreOptions) 
     async leaveGroups(tenantId: string, groupIds: string[]): Promise<void> {
       await model.updateMany({ tenantId, groupId: { $in: groupIds } }, { $unset: { groupId: 1 } })
     },
-    /** The newest of them, as many as a search can look among. */
+    /** At most so many of them. */
     async idsIn(tenantId: string, groupIds: string[], limit: number): Promise<string[]> {
-      const found = model.find({ tenantId, groupId: { $in: groupIds } }, { _id: 1 }).sort(newestFirst)
+      const found = model.find({ tenantId, groupId: { $in: groupIds } }, { _id: 1 })
       return (await found.limit(limit).lean()).map(({ _id }) => _id)
     },
     async remove(tenantId: string, id: string): Promise<void> {

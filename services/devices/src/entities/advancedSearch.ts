@@ -44,8 +44,8 @@ export interface Lookups {
   groups(): Promise<Named[]>
   /** Ids of the devices in these groups. */
   devicesIn(groupIds: string[]): Promise<string[]>
-  /** Keys of the entities whose names fit. */
-  keysNamed(filter: Filter): Promise<string[]>
+  /** Keys of the entities whose names fit, and that may have children. */
+  parentsNamed(filter: Filter): Promise<string[]>
 }
 
 export interface Named {
@@ -94,7 +94,7 @@ async function columnFilter(column: Column, condition: Condition, lookups: Looku
     return { deviceId: isIn ? { $in: ids } : { $nin: ids } } as Filter
   }
   if (isAboutEmptiness(condition.operator)) return textFilter('parentKey', condition)
-  const keys = await lookups.keysNamed(textFilter('name', positive(condition)))
+  const keys = await lookups.parentsNamed(textFilter('name', positive(condition)))
   return linkFilter('parentKey', condition, keys)
 }
 

@@ -109,8 +109,8 @@ export function createEntities(options: EntitiesOptions) {
       tags: () => tags.all(tenantId),
       groups: () => groups.all(tenantId),
       integrations: () => registry.all.map(({ manifest }) => ({ id: manifest.id, name: manifest.name })),
-      devicesIn: (groupIds) => devices.idsIn(tenantId, groupIds, maxLookedUp),
-      keysNamed: (filter) => store.keysWhere(tenantId, filter, maxLookedUp)
+      devicesIn: async (groupIds) => bounded(await devices.idsIn(tenantId, groupIds, maxLookedUp + 1), 'devices'),
+      parentsNamed: async (filter) => bounded(await store.parentKeysWhere(tenantId, filter, maxLookedUp + 1), 'parents')
     }
   }
 
@@ -173,6 +173,13 @@ export function createEntities(options: EntitiesOptions) {
       void clean()
     }
   }
+}
+
+/** An answer from a part of what was found would be a wrong one. */
+function bounded(found: string[], what: string): string[] {
+  if (found.length <= maxLookedUp) return found
+  const reason = `leads to more than ${maxLookedUp} ${what}: ask for fewer`
+  throw new AppError('invalid_input', `entity_filter ${reason}`, { field: 'entity_filter' })
 }
 
 function withoutUndefined({ accessMod, ...template }: Omit<CustomDraft, 'parentIdentifier'>) {

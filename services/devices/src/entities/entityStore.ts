@@ -39,8 +39,6 @@ export interface EntityStoreOptions {
   now: () => number
 }
 
-const newestFirst = { createdAt: -1, _id: -1 } as const
-
 export function createEntityStore({ store, bus, log, now }: EntityStoreOptions) {
   const model = store.model<EntityDoc>('entities', entitySchema)
   const outbox = createOutbox({ model, bus, log })
@@ -140,8 +138,9 @@ export function createEntityStore({ store, bus, log, now }: EntityStoreOptions) 
     async dropTags(tenantId: string, tagIds: string[]): Promise<void> {
       await model.updateMany({ tenantId, tagIds: { $in: tagIds } }, { $pull: { tagIds: { $in: tagIds } } })
     },
-    async keysWhere(tenantId: string, filter: QueryFilter<EntityDoc>, limit: number): Promise<string[]> {
-      const found = model.find({ $and: [{ tenantId }, filter] }, { _id: 0, key: 1 }).sort(newestFirst)
+    async parentKeysWhere(tenantId: string, filter: QueryFilter<EntityDoc>, limit: number): Promise<string[]> {
+      const isParent = { tenantId, valueType: 'OBJECT' as const }
+      const found = model.find({ $and: [isParent, filter] }, { _id: 0, key: 1 })
       return (await found.limit(limit).lean()).map(({ key }) => key)
     },
     /** Children of these, parent by parent in the order they were made in. */
