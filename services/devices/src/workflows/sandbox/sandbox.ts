@@ -5,7 +5,7 @@ export interface Evaluation {
   code: string
   /** JSON of `{ globals, argument }`. */
   input: string
-  limits: { timeMs: number; memoryBytes: number; outputBytes: number }
+  limits: { timeMs: number; outputBytes: number }
 }
 
 /** After a broken one the worker is of no more use. */
@@ -28,7 +28,9 @@ export interface Sandbox {
   close(): Promise<void>
 }
 
-const limits = { timeMs: 1000, memoryBytes: 32 * 1024 * 1024, outputBytes: 64 * 1024 }
+/** Beside what the engine itself takes. */
+export const memoryBytes = 32 * 1024 * 1024
+const limits = { timeMs: 1000, outputBytes: 64 * 1024 }
 /** Beyond the engine's own deadline: what does not even answer then is ended from outside. */
 const graceMs = 4000
 const maxWaiting = 1000

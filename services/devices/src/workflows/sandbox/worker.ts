@@ -1,17 +1,18 @@
 import { parentPort } from 'node:worker_threads'
 import {
   newQuickJSWASMModuleFromVariant,
+  newVariant,
   type QuickJSContext,
+  type QuickJSSyncVariant,
   type QuickJSWASMModule,
   Scope
 } from 'quickjs-emscripten-core'
-import type { Evaluation, Verdict } from './sandbox.js'
+import { type Evaluation, memoryBytes, type Verdict } from './sandbox.js'
 
 /** The text of `program` may hold anything: it runs within QuickJS, which has neither Node nor the network. */
 function evaluate(quickjs: QuickJSWASMModule, { code, input, limits }: Evaluation): Verdict {
   const runtime = quickjs.newRuntime()
   const deadline = Date.now() + limits.timeMs
-  runtime.setMemoryLimit(limits.memoryBytes)
   runtime.setMaxStackSize(256 * 1024)
   runtime.setInterruptHandler(() => Date.now() > deadline)
   const context = runtime.newContext()
@@ -19,12 +20,16 @@ function evaluate(quickjs: QuickJSWASMModule, { code, input, limits }: Evaluatio
   try {
     context.dispose()
     runtime.dispose()
-    return verdict
+    // What is left may be in pieces too small for the next one.
+    return 'error' in verdict && verdict.error === outOfMemory ? { ...verdict, isBroken: true } : verdict
   } catch {
     // A runtime that ran out of memory may not free everything: then the worker is replaced.
     return { ...verdict, isBroken: true }
   }
 }
+
+/** As the engine says it. */
+const outOfMemory = 'out of memory'
 
 interface Program {
   code: string
@@ -86,7 +91,23 @@ function reasonOf(context: QuickJSContext, error: Parameters<QuickJSContext['dum
 
 const port = parentPort
 if (!port) throw new Error('this file is a worker')
-const quickjs = await newQuickJSWASMModuleFromVariant(import('@jitl/quickjs-wasmfile-release-sync'))
+/** Of Node, whose types do not name it. */
+declare const WebAssembly: { Memory: new (pages: { initial: number; maximum: number }) => object }
+
+const pageBytes = 65_536
+/** What the engine begins with: its own data and stack. */
+const initialBytes = 16 * 1024 * 1024
+/**
+ * The bound on memory is that of WebAssembly: the engine's own limit counts single allocations only, because it is not told by
+ * its allocator how large each is.
+ */
+const wasmMemory = new WebAssembly.Memory({
+  initial: initialBytes / pageBytes,
+  maximum: (initialBytes + memoryBytes) / pageBytes
+})
+// Its types are those of CommonJS, where the default would lie one level deeper.
+const variant = (await import('@jitl/quickjs-wasmfile-release-sync')).default as unknown as QuickJSSyncVariant
+const quickjs = await newQuickJSWASMModuleFromVariant(newVariant(variant, { wasmMemory }))
 port.on('message', (evaluation: Evaluation) => {
   let verdict: Verdict
   try {
