@@ -139,10 +139,12 @@ export async function createThings({ historyDays, workflows, ...parts }: ThingsO
         ),
         ...historyRoutes({ history: createHistory({ ...shared, store: history }), integrationName, now }),
         ...valueRoutes(createValues({ ...shared, recorder, tellCalled }), createIngest({ ...shared, recorder })),
-        ...entityRoutes(createEntities({
+        ...entityRoutes(
+          createEntities({
             ...{ ...shared, store: entities, tags, groups, devices, clean },
             removeWorkflows: workflows.remove
-          }))
+          })
+        )
       ]
     }
   }

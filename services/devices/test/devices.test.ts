@@ -13,7 +13,15 @@ import { blueprintOf } from '../src/templates/blueprint.js'
 import { createTemplateStore } from '../src/templates/templateStore.js'
 import { createTemplates } from '../src/templates/templates.js'
 import { type Failure, serveKeys, startDevicesFor } from './support.js'
-import { addPing, dataOf, getDevice, type IntegrationDetail, type Page, searchDevices, searchEntities } from './things.js'
+import {
+  addPing,
+  dataOf,
+  getDevice,
+  type IntegrationDetail,
+  type Page,
+  searchDevices,
+  searchEntities
+} from './things.js'
 
 const parts = await startParts(t)
 const guardKeys = testGuardKeys()

@@ -113,8 +113,7 @@ await t.test('deleting the service of a workflow deletes the workflow, for who m
   const [sharedService, hiddenService] = [await idOf(serviceOf(shared)), await idOf(serviceOf(hidden))]
   granted.set('15', [shared])
   grantedEntities.set('15', [hiddenService])
-  const remove = (session: Session, ...entity_ids: string[]) =>
-    session.post<Failure>('/entity/delete', { entity_ids })
+  const remove = (session: Session, ...entity_ids: string[]) => session.post<Failure>('/entity/delete', { entity_ids })
   const custom = await addEntity(admin, {})
   const unable = await remove(member('15', ['entity_custom.delete']), sharedService, custom)
   t.match([unable.status, unable.body.error_message], [403, /workflow\.delete/])

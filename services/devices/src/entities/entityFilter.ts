@@ -62,11 +62,15 @@ export function filterOf(tenantId: string, wish: EntityWish): Filter {
     ...(valueTypes ? { valueType: { $in: valueTypes } } : {}),
     ...(accessMods ? { accessMod: { $in: accessMods } } : {}),
     ...(wish.withoutChildren ? { parentKey: { $exists: false } } : {}),
-    ...(isCustomized === undefined ? {} : { integration: isCustomized ? systemIntegration : { $ne: systemIntegration } }),
+    ...(isCustomized === undefined
+      ? {}
+      : { integration: isCustomized ? systemIntegration : { $ne: systemIntegration } }),
     ...(wish.withoutOwn ? { isCustom: false } : {}),
     ...(wish.withHidden ? {} : { isVisible: true })
   }
-  return { $and: [{ tenantId, ...among }, reachFilter(reach), keywordFilter(wish), sourceFilter(wish), ...(wish.further ?? [])] }
+  return {
+    $and: [{ tenantId, ...among }, reachFilter(reach), keywordFilter(wish), sourceFilter(wish), ...(wish.further ?? [])]
+  }
 }
 
 function keywordFilter({ keyword, keywordIntegrations = [] }: EntityWish): Filter {

@@ -16,11 +16,13 @@ interface HandlersModule {
 }
 
 /**
- * Every folder beside this file is an integration: `manifest.js` exports `manifest`, and `handlers.js`, where there is one,
+ * Every folder within this one, by default that of this file, is an integration: `manifest.js` exports `manifest`, and `handlers.js`, where there is one,
  * `createHandlers`.
  */
-export async function loadIntegrations(tools: (integration: string) => IntegrationTools): Promise<Registry> {
-  const here = new URL('./', import.meta.url)
+export async function loadIntegrations(
+  tools: (integration: string) => IntegrationTools,
+  here = new URL('./', import.meta.url)
+): Promise<Registry> {
   const folders = readdirSync(here, { withFileTypes: true }).filter((entry) => entry.isDirectory())
   const all: Integration[] = []
   for (const name of folders.map((entry) => entry.name).sort()) {
