@@ -34,7 +34,7 @@ await auth.serve(listGrants, async ({ userId }) => ({ all: false, resources: gra
 const gone: Resource[] = []
 await auth.watch(resourceDeleted, { sinceMs: 60_000 }, ({ resource }) => void gone.push(resource))
 
-const api = await startDevicesFor(t, parts)
+const api = await startDevicesFor(t, parts, { HISTORY_DAYS: '0' })
 const admin = api.as(guardKeys.token({ userId: '77' }))
 const codes = [
   'device.view',
@@ -195,7 +195,7 @@ await t.test('sees what it made itself, and everybody sees custom entities who m
 
 await t.test('keeps what it made after the grant of its integration went', async (t) => {
   const made = await addPing(member('10', ['INTEGRATION', 'ping']), 'kept', '10.0.0.9')
-  const second = await startDevicesFor(t, parts)
+  const second = await startDevicesFor(t, parts, { HISTORY_DAYS: '0' })
   granted.set('10', [])
   const later = second.as(guardKeys.token({ userId: '10', codes }))
   t.same(
