@@ -25,6 +25,15 @@ export function toFlag(word: Static<typeof Flag> | undefined): boolean | undefin
   return word === undefined ? undefined : word === 'true' || word === '1'
 }
 
+/**
+ * Of several spellings of one field the one that is meant. Replies have them all, so who changes one of them sends the others back
+ * as they were read: what differs from what is `stored` is the change, and of several that differ the first.
+ */
+export function meantOf<T>(spellings: readonly (T | null | undefined)[], stored?: T): T | undefined {
+  const given = spellings.filter((one): one is T => one != null)
+  return given.find((one) => one !== stored) ?? given[0]
+}
+
 const Time = Type.Optional(Type.Number())
 export const createdQuery = { createAtGte: Time, createAtLte: Time }
 export const editedQuery = {

@@ -75,6 +75,21 @@ t.test('routes of the document', async (t) => {
       t.equal((await api.delete('/v1/clients/1')).status, 404)
     })
 
+    t.test('are disabled by either of the words that their rows have', async (t) => {
+      const { body } = await api.post<Json>('/v1/clients', { mqttClientId: 'pos-9', enabled: false })
+      t.match(body, { enable: false, enabled: false })
+      const read = async () => (await api.get<Json>(`/v1/clients?mqttClientId=pos-9`)).body.list[0]
+      for (const [change, isEnabled] of [
+        [{ enabled: true }, true],
+        [{ enable: false }, false],
+        [{ ...body, ...(await read()), enable: true }, true],
+        [{ ...body, enabled: false, enable: true }, false]
+      ] as const) {
+        t.equal((await api.put('/v1/clients', { clientId: body.clientId, ...change })).status, 200)
+        t.match(await read(), { enable: isEnabled, enabled: isEnabled }, JSON.stringify(change))
+      }
+    })
+
     t.test('refuses a taken name', async (t) => {
       const again = await api.post<Json>('/v1/clients', { mqttClientId: 'pos-2', ip: '', username: '' })
       t.match(again, { status: 409, body: { code: 'CONFLICT', field: 'mqttClientId' } })

@@ -60,7 +60,8 @@ export function clientRoutes(clients: Clients, settings: Settings): Route[] {
       body: Change,
       reply: Done,
       handle: async ({ body, caller }) => {
-        await clients.change(caller.tenantId, body.clientId, toChange(body))
+        const stored = await clients.get(caller.tenantId, body.clientId)
+        await clients.change(caller.tenantId, body.clientId, toChange(body, stored))
         return { desc: null }
       }
     }),

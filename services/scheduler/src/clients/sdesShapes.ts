@@ -1,5 +1,5 @@
 import { oneOf, roles, SdesPage, type Static, Type } from '@fleetgate/kit'
-import { createdQuery, Flag, Id, MaybeTime, nullable, sdesPaging } from '../sdesFields.js'
+import { createdQuery, Flag, Id, MaybeTime, meantOf, nullable, sdesPaging } from '../sdesFields.js'
 import type { ClientSettings } from '../settings/settings.js'
 import { type Client, statuses } from './client.js'
 
@@ -15,11 +15,16 @@ const presenceWords = {
   connnectedAt: Type.Optional(MaybeTime),
   disconnnetedAt: Type.Optional(MaybeTime)
 }
+/** The document's word, and that of the other resources. */
+const switchWords = {
+  enable: Type.Optional(nullable(Type.Boolean())),
+  enabled: Type.Optional(nullable(Type.Boolean()))
+}
 export const Draft = Type.Object({
   mqttClientId: MqttClientId,
   username: Type.Optional(nullable(Word)),
   ip: Type.Optional(nullable(Word)),
-  enable: Type.Optional(nullable(Type.Boolean())),
+  ...switchWords,
   role: Type.Optional(nullable(Role)),
   ...presenceWords
 })
@@ -28,7 +33,7 @@ export const Change = Type.Object({
   mqttClientId: Type.Optional(nullable(MqttClientId)),
   username: Type.Optional(nullable(Word)),
   ip: Type.Optional(nullable(Word)),
-  enable: Type.Optional(nullable(Type.Boolean())),
+  ...switchWords,
   role: Type.Optional(nullable(Role)),
   ...presenceWords
 })
@@ -82,22 +87,24 @@ export const Details = Type.Composite([
 ])
 
 export function toDraft(body: Static<typeof Draft>, { autoEnableNewClient }: ClientSettings) {
-  const { mqttClientId, username, ip, enable, role } = body
+  const { mqttClientId, username, ip, enable, enabled, role } = body
   return {
     mqttClientId,
     username: username ?? '',
     ip: ip ?? '',
-    enabled: enable ?? autoEnableNewClient,
+    enabled: meantOf([enabled, enable]) ?? autoEnableNewClient,
     ...(role == null ? { role: 'STORE' as const } : { role, isRoleFixed: true })
   }
 }
 
-export function toChange({ mqttClientId, username, ip, enable, role }: Static<typeof Change>) {
+export function toChange(body: Static<typeof Change>, stored: Pick<Client, 'enabled'>) {
+  const { mqttClientId, username, ip, role } = body
+  const enabled = meantOf([body.enabled, body.enable], stored.enabled)
   return {
     ...(mqttClientId == null ? {} : { mqttClientId }),
     ...(username == null ? {} : { username }),
     ...(ip == null ? {} : { ip }),
-    ...(enable == null ? {} : { enabled: enable }),
+    ...(enabled === undefined ? {} : { enabled }),
     ...(role == null ? {} : { role, isRoleFixed: true })
   }
 }
