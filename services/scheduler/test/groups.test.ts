@@ -60,7 +60,10 @@ t.test('groups', async (t) => {
     }
     t.equal((await api.get<Json>('/v1/groups?pageSize=1')).body.total, 2)
     t.strictSame((await api.put('/v1/groups', { groupId: 1, type: 0, groupName: 'pos' })).body, { desc: null })
-    t.match((await api.get('/v1/groups/1/details')).body, { groupName: 'pos', description: 'd' })
+    const details = (await api.get<Json>('/v1/groups/1/details')).body
+    t.match(details, { groupName: 'pos', description: 'd' })
+    await api.put('/v1/groups', { ...details, enable: false })
+    t.match((await api.get('/v1/groups/1/details')).body, { enable: false, enabled: false }, 'the word that differs')
     t.equal((await api.put('/v1/groups/1/disable')).body, 'success')
     t.equal((await api.get<Json>('/v1/groups?enabled=false')).body.total, 1)
     t.equal((await api.put('/v1/groups/1/enable')).body, 'success')

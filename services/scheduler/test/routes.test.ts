@@ -210,6 +210,28 @@ t.test('routes of the document', async (t) => {
       t.equal((await api.get('/v1/tasks/1/details')).status, 404)
     })
 
+    t.test('are changed by either spelling, sent back with the other as it was read', async (t) => {
+      const { taskId } = (await api.post<Json>('/v1/tasks', { name: 'first' })).body
+      t.match(await api.post('/v1/tasks', { description: 'd' }), { status: 400, body: { field: 'taskName' } })
+      const read = async () => (await api.get<Json>(`/v1/tasks/${taskId}/details`)).body
+      for (const [change, expected] of [
+        [{ name: 'second' }, 'second'],
+        [{ taskName: 'third' }, 'third'],
+        [{ name: 'fourth', taskName: 'fifth' }, 'fourth'],
+        [{ description: 'e' }, 'fourth']
+      ] as const) {
+        t.equal((await api.put('/v1/tasks', { ...(await read()), ...change })).status, 200)
+        t.match(await read(), { name: expected, taskName: expected }, JSON.stringify(change))
+      }
+      for (const [change, isEnabled] of [
+        [{ enable: false }, false],
+        [{ enabled: 1 }, true]
+      ] as const) {
+        await api.put('/v1/tasks', { ...(await read()), ...change })
+        t.match(await read(), { enable: isEnabled, enabled: Number(isEnabled) }, JSON.stringify(change))
+      }
+    })
+
     t.test('keep their steps as a tree with numbers', async (t) => {
       const { taskId } = (await api.post<Json>('/v1/tasks', { taskName: 'steps' })).body
       const condition = { type: 'GET_FILE_STATUS', order: 0, filePath: '/flag' }
@@ -320,6 +342,26 @@ t.test('routes of the document', async (t) => {
       t.equal((await api.put('/v1/jobs/1/enable')).body, 'success')
       t.equal((await api.delete('/v1/jobs/1')).body, 'success')
       t.equal((await api.get('/v1/jobs/1/details')).status, 404)
+    })
+
+    t.test('are changed by any spelling, sent back with the others as they were read', async (t) => {
+      const { jobId } = (await api.post<Json>('/v1/jobs', { jobName: 'spelt' })).body
+      const read = async () => (await api.get<Json>('/v1/jobs?jobName=spelt')).body.list[0]
+      for (const [change, expected] of [
+        [{ maxRetryTime: 3 }, { maxRetries: 3, enabled: true }],
+        [
+          { maxRetryTimes: 4, enable: false },
+          { maxRetries: 4, enabled: false }
+        ],
+        [
+          { maxRetries: 0, enabled: true },
+          { maxRetries: 0, enabled: true }
+        ]
+      ] as const) {
+        t.equal((await api.put('/v1/jobs', { ...(await read()), ...change, jobId })).status, 200)
+        t.match(await read(), expected, JSON.stringify(change))
+      }
+      t.equal((await api.delete(`/v1/jobs/${jobId}`)).status, 200)
     })
 
     t.test('refuses what is no schedule', async (t) => {

@@ -47,7 +47,8 @@ export function groupRoutes(groups: Groups, now: () => number): Route[] {
       body: Change,
       reply: Done,
       handle: async ({ body, caller }) => {
-        await groups.change(caller.tenantId, body.groupId, toChange(body))
+        const stored = await groups.get(caller.tenantId, body.groupId)
+        await groups.change(caller.tenantId, body.groupId, toChange(body, stored))
         return { desc: null }
       }
     }),

@@ -1,5 +1,5 @@
 import { SdesPage, type Static, Type } from '@fleetgate/kit'
-import { Flag, Id, MaybeTime, Name, nullable, sdesPaging, Text } from '../sdesFields.js'
+import { Flag, Id, MaybeTime, meantOf, Name, nullable, sdesPaging, Text } from '../sdesFields.js'
 import { type Group, type GroupDraft, groupTypes, isQuery } from './group.js'
 
 export const GroupById = Type.Object({ groupId: Id })
@@ -64,16 +64,16 @@ export function toDraft(body: Static<typeof Draft>): GroupDraft {
     type: body.type,
     groupName: body.groupName,
     description: body.description ?? '',
-    enabled: body.enabled ?? body.enable ?? true,
+    enabled: meantOf([body.enabled, body.enable]) ?? true,
     queryProperty: body.queryProperty ?? '',
     queryOperation: body.queryOperation ?? '',
     queryValue: body.queryValue ?? ''
   }
 }
 
-export function toChange(body: Static<typeof Change>): Partial<GroupDraft> {
+export function toChange(body: Static<typeof Change>, stored: Pick<Group, 'enabled'>): Partial<GroupDraft> {
   const { type, groupName, description, queryProperty, queryOperation, queryValue } = body
-  const enabled = body.enabled ?? body.enable
+  const enabled = meantOf([body.enabled, body.enable], stored.enabled)
   const wanted = { type, groupName, description, enabled, queryProperty, queryOperation, queryValue }
   return Object.fromEntries(Object.entries(wanted).filter(([, value]) => value != null)) as Partial<GroupDraft>
 }

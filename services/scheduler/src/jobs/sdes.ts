@@ -63,7 +63,8 @@ export function jobRoutes(jobs: Jobs, settings: Settings): Route[] {
       body: Change,
       reply: Done,
       handle: async ({ body, caller }) => {
-        await jobs.change(caller.tenantId, body.jobId, toChange(body))
+        const stored = await jobs.get(caller.tenantId, body.jobId)
+        await jobs.change(caller.tenantId, body.jobId, toChange(body, stored))
         return { desc: 'success' }
       }
     }),

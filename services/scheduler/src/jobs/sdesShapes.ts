@@ -1,5 +1,17 @@
 import { oneOf, SdesPage, type Static, Type } from '@fleetgate/kit'
-import { editedQuery, Flag, Id, MaybeTime, Name, nullable, sdesPaging, Text, toFlag, toRanges } from '../sdesFields.js'
+import {
+  editedQuery,
+  Flag,
+  Id,
+  MaybeTime,
+  meantOf,
+  Name,
+  nullable,
+  sdesPaging,
+  Text,
+  toFlag,
+  toRanges
+} from '../sdesFields.js'
 import type { JobSettings } from '../settings/settings.js'
 import { type Job, type JobDraft, missedRuns } from './job.js'
 import type { JobRow } from './jobStore.js'
@@ -138,11 +150,14 @@ export function toDraft(body: Static<typeof Draft>, defaults: JobSettings): JobD
   return { ...plain, ...wanted, ...toChange(body), jobName: body.jobName }
 }
 
-export function toChange(body: Static<typeof Draft> | Static<typeof Change>): Partial<JobDraft> {
+export function toChange(
+  body: Static<typeof Draft> | Static<typeof Change>,
+  stored?: Pick<Job, 'enabled' | 'maxRetries'>
+): Partial<JobDraft> {
   const { jobName, description, priority, cycleType, missedRun, retryWait, duration } = body
   const executionTime = body.executionTime == null ? undefined : String(body.executionTime)
-  const enabled = body.enabled ?? body.enable
-  const maxRetries = body.maxRetries ?? body.maxRetryTimes ?? body.maxRetryTime
+  const enabled = meantOf([body.enabled, body.enable], stored?.enabled)
+  const maxRetries = meantOf([body.maxRetries, body.maxRetryTimes, body.maxRetryTime], stored?.maxRetries)
   const when = { cycleType, executionTime, missedRun }
   const { maxConcurrentSession, rollout, abort } = body
   const limits = { maxConcurrentSession, rollout, abort }

@@ -62,7 +62,8 @@ export function taskRoutes(tasks: Tasks, settings: Settings): Route[] {
       body: Change,
       reply: Done,
       handle: async ({ body, caller }) => {
-        await tasks.change(caller.tenantId, body.taskId, toChange(body))
+        const stored = await tasks.get(caller.tenantId, body.taskId)
+        await tasks.change(caller.tenantId, body.taskId, toChange(body, stored))
         return { desc: null }
       }
     }),

@@ -1,7 +1,7 @@
-import { oneOf, SdesPage, type Static, type Step, stepTypes, Type } from '@fleetgate/kit'
-import { editedQuery, Flag, Id, MaybeTime, Name, nullable, sdesPaging, Text } from '../sdesFields.js'
+import { AppError, oneOf, SdesPage, type Static, type Step, stepTypes, Type } from '@fleetgate/kit'
+import { editedQuery, Flag, Id, MaybeTime, meantOf, Name, nullable, sdesPaging, Text } from '../sdesFields.js'
 import type { TaskSettings } from '../settings/settings.js'
-import type { TaskDraft } from './task.js'
+import type { Task, TaskDraft } from './task.js'
 import type { TaskRow } from './taskStore.js'
 
 export const ById = Type.Object({ taskId: Id })
@@ -11,7 +11,6 @@ const MaybeFlag = Type.Optional(nullable(Type.Boolean()))
 const AnyFlag = Type.Optional(Type.Unsafe<boolean | number | null>({ enum: [true, false, 0, 1, null] }))
 
 const fields = {
-  name: Type.Optional(nullable(Name)),
   priority: Type.Optional(nullable(Priority)),
   disableValidation: MaybeFlag,
   enabled: AnyFlag,
@@ -21,8 +20,10 @@ const fields = {
   lastRunAt: Type.Optional(MaybeTime),
   assignmentsChangedAt: Type.Optional(MaybeTime)
 }
-export const Draft = Type.Object({ ...fields, taskName: Name })
-export const Change = Type.Object({ ...fields, taskId: Id, taskName: Type.Optional(nullable(Name)) })
+/** The document creates a task with `taskName` and changes it with `name`; its replies have either. */
+const names = { name: Type.Optional(nullable(Name)), taskName: Type.Optional(nullable(Name)) }
+export const Draft = Type.Object({ ...fields, ...names })
+export const Change = Type.Object({ ...fields, ...names, taskId: Id })
 
 export const TaskQuery = Type.Object({
   ...sdesPaging,
@@ -56,23 +57,30 @@ export const Scripts = Type.Object({
 })
 
 export function toDraft(body: Static<typeof Draft>, defaults: TaskSettings): TaskDraft {
+  const taskName = meantOf([body.name, body.taskName])
+  if (taskName === undefined) throw new AppError('invalid_input', 'taskName is required', { field: 'taskName' })
   return {
-    taskName: body.taskName,
+    taskName,
     description: body.description ?? '',
     priority: body.priority ?? defaults.priority,
-    enabled: Boolean(body.enabled ?? body.enable ?? defaults.enable),
+    enabled: enabledOf(body) ?? defaults.enable,
     disableValidation: body.disableValidation ?? defaults.disableValidation
   }
 }
 
-export function toChange(body: Static<typeof Change>): Partial<TaskDraft> {
-  const taskName = body.taskName ?? body.name
-  const enabled = body.enabled ?? body.enable
+function enabledOf({ enabled, enable }: Static<typeof Draft>, stored?: boolean): boolean | undefined {
+  const flags = [enabled, enable].map((flag) => (flag == null ? undefined : Boolean(flag)))
+  return meantOf(flags, stored)
+}
+
+export function toChange(body: Static<typeof Change>, stored: Pick<Task, 'taskName' | 'enabled'>): Partial<TaskDraft> {
+  const taskName = meantOf([body.name, body.taskName], stored.taskName)
+  const enabled = enabledOf(body, stored.enabled)
   return {
-    ...(taskName == null ? {} : { taskName }),
+    ...(taskName === undefined ? {} : { taskName }),
     ...(body.description == null ? {} : { description: body.description }),
     ...(body.priority == null ? {} : { priority: body.priority }),
-    ...(enabled == null ? {} : { enabled: Boolean(enabled) }),
+    ...(enabled === undefined ? {} : { enabled }),
     ...(body.disableValidation == null ? {} : { disableValidation: body.disableValidation })
   }
 }
