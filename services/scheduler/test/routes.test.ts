@@ -254,8 +254,12 @@ t.test('routes of the document', async (t) => {
       t.equal(new Set(ids).size, 4)
       const read = (await api.get<Json>(`/v1/tasks/${taskId}/scripts`)).body
       t.strictSame(JSON.parse(read.script), read.scripts)
+      t.match(read.scripts, [{ maxRetryTime: 0, conditions: [{ maxRetryTime: 0 }], false: [{ maxRetryTime: 0 }] }])
       t.match(read.scripts, [
-        { scriptId: ids[0], true: [{ scriptId: ids[2], retryTimes: 2, transferOption: { $x: 1, rateLimit: 50_000 } }] }
+        {
+          scriptId: ids[0],
+          true: [{ scriptId: ids[2], retryTimes: 2, maxRetryTime: 2, transferOption: { $x: 1, rateLimit: 50_000 } }]
+        }
       ])
       const again = await api.post<Json>(`/v1/tasks/${taskId}/scripts`, read.scripts)
       t.strictSame(
@@ -263,6 +267,9 @@ t.test('routes of the document', async (t) => {
         ids,
         'saving what was read changes no number'
       )
+      read.scripts[0].true[0].maxRetryTime = 5
+      await api.post(`/v1/tasks/${taskId}/scripts`, read.scripts)
+      t.match((await api.get<Json>(`/v1/tasks/${taskId}/scripts`)).body.scripts[0].true, [{ retryTimes: 5 }])
     })
 
     t.test('send a file once for all machines', async (t) => {

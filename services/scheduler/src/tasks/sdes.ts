@@ -14,7 +14,8 @@ import {
   TaskQuery,
   toChange,
   toDraft,
-  toRow
+  toRow,
+  toScript
 } from './sdesShapes.js'
 import type { TaskFilter } from './taskStore.js'
 import type { Tasks } from './tasks.js'
@@ -108,7 +109,8 @@ function scriptRoutes(tasks: Tasks): Route[] {
       reply: Scripts,
       handle: async ({ params, caller }) => {
         const { scripts } = await tasks.get(caller.tenantId, params.taskId)
-        return { script: JSON.stringify(scripts), scripts }
+        const rows = scripts.map(toScript)
+        return { script: JSON.stringify(rows), scripts: rows }
       }
     }),
     route({

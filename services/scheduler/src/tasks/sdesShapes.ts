@@ -85,6 +85,18 @@ export function toChange(body: Static<typeof Change>, stored: Pick<Task, 'taskNa
   }
 }
 
+/** With the document's other word for the retries of a step. */
+export function toScript(step: Step): Step & { maxRetryTime: number } {
+  const { conditions, true: yes, false: no, ...plain } = step
+  return {
+    ...plain,
+    maxRetryTime: plain.retryTimes,
+    ...(conditions ? { conditions: conditions.map(toScript) } : {}),
+    ...(yes ? { true: yes.map(toScript) } : {}),
+    ...(no ? { false: no.map(toScript) } : {})
+  }
+}
+
 export function toRow(task: TaskRow): Static<typeof Row> {
   const { taskId, taskName, priority, disableValidation, enabled, description, createdAt, lastEditedAt } = task
   return {

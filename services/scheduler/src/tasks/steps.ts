@@ -11,7 +11,8 @@ import {
   TransferOption,
   Type
 } from '@fleetgate/kit'
-import { nullable } from '../sdesFields.js'
+import { flatten } from '../executions/view.js'
+import { meantOf, nullable } from '../sdesFields.js'
 
 /** Verbs that bring a file from one place to another. */
 const movingTypes: readonly StepType[] = ['SEND_FILE', 'BROADCAST', 'RECV_FILE', 'COPY_FILE']
@@ -55,9 +56,10 @@ export type UnnumberedStep = Omit<Step, 'scriptId' | 'conditions' | 'true' | 'fa
   false?: UnnumberedStep[]
 }
 
-/** Checks a whole tree; the first fault is refused with the place where it stands. */
-export function checkSteps(drafts: readonly unknown[]): UnnumberedStep[] {
-  const steps = checkLevel(drafts, { place: '', depth: 1, allowed: stepTypes })
+/** Checks a whole tree; the first fault is refused with the place where it stands. `stored` is the tree that it replaces. */
+export function checkSteps(drafts: readonly unknown[], stored: readonly Step[] = []): UnnumberedStep[] {
+  const retries = new Map(flatten(stored).map(({ step }) => [step.scriptId, step.retryTimes]))
+  const steps = checkLevel(drafts, { place: '', depth: 1, allowed: stepTypes, retries })
   if (countSteps(steps) > maxSteps) throw new AppError('invalid_input', `a task has at most ${maxSteps} steps`)
   return steps
 }
@@ -66,6 +68,8 @@ interface Level {
   place: string
   depth: number
   allowed: readonly StepType[]
+  /** What is stored of each step that is known. */
+  retries: ReadonlyMap<number, number>
 }
 
 function checkLevel(drafts: readonly unknown[], level: Level): UnnumberedStep[] {
@@ -83,7 +87,7 @@ function toStep(raw: unknown, level: Level): UnnumberedStep {
     type: draft.type,
     order: draft.order ?? 0,
     block: draft.block ?? true,
-    retryTimes: draft.retryTimes ?? draft.maxRetryTime ?? 0,
+    retryTimes: meantOf([draft.retryTimes, draft.maxRetryTime], level.retries.get(draft.scriptId ?? 0)) ?? 0,
     retryInterval: draft.retryInterval ?? 0,
     overWrite: draft.overWrite ?? 'OVERWRITE',
     ...present({
@@ -102,10 +106,10 @@ function toStep(raw: unknown, level: Level): UnnumberedStep {
 
 function branchesOf(
   draft: ScriptDraft,
-  { place, depth }: Level
+  { place, depth, retries }: Level
 ): Pick<UnnumberedStep, 'conditions' | 'true' | 'false'> {
   if (!draft.conditions?.length) throw invalid(`${place}.conditions`, 'needs at least one condition')
-  const below = { depth: depth + 1, allowed: stepTypes }
+  const below = { depth: depth + 1, allowed: stepTypes, retries }
   return {
     conditions: checkLevel(draft.conditions, { ...below, place: `${place}.conditions`, allowed: conditionTypes }),
     true: checkLevel(draft.true ?? [], { ...below, place: `${place}.true` }),

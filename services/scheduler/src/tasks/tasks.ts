@@ -51,7 +51,7 @@ export function createTasks({ store, counters, now, unbind }: TasksDeps): Tasks 
 
     async saveScripts(tenantId, taskId, drafts) {
       const task = await get(tenantId, taskId)
-      const steps = checkSteps(drafts)
+      const steps = checkSteps(drafts, task.scripts)
       const known = new Set(flatten(task.scripts).map(({ step }) => step.scriptId))
       const count = countSteps(steps)
       let next = count > 0 ? await counters.next(tenantId, 'script', count) : 0
