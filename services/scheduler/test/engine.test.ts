@@ -288,6 +288,24 @@ t.test('the engine', async (t) => {
     await job.ended('SUCCESS')
   })
 
+  t.test('a machine that has the command and has not begun is said to have it in its own queue', async (t) => {
+    const job = await prepare(names(1))
+    fleet.onExecution = (command) => fleet.report(command, [event(1, 'RECEIVED')])
+    await job.run()
+    const waits = { status: 'RUNNING', reason: 'the machine has the command, which waits in its own queue' }
+    const one = () => job.machines().then(([row]: Json[]) => row)
+    await until(async () => (await one()).status === 'RUNNING', { what: 'the receipt' })
+    t.match(await one(), waits)
+    t.match((await job.api.get<Json>('/v1/logs/clients')).body.list, [waits])
+    const [command] = fleet.received
+    if (!command) throw new Error('no command')
+    await fleet.report(command, [event(2, 'TASK_STARTED', { taskId: job.taskId })])
+    await until(async () => (await one()).reason === null, { what: 'the reason to be gone' })
+    t.match(await one(), { status: 'RUNNING' })
+    await fleet.succeed(command)
+    await job.ended('SUCCESS')
+  })
+
   t.test('a machine that is renamed meanwhile gets what waits for it, and what it has begun counts', async (t) => {
     const [away = '', working = ''] = names(2)
     const [awayNow, workingNow] = [`${away}-new`, `${working}-new`]

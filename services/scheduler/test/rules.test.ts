@@ -640,7 +640,10 @@ t.test('runs', async (t) => {
     t.equal(waitingReason(running, { ...queued, hold: 'OFFLINE' }, { now: 1 }), 'machine is offline')
     t.equal(waitingReason(running, { ...queued, hold: 'DISABLED' }, { now: 1 }), 'machine is disabled')
     t.equal(waitingReason(running, { ...queued, attempt: 2, dueAt: 4000 }, { now: 1000 }), 'attempt 2 begins in 3 s')
-    t.equal(waitingReason(running, { ...queued, state: 'RUNNING' }, { now: 1 }), undefined)
+    const atWork = { ...queued, state: 'RUNNING' as const, begun: 1 }
+    t.equal(waitingReason(running, atWork, { now: 1 }), undefined)
+    t.equal(waitingReason(running, { ...atWork, hold: 'OFFLINE' }, { now: 1 }), 'machine is offline')
+    t.match(waitingReason(running, { ...atWork, attempt: 2 }, { now: 1 }), /waits in its own queue/)
   })
 })
 

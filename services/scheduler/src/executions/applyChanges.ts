@@ -26,7 +26,7 @@ export async function applyChanges(changes: readonly Change[], options: ApplyOpt
 }
 
 function toFacts(change: Change, { now, silenceTimeoutMs }: ApplyOptions): Write {
-  const { executionId, attempt, entries, isLate, receivedAt, startedAt, transition, hasStopped } = change
+  const { executionId, attempt, entries, isLate, receivedAt, startedAt, transition, hasStopped, hasBegun } = change
   const facts: Record<string, unknown> = Object.fromEntries(
     entries.map(([seq, entry]) => [`log.${attempt}.${seq}`, entry])
   )
@@ -44,7 +44,11 @@ function toFacts(change: Change, { now, silenceTimeoutMs }: ApplyOptions): Write
         $min: { startedAt },
         // Whatever a machine says of its present attempt proves that it is at work: no need to ask it soon. The field is
         // indexed, so it is not moved with every message.
-        $max: { lastReportAt: receivedAt, ...(isSoonDue ? { dueAt: now + silenceTimeoutMs } : {}) },
+        $max: {
+          lastReportAt: receivedAt,
+          ...(hasBegun ? { begun: attempt } : {}),
+          ...(isSoonDue ? { dueAt: now + silenceTimeoutMs } : {})
+        },
         ...(isLate && entries.length > 0 ? { $push: { lateReports: { $each: [late], $slice: -keptLateReports } } } : {})
       }
     }

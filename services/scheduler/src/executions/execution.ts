@@ -49,6 +49,8 @@ export interface Execution {
   open?: true
   hold: Hold
   attempt: number
+  /** The newest attempt of which the machine has said more than that it has the command: before, it stands in a queue there. */
+  begun?: number
   /** Counts the commands sent, over all attempts. */
   epoch: number
   /** Commands sent since the machine was last heard. */

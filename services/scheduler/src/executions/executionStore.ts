@@ -19,6 +19,7 @@ const executionSchema = new Schema<Execution>(
     open: Boolean,
     hold: { type: String, required: true },
     attempt: { type: Number, required: true },
+    begun: Number,
     epoch: { type: Number, required: true },
     tries: { type: Number, required: true },
     maxAttempts: { type: Number, required: true },

@@ -45,6 +45,8 @@ export interface Change {
   /** Events for which the log has no room. */
   notKept: number
   startedAt: number
+  /** More was said than that the command came. */
+  hasBegun?: true
   receivedAt: number
   /** When the engine would send the command again, as it was read. */
   dueAt?: number
@@ -122,6 +124,7 @@ function extend(change: Change | undefined, received: ReceivedReport, known: Kno
   const { entries, notKept } = addedEntries(change, received, known)
   const startedAt = Math.min(...report.events.map(({ at }) => correctedTime(at, received)))
   const isOver = report.events.some(({ kind }) => kind === 'FINISHED')
+  const hasBegun = change?.hasBegun || report.events.some(({ kind }) => kind !== 'RECEIVED')
   const hasStopped = change?.hasStopped || (isOver && head.halt?.attempt === report.attempt)
   const transition = isLate || !head.open ? undefined : (ended(change) ?? transitionOf(received, head))
   return {
@@ -133,6 +136,7 @@ function extend(change: Change | undefined, received: ReceivedReport, known: Kno
     notKept,
     wasOver: !head.open,
     startedAt: Math.min(startedAt, change?.startedAt ?? startedAt),
+    ...(hasBegun ? { hasBegun } : {}),
     receivedAt: Math.max(receivedAt, change?.receivedAt ?? receivedAt),
     ...(head.dueAt === undefined ? {} : { dueAt: head.dueAt }),
     ...(transition ? { transition } : {}),

@@ -4,7 +4,7 @@ import type { Execution, ExecutionState } from '../executions/execution.js'
 import type { ExecutionRow, ExecutionStore } from '../executions/executionStore.js'
 import { createRunPages } from '../executions/runPages.js'
 import { type StepView, type TaskView, viewOf } from '../executions/view.js'
-import { waitingReason } from '../runs/reasons.js'
+import { isWaiting, waitingReason } from '../runs/reasons.js'
 import type { Run, RunJob } from '../runs/run.js'
 import type { RunFilter, RunHead, RunRow, RunStore } from '../runs/runStore.js'
 
@@ -20,7 +20,7 @@ export interface ClientJobRow extends MachineRow {
 }
 
 export interface MachineRow extends ExecutionRow {
-  /** Why it is not at work yet. */
+  /** Why it is not at work. */
   reason: string | undefined
 }
 
@@ -131,8 +131,4 @@ export function createLogs({ runs, executions, now }: LogsDeps): Logs {
       return { execution, steps: task.steps }
     }
   }
-}
-
-function isWaiting({ state }: ExecutionRow): boolean {
-  return state === 'QUEUED' || state === 'DISPATCHED'
 }

@@ -16,21 +16,31 @@ export interface WaitingAt {
   atWork?: number | undefined
 }
 
-/** Why an execution is not at work yet; nothing for one that is, or that has ended. */
-export function waitingReason(
-  run: WaitingRun,
-  execution: Pick<Execution, 'state' | 'hold' | 'attempt' | 'dueAt'>,
-  { now, atWork = 0 }: WaitingAt
-): string | undefined {
+export type Waiting = Pick<Execution, 'state' | 'hold' | 'attempt' | 'begun' | 'dueAt'>
+
+/** Not at work yet, or out of reach at its work. */
+export function isWaiting({ state, hold, attempt, begun = 0 }: Waiting): boolean {
+  if (state === 'RUNNING') return hold !== 'NONE' || begun < attempt
+  return state === 'QUEUED' || state === 'DISPATCHED'
+}
+
+/** Why an execution waits; nothing for one that is at work, or that has ended. */
+export function waitingReason(run: WaitingRun, execution: Waiting, { now, atWork = 0 }: WaitingAt): string | undefined {
   const { state, hold, attempt, dueAt = 0 } = execution
-  if (state !== 'QUEUED' && state !== 'DISPATCHED') return undefined
+  if (!isWaiting(execution)) return undefined
+  if (state === 'RUNNING') return holdReason(hold) ?? 'the machine has the command, which waits in its own queue'
   if (run.pausedAt !== undefined) return 'the run is paused'
   if (run.state === 'PREPARING') return preparingReason(run)
-  if (hold === 'OFFLINE') return 'machine is offline'
-  if (hold === 'DISABLED') return 'machine is disabled'
+  const held = holdReason(hold)
+  if (held) return held
   if (state === 'DISPATCHED') return 'the command was sent, waiting for the machine to confirm it'
   if (dueAt > now && attempt > 1) return `attempt ${attempt} begins in ${Math.ceil((dueAt - now) / 1000)} s`
   return turnReason(run, atWork) ?? 'about to be sent'
+}
+
+function holdReason(hold: Execution['hold']): string | undefined {
+  if (hold === 'OFFLINE') return 'machine is offline'
+  return hold === 'DISABLED' ? 'machine is disabled' : undefined
 }
 
 function turnReason({ job, pace }: WaitingRun, atWork: number): string | undefined {
