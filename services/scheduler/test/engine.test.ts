@@ -158,6 +158,7 @@ t.test('the engine', async (t) => {
       await until(async () => (await reason()) === 'no SERVER machine is online to offer /files/app.zip', {
         what: 'the reason'
       })
+      t.equal((await job.runLog()).reason, await reason(), 'and so does the run')
       fleet.onStage = () => {}
       await fleet.connect(job.tenantId, ['late-server'], 'SERVER')
       const waits = 'waiting for the SERVER machine late-server to offer /files/app.zip'
@@ -282,7 +283,8 @@ t.test('the engine', async (t) => {
       what: 'the reason'
     })
     await until(async () => (await job.runLog()).counts.succeeded === 1, { what: 'the other machine' })
-    t.match(await job.runLog(), { status: 'RUNNING', endTime: null, counts: { total: 2, waiting: 1 } })
+    const reason = 'every machine that has not ended is offline or disabled'
+    t.match(await job.runLog(), { status: 'RUNNING', endTime: null, reason, counts: { total: 2, waiting: 1 } })
     t.equal(fleet.received.length, 1)
     await fleet.connect(job.tenantId, [away], 'STORE')
     await job.ended('SUCCESS')

@@ -1,7 +1,7 @@
 import type { Page, PageOf, Store } from '@fleetgate/store'
 import { pageOf } from '@fleetgate/store'
 import { type Model, type mongo, type ProjectionType, type Query, Schema } from 'mongoose'
-import { type Counts, type Execution, type ExecutionState, noCounts, toCounts } from './execution.js'
+import { type Counts, type Execution, type ExecutionState, type Hold, noCounts, toCounts } from './execution.js'
 import type { ExecutionHead } from './reports.js'
 
 const executionSchema = new Schema<Execution>(
@@ -104,6 +104,8 @@ export interface ExecutionStore {
   count(runId: string): Promise<Counts>
   /** Deletes at most so many executions of these runs; answers how many. */
   removeSome(runIds: string[], limit: number): Promise<number>
+  /** Those of these runs whose open executions all wait for their machine. */
+  allAside(runIds: string[]): Promise<Set<string>>
   /** Machines that work on these runs, or were told to; one that is offline holds up nobody. */
   countAtWork(runIds: string[]): Promise<number>
 }
@@ -268,6 +270,20 @@ export function createExecutionStore(store: Store): ExecutionStore {
       const ids = (await found.limit(limit).toArray()).map(({ _id }) => _id)
       if (ids.length > 0) await collection.deleteMany({ _id: { $in: ids } })
       return ids.length
+    },
+
+    async allAside(runIds) {
+      const first = (runId: string, hold: Hold[]) =>
+        collection.findOne(
+          { runId, open: true, hold: { $in: hold } },
+          { projection: { _id: 1 }, hint: { runId: 1, hold: 1, state: 1, dueAt: 1 } }
+        )
+      const isAside = async (runId: string) => {
+        const [one, other] = await Promise.all([first(runId, ['OFFLINE', 'DISABLED']), first(runId, ['NONE'])])
+        return one !== null && other === null
+      }
+      const found = await Promise.all(runIds.map(async (runId) => ((await isAside(runId)) ? [runId] : [])))
+      return new Set(found.flat())
     },
 
     countAtWork: (runIds) =>

@@ -4,7 +4,7 @@ import type { Execution, ExecutionState } from '../executions/execution.js'
 import type { ExecutionRow, ExecutionStore } from '../executions/executionStore.js'
 import { createRunPages } from '../executions/runPages.js'
 import { type StepView, type TaskView, viewOf } from '../executions/view.js'
-import { isWaiting, waitingReason } from '../runs/reasons.js'
+import { isWaiting, runReason, waitingReason } from '../runs/reasons.js'
 import type { Run, RunJob } from '../runs/run.js'
 import type { RunFilter, RunHead, RunRow, RunStore } from '../runs/runStore.js'
 
@@ -17,6 +17,11 @@ export interface LogsDeps {
 /** What became of a job on a client, with the job as it was then. */
 export interface ClientJobRow extends MachineRow {
   job: Pick<RunJob, 'name' | 'description'>
+}
+
+export interface RunLogRow extends RunRow {
+  /** Why it does not go on as usual, or did not end as usual. */
+  reason: string | undefined
 }
 
 export interface MachineRow extends ExecutionRow {
@@ -42,7 +47,7 @@ export interface MachineFilter {
 }
 
 export interface Logs {
-  runs(filter: RunFilter, page: Page): Promise<PageOf<RunRow>>
+  runs(filter: RunFilter, page: Page): Promise<PageOf<RunLogRow>>
   machines(filter: MachineFilter, page: Page): Promise<PageOf<MachineRow>>
   /** The same seen from the client: the newest first, over all jobs. */
   clientJobs(filter: MachineFilter, page: Page): Promise<PageOf<ClientJobRow>>
@@ -102,7 +107,19 @@ export function createLogs({ runs, executions, now }: LogsDeps): Logs {
 
   return {
     tasks,
-    runs: (filter, page) => runs.list(filter, page),
+
+    async runs(filter, page) {
+      const found = await runs.list(filter, page)
+      const idsIn = (state: Run['state']) => found.items.filter((run) => run.state === state).map(({ _id }) => _id)
+      const [preparing, away] = await Promise.all([
+        runs.findMany(filter.tenantId, idsIn('PREPARING')),
+        executions.allAside(idsIn('RUNNING'))
+      ])
+      const sources = new Map(preparing.map((run) => [run._id, run.sources]))
+      const reasonOf = (run: RunRow) =>
+        runReason(run, { now: now(), sources: sources.get(run._id), isAway: away.has(run._id) })
+      return { ...found, items: found.items.map((run) => ({ ...run, reason: reasonOf(run) })) }
+    },
 
     latestEnds: (tenantId, clientIds) => executions.latestEnds(tenantId, clientIds),
 

@@ -31,7 +31,7 @@ export function logRoutes(logs: Logs, now: () => number): Route[] {
         const is =
           status === 'ALL' ? undefined : status === 'WAITING' || status === 'NOT_EXECUTE' ? 'PREPARING' : status
         const found = await logs.runs({ tenantId: caller.tenantId, since, jobId, is }, sdesRange(query))
-        return toSdesPage({ ...found, items: found.items.map((run) => toRunLog(run, now())) })
+        return toSdesPage({ ...found, items: found.items.map(toRunLog) })
       }
     }),
     route({

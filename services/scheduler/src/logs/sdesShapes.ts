@@ -1,11 +1,9 @@
 import { oneOf, type Static, stepTypes, Type } from '@fleetgate/kit'
 import { type ExecutionState, executionStates } from '../executions/execution.js'
 import { type StepView, type TaskView, viewStatuses } from '../executions/view.js'
-import { runReason } from '../runs/reasons.js'
 import type { RunTask } from '../runs/run.js'
-import type { RunRow } from '../runs/runStore.js'
 import { Id, MaybeTime, nullable, sdesPaging } from '../sdesFields.js'
-import type { MachineRow } from './logs.js'
+import type { MachineRow, RunLogRow } from './logs.js'
 
 /** `status` of an execution or run as the document writes it. */
 const rowStatuses = ['SUCCESS', 'FAILED', 'RUNNING', 'WAITING'] as const
@@ -118,7 +116,7 @@ export function statesOf(status: string): ExecutionState[] | undefined {
   return executionStates.filter((state) => statusOfState[state] === wanted)
 }
 
-export function toRunLog(run: RunRow, now: number): Static<typeof RunLog> {
+export function toRunLog(run: RunLogRow): Static<typeof RunLog> {
   const { _id, jobId, job, state, result, counts, createdAt, endedAt, scheduledFor } = run
   const { name, description, priority, executionTime, duration, lastEditedAt } = job
   return {
@@ -135,7 +133,7 @@ export function toRunLog(run: RunRow, now: number): Static<typeof RunLog> {
     duration,
     runId: _id,
     scheduledFor: scheduledFor ?? null,
-    reason: runReason(run, now) ?? null,
+    reason: run.reason ?? null,
     counts
   }
 }

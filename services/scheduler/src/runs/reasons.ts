@@ -58,13 +58,23 @@ function preparingReason({ sources }: Pick<WaitingRun, 'sources'>): string {
   return `no SERVER machine is online to offer ${waiting.path}`
 }
 
+export interface RunAt {
+  now: number
+  /** The files of a run that is PREPARING. */
+  sources?: Record<string, SourceHead> | undefined
+  /** Every machine that has not ended is offline or disabled. */
+  isAway?: boolean
+}
+
 /** Why a run as a whole does not go on as usual, or did not end as usual. */
 export function runReason(
   { state, pausedAt, stop, endedAt }: RunHead & Pick<Run, 'endedAt'>,
-  now: number
+  { now, sources = {}, isAway = false }: RunAt
 ): string | undefined {
   const isStopped = stop !== undefined && stop.at <= (endedAt ?? now)
   if (state === 'FINISHED') return isStopped ? stop.reason : undefined
   if (isStopped) return `${stop.reason}; machines at work ${stop.by === 'SCHEDULE' ? 'may finish' : 'are told to stop'}`
-  return pausedAt === undefined ? undefined : 'the run is paused'
+  if (pausedAt !== undefined) return 'the run is paused'
+  if (state === 'PREPARING') return preparingReason({ sources })
+  return isAway ? 'every machine that has not ended is offline or disabled' : undefined
 }

@@ -70,8 +70,15 @@ t.test('reasons', async (t) => {
     waitingReason({ ...run, job: { rollout: { perMinute: 3, growth: 1 } } }, queued, { now: 1 }),
     'waiting for its turn in the rollout (3 machines a minute)'
   )
-  t.equal(runReason({ state: 'RUNNING', stop }, 49), undefined)
-  t.equal(runReason({ state: 'RUNNING', stop }, 50), 'the next run of the job was due; machines at work may finish')
-  t.equal(runReason({ state: 'FINISHED', endedAt: 49, stop }, 99), undefined, 'it had ended before')
-  t.equal(runReason({ state: 'FINISHED', endedAt: 60, stop }, 99), 'the next run of the job was due')
+  t.equal(runReason({ state: 'RUNNING', stop }, { now: 49 }), undefined)
+  t.equal(
+    runReason({ state: 'RUNNING', stop }, { now: 50 }),
+    'the next run of the job was due; machines at work may finish'
+  )
+  const away = 'every machine that has not ended is offline or disabled'
+  t.equal(runReason({ state: 'RUNNING', pausedAt: 1 }, { now: 2, isAway: true }), 'the run is paused')
+  t.equal(runReason({ state: 'RUNNING' }, { now: 2, isAway: true }), away)
+  t.equal(runReason({ state: 'PREPARING' }, { now: 2 }), 'the run is being prepared')
+  t.equal(runReason({ state: 'FINISHED', endedAt: 49, stop }, { now: 99 }), undefined, 'it had ended before')
+  t.equal(runReason({ state: 'FINISHED', endedAt: 60, stop }, { now: 99 }), 'the next run of the job was due')
 })
