@@ -5,9 +5,15 @@ import type { Execution, ExecutionState } from '../src/executions/execution.js'
 import { createRunPages } from '../src/executions/runPages.js'
 import { createStores } from '../src/parts.js'
 import type { Run } from '../src/runs/run.js'
+import type { Json } from './support.js'
 
 /** Machines of each run, the oldest run first. */
 const sizes = [3, 40, 1, 1, 25, 2]
+
+interface Asked {
+  query: object
+  options: { sort: object; hint: object }
+}
 
 t.test('pages of the executions of many runs', async (t) => {
   const parts = await startParts(t, { nats: false })
@@ -109,6 +115,43 @@ t.test('pages of the executions of many runs', async (t) => {
     t.ok(step)
     t.same(last?.log, { 1: log[1], 2: rest }, 'but the first of an attempt')
     t.same(await executions.withTasks('r1', { offset: 40, limit: 3, of: 40 }), [])
+  })
+
+  t.test('of a job by state read what is asked for and nothing else', async (t) => {
+    const open = { state: 'QUEUED', endedAt: undefined, open: true, createdAt: 1 } as const
+    const waiting = all.filter(({ runId }) => runId === 'r1').slice(0, 4)
+    await executions.insertMissing(waiting.map((one) => ({ ...one, ...open, _id: `open-${one._id}`, runId: 'open' })))
+    await runs.collection.insertOne({ _id: 'open', tenantId: 't1', jobId: 1, triggerKey: 'o', open: true } as Run)
+    t.teardown(async () => {
+      await runs.collection.deleteOne({ _id: 'open' })
+      await executions.removeSome(['open'], 10)
+    })
+    const asked: Asked[] = []
+    store.connection.set('debug', (_name: string, method: string, query: object, options: never) => {
+      if (method === 'find' && _name === executions.collection.collectionName) asked.push({ query, options })
+    })
+    t.teardown(() => store.connection.set('debug', false))
+    for (const [wish, rows, most = rows] of [
+      [{ jobId: 1, states: ['FAILED'] }, 13],
+      [{ jobId: 1, states: ['FAILED'], since: 4 }, 0],
+      [{ jobId: 0, states: ['SUCCEEDED'] }, 20],
+      [{ jobId: 1, states: ['QUEUED', 'DISPATCHED'] }, 4],
+      [{ jobId: 1, states: ['RUNNING'] }, 0],
+      // What the machine did in all jobs.
+      [{ jobId: 0, clientId: 2, states: ['SUCCEEDED'] }, 2, 4]
+    ] as const) {
+      asked.length = 0
+      const { items } = await byRuns({ tenantId: 't1', ...wish }, { offset: 0, limit: 100 })
+      t.equal(items.length, rows, JSON.stringify(wish))
+      const [{ query, options }] = asked as [Asked]
+      const plan = executions.collection
+        .find(query)
+        .sort(options.sort as never)
+        .hint(options.hint as never)
+      const { executionStats } = (await plan.explain('executionStats')) as { executionStats: Json }
+      t.ok(executionStats.totalDocsExamined <= most, `${executionStats.totalDocsExamined} read`)
+      t.ok(executionStats.totalKeysExamined <= most + 4, `${executionStats.totalKeysExamined} looked at`)
+    }
   })
 
   t.test('a short log is counted itself', async (t) => {

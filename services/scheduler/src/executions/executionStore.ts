@@ -48,6 +48,7 @@ executionSchema.index({ tenantId: 1, createdAt: -1, clientId: 1 })
 // Moved once, at the end, not with every change of state.
 const isOver = { partialFilterExpression: { endedAt: { $exists: true } } }
 executionSchema.index({ tenantId: 1, state: 1, createdAt: -1, clientId: 1 }, isOver)
+executionSchema.index({ tenantId: 1, jobId: 1, state: 1, createdAt: -1, clientId: 1 }, isOver)
 executionSchema.index({ tenantId: 1, mqttClientId: 1, createdAt: -1 })
 executionSchema.index({ tenantId: 1, mqttClientId: 1 }, isOpen)
 executionSchema.index({ runId: 1, hold: 1, state: 1, dueAt: 1 }, isOpen)
@@ -60,6 +61,8 @@ export type ExecutionCollection = mongo.Collection<Execution>
 export interface ExecutionFilter {
   tenantId: string
   runId?: string | undefined
+  /** Those of these runs alone: where few of a job's runs can have what is asked for. */
+  runIds?: readonly string[] | undefined
   jobId?: number | undefined
   clientId?: number | undefined
   states?: readonly ExecutionState[] | undefined
@@ -160,10 +163,11 @@ export function createExecutionStore(store: Store): ExecutionStore {
   const model: Model<Execution> = store.model<Execution>('executions', executionSchema)
   const collection = model.collection as unknown as ExecutionCollection
 
-  function rowsWhere({ runId, clientId, states, ...filter }: ExecutionFilter) {
+  function rowsWhere({ runId, runIds, clientId, states, ...filter }: ExecutionFilter) {
     const query = model.find<ExecutionRow>({
       ...wholeRun(filter),
       ...(runId === undefined ? {} : { runId }),
+      ...(runIds === undefined ? {} : { runId: { $in: [...runIds] } }),
       ...(clientId === undefined ? {} : { clientId }),
       ...(states === undefined ? {} : stateFilter(states))
     })
@@ -171,7 +175,7 @@ export function createExecutionStore(store: Store): ExecutionStore {
     return query
       .select(notInRows)
       .sort('-createdAt clientId')
-      .hint(indexFor({ clientId, states, ...filter }))
+      .hint(indexFor({ clientId, runIds, states, ...filter }))
   }
 
   function rowsOfRun(runIds: readonly string[], states: ExecutionFilter['states']) {
@@ -315,17 +319,19 @@ async function byClient<T, D, H, R>(query: Query<T[], D, H, R>, { offset, limit,
   return (await query.sort({ clientId: -1 }).skip(after).limit(size).lean<T[]>().exec()).toReversed()
 }
 
+type IndexKeys = Record<string, 1 | -1>
+
 /**
  * The index that has a list in its order. The planner would find it too, but tries all that begin with the tenant whenever a deep
  * page follows a first one, which takes it half a second.
  */
-function indexFor({ jobId, clientId, states }: Omit<ExecutionFilter, 'runId'>): Record<string, 1 | -1> {
-  if (clientId !== undefined && jobId === undefined) return { tenantId: 1, clientId: 1, createdAt: -1 }
-  if (jobId !== undefined) return { tenantId: 1, jobId: 1, createdAt: -1, clientId: 1 }
-  const isOverOnly = states !== undefined && areFinal(states)
-  return isOverOnly
-    ? { tenantId: 1, state: 1, createdAt: -1, clientId: 1 }
-    : { tenantId: 1, createdAt: -1, clientId: 1 }
+function indexFor({ jobId, clientId, runIds, states }: Omit<ExecutionFilter, 'runId'>): IndexKeys {
+  // A machine has few executions beside a job.
+  if (clientId !== undefined) return { tenantId: 1, clientId: 1, createdAt: -1 }
+  if (runIds !== undefined) return { runId: 1, state: 1, clientId: 1 }
+  const ofJob: IndexKeys = jobId === undefined ? {} : { jobId: 1 }
+  const byState: IndexKeys = states !== undefined && areFinal(states) ? { state: 1 } : {}
+  return { tenantId: 1, ...ofJob, ...byState, createdAt: -1, clientId: 1 }
 }
 
 /** Conditions that hold for all executions of a run or for none. */

@@ -5,7 +5,7 @@ import type { ExecutionState } from './execution.js'
 import type { ExecutionFilter, ExecutionRow, ExecutionStore } from './executionStore.js'
 
 export interface RunPagesDeps {
-  runs: Pick<RunStore, 'rowsOf' | 'sizes'>
+  runs: Pick<RunStore, 'openOf' | 'rowsOf' | 'sizes'>
   executions: Pick<ExecutionStore, 'list' | 'rows' | 'rowsOfRuns'>
   /** Up to so many rows the executions themselves are counted: a log that is being written is exact then. */
   large?: number
@@ -44,10 +44,18 @@ export function createRunPages({ runs, executions, large = 10_000, deepFrom = 2_
     return [...ofWhole, ...ofOthers.flat()].sort((a, b) => placeOf(a) - placeOf(b) || a.clientId - b.clientId)
   }
 
+  /** What is open stands in open runs: of a job with a long history these are few. */
+  async function amongOpen(filter: ExecutionFilter): Promise<ExecutionFilter> {
+    const { tenantId, jobId, states = [] } = filter
+    if (jobId === undefined || states.some((state) => endOf[state])) return filter
+    return { ...filter, runIds: await runs.openOf(tenantId, jobId) }
+  }
+
   return async function list(filter: ExecutionFilter, page: Page): Promise<PageOf<ExecutionRow>> {
     const { runId, clientId, states } = filter
     const ends = states?.map((state) => endOf[state])
-    if (runId !== undefined || clientId !== undefined || ends?.includes(undefined)) return executions.list(filter, page)
+    if (runId !== undefined || clientId !== undefined) return executions.list(filter, page)
+    if (ends?.includes(undefined)) return executions.list(await amongOpen(filter), page)
     const which = whichRuns(filter, ends as RunsFilter['ends'])
     const total = await totals.of(JSON.stringify(which), () => runs.rowsOf(which))
     if (total <= large) return executions.list(filter, page)
