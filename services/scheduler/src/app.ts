@@ -138,6 +138,7 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
   const openRun = createOpenRun({
     ...stores,
     memberIds: operations.groups.memberIds,
+    timeZone,
     log,
     now,
     deadlineHours: config.RUN_DEADLINE_HOURS,

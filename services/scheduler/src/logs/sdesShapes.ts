@@ -36,6 +36,8 @@ export const RunLog = Type.Object({
   duration: Type.Integer(),
   runId: Type.String(),
   scheduledFor: MaybeTime,
+  /** Ours: the zone in which the schedule of the job was read. */
+  timeZone: nullable(Type.String()),
   reason: nullable(Type.String()),
   counts: Counts
 })
@@ -117,7 +119,7 @@ export function statesOf(status: string): ExecutionState[] | undefined {
 }
 
 export function toRunLog(run: RunLogRow): Static<typeof RunLog> {
-  const { _id, jobId, job, state, result, counts, createdAt, endedAt, scheduledFor } = run
+  const { _id, jobId, job, state, result, counts, createdAt, endedAt, scheduledFor, timeZone } = run
   const { name, description, priority, executionTime, duration, lastEditedAt } = job
   return {
     status: state === 'FINISHED' ? (result ?? 'FAILED') : state === 'RUNNING' ? 'RUNNING' : 'WAITING',
@@ -133,6 +135,7 @@ export function toRunLog(run: RunLogRow): Static<typeof RunLog> {
     duration,
     runId: _id,
     scheduledFor: scheduledFor ?? null,
+    timeZone: timeZone ?? null,
     reason: run.reason ?? null,
     counts
   }

@@ -4,6 +4,7 @@ import type { ClientStore } from '../clients/clientStore.js'
 import { noCounts } from '../executions/execution.js'
 import type { Job } from '../jobs/job.js'
 import type { JobStore } from '../jobs/jobStore.js'
+import type { TimeZoneOf } from '../schedule/nextRun.js'
 import type { Task } from '../tasks/task.js'
 import type { TaskStore } from '../tasks/taskStore.js'
 import { bytesOf, commandTasks, type Run, type RunLimits, type RunTask, taskListLimit } from './run.js'
@@ -17,6 +18,7 @@ export interface OpenRunDeps {
   clients: ClientStore
   /** The machines of groups at this moment. */
   memberIds: (tenantId: string, groupIds: readonly number[]) => Promise<number[]>
+  timeZone: TimeZoneOf
   log: Log
   now: () => number
   deadlineHours: number
@@ -28,8 +30,8 @@ export interface OpenRunInput {
   tenantId: string
   jobId: number
   idempotencyKey?: string | undefined
-  /** A moment of the job's schedule; what still waits at `endsAt` waits no longer. */
-  moment?: { at: number; endsAt: number | undefined } | undefined
+  /** A moment of the job's schedule, read in `timeZone`; what still waits at `endsAt` waits no longer. */
+  moment?: { at: number; endsAt: number | undefined; timeZone: string } | undefined
   /** The trace of the request. */
   traceparent?: string | undefined
 }
@@ -88,7 +90,8 @@ export function createOpenRun(deps: OpenRunDeps) {
     // Later than the latest run, whatever the clocks of replicas say: the order of runs decides about repeats.
     const createdAt = Math.max(now(), (latest?.createdAt ?? 0) + 1)
     const { deadlineHours } = deps
-    const run = newRun(job, { tasks, targetIds, triggerKey, moment, traceparent, createdAt, deadlineHours })
+    const timeZone = moment?.timeZone ?? (await deps.timeZone(tenantId))
+    const run = newRun(job, { tasks, targetIds, triggerKey, moment, timeZone, traceparent, createdAt, deadlineHours })
     const opened = await insert(run)
     if (!opened) {
       // Two requests of one moment name the same trigger; the index let one of them open the run.
@@ -140,6 +143,7 @@ interface NewRun {
   targetIds: number[]
   triggerKey: string
   moment: OpenRunInput['moment']
+  timeZone: string
   traceparent: string | undefined
   createdAt: number
   deadlineHours: number
@@ -155,7 +159,7 @@ function limitsOf({ maxConcurrentSession = 0, rollout, abort }: Job): RunLimits 
 }
 
 function newRun(job: Job, given: NewRun): Run {
-  const { tasks, targetIds, triggerKey, moment, traceparent, createdAt, deadlineHours } = given
+  const { tasks, targetIds, triggerKey, moment, timeZone, traceparent, createdAt, deadlineHours } = given
   const lastsMs = job.duration > 0 ? job.duration * 60_000 : deadlineHours * 3_600_000
   return {
     _id: newId(createdAt),
@@ -183,6 +187,7 @@ function newRun(job: Job, given: NewRun): Run {
     createdAt,
     deadlineAt: createdAt + lastsMs,
     deadlineReason: 'not finished before the deadline of the run',
+    timeZone,
     ...(traceparent ? { traceparent } : {}),
     ...(moment ? { scheduledFor: moment.at } : {}),
     ...(moment?.endsAt

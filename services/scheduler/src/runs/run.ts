@@ -67,6 +67,8 @@ export interface Run {
   pace?: Pace
   /** The moment of the schedule that opened it. */
   scheduledFor?: number
+  /** IANA name of the zone in which the job's schedule was read when it was opened. */
+  timeZone?: string
   /** W3C traceparent of the request that opened it. */
   traceparent?: string
   /** Set by a replica that applied reports but does not drive the run. */

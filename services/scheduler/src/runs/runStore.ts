@@ -32,6 +32,7 @@ const runSchema = new Schema<Run>(
     pausedAt: Number,
     pace: Schema.Types.Mixed,
     scheduledFor: Number,
+    timeZone: String,
     traceparent: String,
     recount: Boolean,
     lease: { type: leaseSchema, required: true },
@@ -73,6 +74,7 @@ export type RunRow = Pick<
   | 'createdAt'
   | 'endedAt'
   | 'scheduledFor'
+  | 'timeZone'
   | 'stop'
   | 'pausedAt'
 >
@@ -140,7 +142,7 @@ export interface RunStore {
 
 const openCounts = ['waiting', 'running', 'succeeded', 'failed'] as const
 
-const rowFields = 'tenantId jobId state result job counts targets createdAt endedAt scheduledFor stop pausedAt'
+const rowFields = 'tenantId jobId state result job counts targets createdAt endedAt scheduledFor timeZone stop pausedAt'
 
 const sourceHead = { k: '$$this.k', v: { path: '$$this.v.path', state: '$$this.v.state', asked: '$$this.v.asked' } }
 const headFields: Record<string, unknown> = {

@@ -51,9 +51,12 @@ export function createTimetable(deps: TimetableDeps): Timetable {
   async function fire(job: ScheduledJob): Promise<boolean> {
     const { tenantId, jobId } = job
     try {
-      const schedule = parseSchedule(job, await deps.timeZone(tenantId))
+      const timeZone = await deps.timeZone(tenantId)
+      const schedule = parseSchedule(job, timeZone)
       const at = Math.max(job.nextRunAt, schedule.last(now()) ?? 0)
-      const reason = isMissed(job, at) ? 'missed: no scheduler was running' : await open(job, { at, schedule })
+      const reason = isMissed(job, at)
+        ? 'missed: no scheduler was running'
+        : await open(job, { at, schedule, timeZone })
       if (reason) log.warn({ tenantId, jobId, at, reason }, 'scheduled run left out')
       const skip = reason ? { at, reason } : undefined
       await jobs.advance(job, { nextRunAt: schedule.next(Math.max(now(), at)), ...(skip ? { skip } : {}) })
@@ -71,13 +74,13 @@ export function createTimetable(deps: TimetableDeps): Timetable {
   /** Answers why the job cannot run, if it cannot. */
   async function open(
     job: ScheduledJob,
-    { at, schedule }: { at: number; schedule: Schedule }
+    { at, schedule, timeZone }: { at: number; schedule: Schedule; timeZone: string }
   ): Promise<string | undefined> {
     const { tenantId, jobId, duration } = job
     // Runs must not pile up for a machine that is away: without a duration one waits until the next is due.
     const endsAt = duration > 0 ? undefined : schedule.next(Math.max(now(), at))
     try {
-      await deps.openRun({ tenantId, jobId, moment: { at, endsAt } })
+      await deps.openRun({ tenantId, jobId, moment: { at, endsAt, timeZone } })
       return undefined
     } catch (error) {
       if (error instanceof AppError && (error.code === 'invalid_state' || error.code === 'not_found'))

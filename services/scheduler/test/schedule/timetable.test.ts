@@ -49,7 +49,7 @@ t.test('jobs with a schedule', async (t) => {
     t.equal((await job.api.get<Json>('/v1/jobs')).body.list[0].nextRunAt, at)
     await job.ended('SUCCESS')
     await until(async () => (await job.details()).nextRunAt === null, { what: 'the job to be done with' })
-    t.match(await job.runs(), { total: 1, list: [{ scheduledFor: at, executionTime: String(at) }] })
+    t.match(await job.runs(), { total: 1, list: [{ scheduledFor: at, executionTime: String(at), timeZone: 'UTC' }] })
     t.ok((await job.runs()).list[0].startTime >= at)
   })
 
@@ -198,5 +198,8 @@ t.test('jobs with a schedule', async (t) => {
     await job.api.put('/v1/jobs', { jobId: job.jobId, cycleType: 2, executionTime: '00:15' })
     const at = new Date((await job.details()).nextRunAt)
     t.match(at.toLocaleTimeString('en-GB', { timeZone: 'Europe/Berlin' }), '00:15:00')
+    await job.api.get(`/v1/jobs/${job.jobId}/run`)
+    await job.api.post('/v1/settings', { managementServerTimeZone: 'Asia/Tokyo' })
+    t.match((await job.runs()).list, [{ timeZone: 'Europe/Berlin', scheduledFor: null }], 'a run keeps its own')
   })
 })
