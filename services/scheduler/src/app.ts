@@ -137,7 +137,7 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
   })
   const openRun = createOpenRun({
     ...stores,
-    memberIds: operations.groups.memberIds,
+    broughtBy: operations.groups.broughtBy,
     timeZone,
     log,
     now,

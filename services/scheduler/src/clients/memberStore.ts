@@ -13,6 +13,8 @@ export interface GroupRule {
 export interface MemberStore {
   /** In order of their number, each once. */
   idsWhere(tenantId: string, conditions: readonly MemberFilter[]): Promise<number[]>
+  /** Of each member of these static groups all its static groups. */
+  staticMembers(tenantId: string, groupIds: readonly number[]): Promise<{ clientId: number; groupIds: number[] }[]>
   countWhere(tenantId: string, conditions: readonly MemberFilter[]): Promise<number>
   /** The static groups of each client, and those of the rules that match it. */
   groupIdsOf(
@@ -52,6 +54,13 @@ export function createMemberStore({ model }: Pick<ClientStore, 'model'>): Member
       if (conditions.length === 0) return []
       const query = model.find(toQuery(tenantId, conditions), { _id: 0, clientId: 1 }).sort({ clientId: 1 })
       return (await query.lean()).map(({ clientId }) => clientId)
+    },
+
+    async staticMembers(tenantId, groupIds) {
+      if (groupIds.length === 0) return []
+      const filter = toQuery(tenantId, [{ groupIds: { $in: [...groupIds] } }])
+      const found = await model.find(filter, { _id: 0, clientId: 1, groupIds: 1 }).lean()
+      return found.map(({ clientId, groupIds: own = [] }) => ({ clientId, groupIds: own }))
     },
 
     countWhere: async (tenantId, conditions) =>

@@ -39,6 +39,8 @@ export interface Execution {
   runId: string
   jobId: number
   clientId: number
+  /** The group by which the machine became a target; 0 where it was bound itself, absent where that was not kept. */
+  groupId?: number
   mqttClientId: string
   /** Names that its client had while this was open. */
   formerly?: string[]

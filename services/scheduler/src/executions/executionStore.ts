@@ -11,6 +11,7 @@ const executionSchema = new Schema<Execution>(
     runId: { type: String, required: true },
     jobId: { type: Number, required: true },
     clientId: { type: Number, required: true },
+    groupId: Number,
     mqttClientId: { type: String, required: true },
     formerly: { type: [String], default: undefined },
     username: String,

@@ -25,8 +25,8 @@ export interface Groups {
   members(group: Group): Promise<MemberFilter>
   /** Who belongs to any of those of the groups that are enabled. */
   membersOfAny(tenantId: string, groupIds: readonly number[]): Promise<MemberFilter[]>
-  /** The machines of these groups as they are now, each once; disabled groups bring none. */
-  memberIds(tenantId: string, groupIds: readonly number[]): Promise<number[]>
+  /** The machines of these groups as they are now, each with the first of the groups that brings it; disabled ones bring none. */
+  broughtBy(tenantId: string, groupIds: readonly number[]): Promise<Map<number, number>>
   enabledAmong(tenantId: string, groupIds: readonly number[]): Promise<Set<number>>
   /** The groups of each of the clients, static ones and those whose query matches; every client has an entry. */
   groupIdsOf(tenantId: string, clientIds: readonly number[]): Promise<Map<number, number[]>>
@@ -39,7 +39,7 @@ export function createGroups({ store, clients, attributes, now, unbind }: Groups
   }
 
   async function filtersOf(tenantId: string, groups: readonly Group[]): Promise<MemberFilter[]> {
-    const names = groups.filter(({ type }) => type === isQuery).map(({ queryProperty }) => queryProperty)
+    const names = groups.filter(isAsked).map(({ queryProperty }) => queryProperty)
     const defaults = await attributes.defaultsOf(tenantId, names)
     return groups.map((group) => memberFilter(group, defaults))
   }
@@ -50,6 +50,21 @@ export function createGroups({ store, clients, attributes, now, unbind }: Groups
       tenantId,
       found.filter(({ enabled }) => enabled)
     )
+  }
+
+  /** Static groups are one question, since their members carry their ids; a query is one for itself. */
+  async function membersOfEach(tenantId: string, groups: readonly Group[]): Promise<Map<number, number[]>> {
+    const members = new Map<number, number[]>(groups.map(({ groupId }) => [groupId, []]))
+    const [queries, statics] = [groups.filter(isAsked), groups.filter((group) => !isAsked(group))]
+    const ids = statics.map(({ groupId }) => groupId)
+    for (const { clientId, groupIds } of await clients.staticMembers(tenantId, ids)) {
+      for (const groupId of groupIds) members.get(groupId)?.push(clientId)
+    }
+    const filters = await filtersOf(tenantId, queries)
+    for (const [i, { groupId }] of queries.entries()) {
+      members.set(groupId, await clients.idsWhere(tenantId, [filters[i] ?? {}]))
+    }
+    return members
   }
 
   async function refuseTooMany(tenantId: string): Promise<void> {
@@ -90,8 +105,14 @@ export function createGroups({ store, clients, attributes, now, unbind }: Groups
       return filter
     },
 
-    async memberIds(tenantId, groupIds) {
-      return clients.idsWhere(tenantId, await membersOfAny(tenantId, groupIds))
+    async broughtBy(tenantId, groupIds) {
+      const found = await store.findMany(tenantId, groupIds)
+      const active = groupIds.flatMap((id) => found.find(({ groupId, enabled }) => groupId === id && enabled) ?? [])
+      const members = await membersOfEach(tenantId, active)
+      // The first group in the order of binding comes last, and stays.
+      return new Map(
+        active.toReversed().flatMap(({ groupId }) => (members.get(groupId) ?? []).map((id) => [id, groupId]))
+      )
     },
 
     async enabledAmong(tenantId, groupIds) {
@@ -116,6 +137,10 @@ export function createGroups({ store, clients, attributes, now, unbind }: Groups
       return counts
     }
   }
+}
+
+function isAsked({ type }: Group): boolean {
+  return type === isQuery
 }
 
 function missing(groupId: number): never {

@@ -52,6 +52,9 @@ export const MachineLog = Type.Object({
   startTime: MaybeTime,
   endTime: MaybeTime,
   attempt: Type.Integer(),
+  /** Ours: how the machine became a target, and the group where it was one; null of runs that did not keep it. */
+  boundBy: nullable(oneOf(['CLIENT', 'GROUP'])),
+  groupId: nullable(Id),
   state: oneOf(executionStates),
   message: nullable(Type.String()),
   reason: nullable(Type.String())
@@ -142,7 +145,8 @@ export function toRunLog(run: RunLogRow): Static<typeof RunLog> {
 }
 
 export function toMachineLog(row: MachineRow): Static<typeof MachineLog> {
-  const { _id, runId, clientId, mqttClientId, username, ip, state, attempt, startedAt, endedAt, message, reason } = row
+  const { _id, runId, clientId, groupId, mqttClientId, username, ip } = row
+  const { state, attempt, startedAt, endedAt, message, reason } = row
   return {
     status: statusOfState[state],
     mqttClientId,
@@ -154,6 +158,8 @@ export function toMachineLog(row: MachineRow): Static<typeof MachineLog> {
     startTime: startedAt ?? null,
     endTime: endedAt ?? null,
     attempt,
+    boundBy: groupId === undefined ? null : groupId > 0 ? 'GROUP' : 'CLIENT',
+    groupId: groupId || null,
     state,
     message: message || null,
     reason: reason ?? null

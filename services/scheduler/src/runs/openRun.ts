@@ -16,8 +16,8 @@ export interface OpenRunDeps {
   jobs: JobStore
   tasks: TaskStore
   clients: ClientStore
-  /** The machines of groups at this moment. */
-  memberIds: (tenantId: string, groupIds: readonly number[]) => Promise<number[]>
+  /** The machines of groups at this moment, each with the group that brings it. */
+  broughtBy: (tenantId: string, groupIds: readonly number[]) => Promise<Map<number, number>>
   timeZone: TimeZoneOf
   log: Log
   now: () => number
@@ -46,14 +46,16 @@ const maxTargets = 500_000
 export function createOpenRun(deps: OpenRunDeps) {
   const { runs, now } = deps
 
-  async function targetsOf(job: Job): Promise<number[]> {
-    const members = await deps.memberIds(job.tenantId, job.groupIds ?? [])
-    const bound = [...new Set([...job.clientIds, ...members])]
+  async function targetsOf(job: Job): Promise<Targets> {
+    const brought = await deps.broughtBy(job.tenantId, job.groupIds ?? [])
+    const direct = new Set(job.clientIds)
+    const bound = [...new Set([...direct, ...brought.keys()])]
     if (bound.length === 0) throw refused('the job has no clients: bind some, or groups that have some')
     const targets = await deps.clients.enabledAmong(job.tenantId, bound)
     if (targets.length === 0) throw refused('every client of the job is disabled')
     if (targets.length > maxTargets) throw refused(`the job has more than ${maxTargets} clients`)
-    return targets
+    const groups = targets.map((id) => (direct.has(id) ? 0 : (brought.get(id) ?? 0)))
+    return { targetIds: targets, ...(groups.some(Boolean) ? { targetGroups: groups } : {}) }
   }
 
   async function tasksOf(job: Job): Promise<RunTask[]> {
@@ -86,12 +88,12 @@ export function createOpenRun(deps: OpenRunDeps) {
     if (known) return known._id
     if (!isNamed && latest && isFresh(latest, now(), deps.repeatMs)) return latest._id
     if (!job.enabled) throw refused('the job is disabled')
-    const [tasks, targetIds] = [await tasksOf(job), await targetsOf(job)]
+    const [tasks, targets] = [await tasksOf(job), await targetsOf(job)]
     // Later than the latest run, whatever the clocks of replicas say: the order of runs decides about repeats.
     const createdAt = Math.max(now(), (latest?.createdAt ?? 0) + 1)
     const { deadlineHours } = deps
     const timeZone = moment?.timeZone ?? (await deps.timeZone(tenantId))
-    const run = newRun(job, { tasks, targetIds, triggerKey, moment, timeZone, traceparent, createdAt, deadlineHours })
+    const run = newRun(job, { tasks, targets, triggerKey, moment, timeZone, traceparent, createdAt, deadlineHours })
     const opened = await insert(run)
     if (!opened) {
       // Two requests of one moment name the same trigger; the index let one of them open the run.
@@ -99,7 +101,7 @@ export function createOpenRun(deps: OpenRunDeps) {
       if (!winner) throw new AppError('unavailable', 'the run could not be opened, try again')
       return winner._id
     }
-    const fields = { tenantId, jobId, runId: opened, targets: targetIds.length, ...traceFieldsOf(traceparent) }
+    const fields = { tenantId, jobId, runId: opened, targets: targets.targetIds.length, ...traceFieldsOf(traceparent) }
     deps.log.info(fields, 'run opened')
     deps.onOpened(opened)
     return opened
@@ -138,9 +140,11 @@ export function freeze(job: Pick<Job, 'taskIds'>, found: readonly Task[]): RunTa
     }))
 }
 
+type Targets = Required<Pick<Run, 'targetIds'>> & Pick<Run, 'targetGroups'>
+
 interface NewRun {
   tasks: RunTask[]
-  targetIds: number[]
+  targets: Targets
   triggerKey: string
   moment: OpenRunInput['moment']
   timeZone: string
@@ -159,7 +163,8 @@ function limitsOf({ maxConcurrentSession = 0, rollout, abort }: Job): RunLimits 
 }
 
 function newRun(job: Job, given: NewRun): Run {
-  const { tasks, targetIds, triggerKey, moment, timeZone, traceparent, createdAt, deadlineHours } = given
+  const { tasks, targets, triggerKey, moment, timeZone, traceparent, createdAt, deadlineHours } = given
+  const total = targets.targetIds.length
   const lastsMs = job.duration > 0 ? job.duration * 60_000 : deadlineHours * 3_600_000
   return {
     _id: newId(createdAt),
@@ -181,9 +186,9 @@ function newRun(job: Job, given: NewRun): Run {
     },
     tasks,
     sources: sourcesOf(tasks),
-    targetIds,
-    targets: targetIds.length,
-    counts: { ...noCounts, total: targetIds.length, waiting: targetIds.length },
+    ...targets,
+    targets: total,
+    counts: { ...noCounts, total, waiting: total },
     createdAt,
     deadlineAt: createdAt + lastsMs,
     deadlineReason: 'not finished before the deadline of the run',

@@ -39,11 +39,12 @@ export function createPrepare(deps: PrepareDeps): (held: HeldRun) => Promise<boo
     for (let i = 0; i < ids.length; i += chunkSize) {
       const chunk = ids.slice(i, i + chunkSize)
       const machines = await deps.clients.findMany(run.tenantId, chunk)
-      const known = new Set(machines.map(({ clientId }) => clientId))
-      await executions.insertMissing([
-        ...machines.map((machine) => newExecution(run, machine, now())),
-        ...chunk.filter((id) => !known.has(id)).map((id) => goneExecution(run, id, now()))
-      ])
+      const known = new Map(machines.map((machine) => [machine.clientId, machine]))
+      const made = chunk.map((clientId, k) => {
+        const [machine, groupId] = [known.get(clientId), run.targetGroups?.[i + k] ?? 0]
+        return { ...(machine ? newExecution(run, machine, now()) : goneExecution(run, clientId, now())), groupId }
+      })
+      await executions.insertMissing(made)
     }
     const taskIds = run.tasks.map(({ taskId }) => taskId)
     await deps.tasks.setLastRun(run.tenantId, taskIds, run.createdAt)
@@ -52,7 +53,10 @@ export function createPrepare(deps: PrepareDeps): (held: HeldRun) => Promise<boo
     if (!hasJob) held.deadlineAt = now()
     const end = hasJob ? {} : { deadlineAt: held.deadlineAt, deadlineReason: jobGone }
     const counts = await executions.count(run._id)
-    const change = { $set: { counts, targets: counts.total, ...end }, $unset: { targetIds: '' as const } }
+    const change = {
+      $set: { counts, targets: counts.total, ...end },
+      $unset: { targetIds: '' as const, targetGroups: '' as const }
+    }
     await runs.collection.updateOne(leases.fence(held), change)
   }
 

@@ -55,6 +55,8 @@ export interface Run {
   sources: Record<string, RunSource>
   /** Frozen at the start; gone once each has its execution. */
   targetIds?: number[]
+  /** Beside each of `targetIds` the group that brought it, 0 where it is bound itself; absent where all are. */
+  targetGroups?: number[]
   targets: number
   counts: Counts
   createdAt: number

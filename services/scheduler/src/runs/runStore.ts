@@ -22,6 +22,7 @@ const runSchema = new Schema<Run>(
     tasks: { type: Schema.Types.Mixed, required: true },
     sources: { type: Schema.Types.Mixed, required: true },
     targetIds: { type: Schema.Types.Mixed },
+    targetGroups: { type: Schema.Types.Mixed },
     targets: { type: Number, required: true },
     counts: { type: Schema.Types.Mixed, required: true },
     createdAt: { type: Number, required: true },
