@@ -6,6 +6,7 @@ import { Config, engineSettings } from '../src/config.js'
 import { executionIdOf, noCounts } from '../src/executions/execution.js'
 import { createJobs } from '../src/jobs/jobs.js'
 import { createStores } from '../src/parts.js'
+import { dueFilter } from '../src/runs/due.js'
 import { createLeases, type HeldRun } from '../src/runs/leases.js'
 import { createOnStaged } from '../src/runs/onStaged.js'
 import { createPrepare } from '../src/runs/prepare.js'
@@ -47,6 +48,19 @@ t.test('preparing a run', async (t) => {
     t.match(byClient.get(gone), { state: 'FAILED', message: 'the machine was deleted', endedAt: 1000 })
     const run = await stores.runs.find('t1', held._id)
     t.match(run, { state: 'RUNNING', targets: 2, deadlineAt: 10_000, counts: { total: 2, failed: 1 } })
+  })
+
+  t.test('executions are written in the order of the targets, which is that of giving them out', async (t) => {
+    const ids = []
+    for (const name of ['one', 'two', 'three', 'four']) ids.unshift(await addClient(name))
+    const held = await open({ jobId: await addJob(), targetIds: ids })
+    t.ok(await prepare(held))
+    const due = dueFilter([held._id], { now: 1000, isBehind: false, givesOut: 'NEW' })
+    const found = await stores.executions.collection.find(due).toArray()
+    t.strictSame(
+      found.map(({ clientId }) => clientId),
+      ids
+    )
   })
 
   t.test('the job and its tasks know of the run, though the process dies before they are told', async (t) => {

@@ -51,7 +51,7 @@ export function createOpenRun(deps: OpenRunDeps) {
     const direct = new Set(job.clientIds)
     const bound = [...new Set([...direct, ...brought.keys()])]
     if (bound.length === 0) throw refused('the job has no clients: bind some, or groups that have some')
-    const targets = await deps.clients.enabledAmong(job.tenantId, bound)
+    const targets = shuffled(await deps.clients.enabledAmong(job.tenantId, bound))
     if (targets.length === 0) throw refused('every client of the job is disabled')
     if (targets.length > maxTargets) throw refused(`the job has more than ${maxTargets} clients`)
     const groups = targets.map((id) => (direct.has(id) ? 0 : (brought.get(id) ?? 0)))
@@ -112,6 +112,19 @@ function triggerKeyOf(from: Pick<OpenRunInput, 'idempotencyKey' | 'moment'> & { 
   const { idempotencyKey, moment, latest } = from
   if (moment) return `at:${moment.at}`
   return idempotencyKey ? `key:${idempotencyKey}` : `after:${latest?._id ?? 'none'}`
+}
+
+/**
+ * What is due at the same moment is given out as it was written, so this is the order of a rollout. Machines that were registered
+ * one after the other often stand at one place and share its line: they must not be the first stage together.
+ */
+export function shuffled(ids: readonly number[]): number[] {
+  const mixed = [...ids]
+  for (let last = mixed.length - 1; last > 0; last--) {
+    const other = Math.floor(Math.random() * (last + 1))
+    ;[mixed[last], mixed[other]] = [mixed[other] as number, mixed[last] as number]
+  }
+  return mixed
 }
 
 function refused(reason: string): AppError {

@@ -40,9 +40,11 @@ export function createPrepare(deps: PrepareDeps): (held: HeldRun) => Promise<boo
       const chunk = ids.slice(i, i + chunkSize)
       const machines = await deps.clients.findMany(run.tenantId, chunk)
       const known = new Map(machines.map((machine) => [machine.clientId, machine]))
+      const dueAt = now()
       const made = chunk.map((clientId, k) => {
+        // In the order of the targets, and due at one moment: so the database gives them out.
         const [machine, groupId] = [known.get(clientId), run.targetGroups?.[i + k] ?? 0]
-        return { ...(machine ? newExecution(run, machine, now()) : goneExecution(run, clientId, now())), groupId }
+        return { ...(machine ? newExecution(run, machine, dueAt) : goneExecution(run, clientId, dueAt)), groupId }
       })
       await executions.insertMissing(made)
     }

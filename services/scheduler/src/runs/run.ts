@@ -53,7 +53,7 @@ export interface Run {
   job: RunJob
   tasks: RunTask[]
   sources: Record<string, RunSource>
-  /** Frozen at the start; gone once each has its execution. */
+  /** Frozen at the start, in the order in which they are given out; gone once each has its execution. */
   targetIds?: number[]
   /** Beside each of `targetIds` the group that brought it, 0 where it is bound itself; absent where all are. */
   targetGroups?: number[]

@@ -299,6 +299,20 @@ t.test('a run under control', async (t) => {
     await job.ended('SUCCESS')
   })
 
+  t.test('does not begin with the machines that were registered first', async (t) => {
+    const job = await prepare(12, { job: { maxConcurrentSession: 1 } })
+    fleet.onExecution = (command) => fleet.succeed(command)
+    const runId = await job.run()
+    await job.ended('SUCCESS')
+    const given = fleet.received.flatMap((one) => (one.runId === runId ? [Number(one.executionId.split('-')[1])] : []))
+    const order = [...new Set(given)]
+    t.equal(order.length, 12)
+    t.notSame(
+      order,
+      [...order].sort((a, b) => a - b)
+    )
+  })
+
   t.test('is stopped when too many machines fail', async (t) => {
     const abort = { failedPercent: 50, minimum: 4 }
     const job = await prepare(8, { job: { maxConcurrentSession: 1, abort } })
