@@ -494,8 +494,25 @@ t.test('the engine', async (t) => {
       const find = async () => (await replica.store.connection.collection('executions').findOne({ runId })) as Json
       await until(async () => (await find()).lateReports?.length === 1, { what: 'the late report' })
       t.match(await find(), { state: 'DISPATCHED', attempt: 2, lateReports: [{ attempt: 1, events: 1 }] })
+      const of = `jobId=${job.jobId}&clientId=${job.clientIds[0]}`
+      const first = { list: [{ status: 'FAILED' }], total: 1 }
+      const tasks = async (attempt: number | string) =>
+        (await job.api.get<Json>(`/v1/logs/tasks?${of}&attempt=${attempt}`)).body
+      await fleet.report({ ...second, attempt: 1 }, [
+        event(2, 'STEP_STARTED', { taskId: job.taskId, scriptId: job.scriptIds[0] }),
+        event(3, 'TASK_ENDED', { taskId: job.taskId, status: 'FAILED', message: 'disk full' })
+      ])
+      await until(async () => (await tasks(1)).list[0].message === 'disk full', { what: 'what came late' })
+      t.match(await tasks(1), first)
+      t.match(await tasks(2), { list: [{ status: 'WAITING', startTime: null }] })
+      t.match(await tasks(3), { code: 'NOT_FOUND', message: /no attempt 3/ })
+      t.match(await tasks('x'), { code: 'INVALID_INPUT', field: 'attempt' })
+      const steps = (await job.api.get<Json>(`/v1/logs/scripts?${of}&taskId=${job.taskId}&attempt=1`)).body
+      t.match(steps, { list: [{ status: 'FAILED', messages: [{ message: 'START' }] }] }, 'it broke off')
       await fleet.succeed(second)
       await job.ended('SUCCESS')
+      t.match(await tasks(1), first)
+      t.match(await tasks(2), { list: [{ status: 'SUCCESS' }] })
     })
 
     t.test('of another machine, of nobody, and broken ones change nothing', async (t) => {

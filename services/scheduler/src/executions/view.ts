@@ -37,13 +37,15 @@ export interface TaskView {
 
 type Entry = LogEntry & { seq: number }
 
-/** What happened to each task and step of an execution, read from the log of its latest attempt that has one. */
+/** What happened to each task and step of an execution, read from the log of one attempt, or of its latest that has one. */
 export function viewOf(
   tasks: readonly ExecutionTask[],
-  execution: Pick<Execution, 'log' | 'attempt' | 'open'>
+  execution: Pick<Execution, 'log' | 'attempt' | 'open'>,
+  attempt?: number
 ): TaskView[] {
-  const entries = entriesOf(latestLog(execution))
-  const isOver = !execution.open
+  const { log, open } = execution
+  const entries = entriesOf(attempt === undefined ? latestLog(execution) : (log?.[attempt] ?? {}))
+  const isOver = !open || (attempt ?? execution.attempt) < execution.attempt
   return tasks.map((task) => {
     const own = entries.filter((entry) => entry.taskId === task.taskId && entry.scriptId === undefined)
     const started = own.find(({ kind }) => kind === 'TASK_STARTED')

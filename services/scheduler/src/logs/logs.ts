@@ -35,6 +35,8 @@ export interface OneExecution {
   clientId: number
   /** Without it the latest execution of this job on this client. */
   executionId?: string | undefined
+  /** Without it the latest attempt of which something is known. */
+  attempt?: number | undefined
 }
 
 export interface MachineFilter {
@@ -86,7 +88,10 @@ export function createLogs({ runs, executions, now }: LogsDeps): Logs {
     const execution = await find(of)
     const run = await runs.find(of.tenantId, execution.runId)
     if (!run) throw new AppError('not_found', 'the run of this report is gone')
-    return { execution, run, tasks: viewOf(run.tasks, execution) }
+    const { attempt } = of
+    if (attempt !== undefined && attempt > execution.attempt)
+      throw new AppError('not_found', `this report has no attempt ${attempt}, its latest is ${execution.attempt}`)
+    return { execution, run, tasks: viewOf(run.tasks, execution, attempt) }
   }
 
   async function runsById(tenantId: string, rows: readonly ExecutionRow[]): Promise<Map<string, RunHead>> {

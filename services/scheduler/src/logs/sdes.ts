@@ -95,8 +95,8 @@ function since(startAt: number | undefined): (row: { startTime: number | null })
   return ({ startTime }) => startAt === undefined || startTime === null || startTime >= startAt
 }
 
-function toExecution(tenantId: string, { jobId, clientId, reportId }: Static<typeof OfExecution>) {
-  return { tenantId, jobId, clientId, executionId: reportId }
+function toExecution(tenantId: string, { jobId, clientId, reportId, attempt }: Static<typeof OfExecution>) {
+  return { tenantId, jobId, clientId, executionId: reportId, attempt }
 }
 
 function pageOfArray<T>(rows: T[], { offset, limit }: Range): { items: T[]; total: number } {

@@ -105,7 +105,10 @@ export const StepLog = Type.Object({
   output: nullable(Type.String())
 })
 
-export const OfExecution = Type.Object({ ...sdesPaging, clientId: Id, jobId: Id, reportId: ReportId, startAt })
+/** Ours: an attempt before the latest, with what came late of it. */
+const attempt = Type.Optional(Type.Integer({ minimum: 1, maximum: 100 }))
+const ofReport = { clientId: Id, jobId: Id, reportId: ReportId, attempt, startAt }
+export const OfExecution = Type.Object({ ...sdesPaging, ...ofReport })
 
 const statusOfState = {
   QUEUED: 'WAITING',
