@@ -132,6 +132,8 @@ t.test('logs from both sides', async (t) => {
     ]) {
       t.match(await api.get(`/v1/logs/${path}`), { status: 400, body: { code: 'INVALID_INPUT', field: String } }, path)
     }
+    const byNumber = await api.get<Json>('/v1/logs/jobs?status=1')
+    t.match(byNumber, { status: 400, body: { field: 'status', message: /ALL.*SUCCESS.*FAILED/ } }, 'it names the words')
     const other = replica.as({ tenantId: newTenant() })
     for (const path of [
       '/v1/logs/clients',
