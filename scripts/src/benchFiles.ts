@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { parseArgs } from 'node:util'
 import { blockSize, type ManifestFile } from '@fleetgate/contracts/fleet'
+import { judge } from './bench/judge.js'
 import { median } from './bench/table.js'
 import { logIn } from './demo/account.js'
 import { bodyOf, get, type Page } from './demo/client.js'
@@ -13,7 +14,7 @@ import { withStack } from './fleet/withStack.js'
 
 /**
  * One SEND_FILE job of a file on many machines, from `run` to the last result in the log API, beside as many clients of a plain
- * HTTP server that has the file in memory. Both sides check each block's sha256 and keep nothing.
+ * HTTP server that has the file in memory. Both sides check each block's sha256 and keep nothing. Fails where the bound is broken.
  * Usage: scripts/bench/files [--machines 200] [--megabytes 20] [--rounds 3]
  */
 const { values } = parseArgs({
@@ -26,6 +27,9 @@ const { values } = parseArgs({
 const count = Number(values.machines)
 const rounds = Number(values.rounds)
 const content = randomBytes(Number(values.megabytes) * 1024 * 1024)
+
+/** The bound that the product promises: times of plain HTTP. */
+const mostTimes = 2
 
 await withStack(async (stack, dataDir) => {
   const say = (line: string) => console.log(line)
@@ -64,9 +68,11 @@ await withStack(async (stack, dataDir) => {
     seconds(http),
     (ours / http).toFixed(2)
   ])
-  const ratio = median(results.map(({ ours, http }) => ours / http)).toFixed(2)
-  for (const line of toTable(['round', 'job', 'plain HTTP', 'ratio'], [...rows, ['median', '', '', ratio]])) say(line)
+  const ratio = median(results.map(({ ours, http }) => ours / http))
+  for (const line of toTable(['round', 'job', 'plain HTTP', 'ratio'], [...rows, ['median', '', '', ratio.toFixed(2)]]))
+    say(line)
   const memory = memoryOf(stack.processes()).map(({ name, rss, pss }) => [name, megabytes(rss), megabytes(pss)])
   for (const line of toTable(['process', 'RSS MB', 'PSS MB'], memory)) say(line)
   fleet.close()
+  judge([{ what: 'the job beside plain HTTP, median', value: ratio, most: mostTimes, unit: 'times' }])
 })

@@ -2,6 +2,7 @@ import { performance } from 'node:perf_hooks'
 import { parseArgs } from 'node:util'
 import { findStack } from '@fleetgate/local'
 import type { Session } from '@fleetgate/testkit'
+import { type Bound, judge } from './bench/judge.js'
 import { quantile } from './bench/table.js'
 import { logIn } from './demo/account.js'
 import { bodyOf, post } from './demo/client.js'
@@ -13,7 +14,8 @@ import { groupMark, questions } from './lists/questions.js'
 import { settle } from './lists/settle.js'
 
 /**
- * Lists and logs of a large fleet through the gateway: each question asked again and again, one at a time.
+ * Lists and logs of a large fleet through the gateway: each question asked again and again, one at a time. Fails where a
+ * question takes longer than is promised.
  * Usage: scripts/bench/lists [--clients 100000] [--rows 1000000] [--rounds 300]
  */
 const { values } = parseArgs({
@@ -26,6 +28,9 @@ const { values } = parseArgs({
 const clients = Number(values.clients)
 const rows = Number(values.rows)
 const rounds = Number(values.rounds)
+
+/** The bound that the product promises, of the p99 of each question in milliseconds. */
+const mostP99 = 50
 
 // Filled in machines are online in the documents alone: a comparison with the broker would set them offline.
 process.env.RECONCILE_MS ??= String(86_400_000)
@@ -49,12 +54,15 @@ await withStack(async (stack, dataDir) => {
   const rule = { queryProperty: 'status', queryOperation: 'EQ', queryValue: 'ONLINE' }
   const { groupId } = await post<{ groupId: number }>(session, '/v1/groups', { ...group, ...rule })
   const table: string[][] = []
+  const bounds: Bound[] = []
   for (const [name, path] of questions(filled, rows)) {
     const times = await ask(session, path.replace(groupMark, String(groupId)))
     const [first = 0, ...later] = times
     table.push([name, first.toFixed(1), at(later, 0.5), at(later, 0.99), at(later, 1)])
+    bounds.push({ what: `p99 of ${name}`, value: quantile(later, 0.99), most: mostP99, unit: 'ms' })
   }
   for (const line of toTable(['question', 'first ms', 'p50 ms', 'p99 ms', 'longest ms'], table)) say(line)
+  judge(bounds)
 })
 
 async function ask(session: Session, path: string): Promise<number[]> {

@@ -20,6 +20,8 @@ export function questions({ clientIds, jobId, runId }: Filled, rows: number): [n
       'a run on its clients, failed',
       `/v1/logs/jobs/clients?status=FAILED&jobId=${jobId}&runId=${runId}&${page(1, 50)}`
     ],
+    ['a job on its clients, failed', `/v1/logs/jobs/clients?status=FAILED&jobId=${jobId}&${page(1, 50)}`],
+    ['a job on its clients, running', `/v1/logs/jobs/clients?status=RUNNING&jobId=${jobId}&${page(1, 50)}`],
     ['log of clients, first page', `/v1/logs/clients?status=ALL&${page(1, 50)}`],
     ['log of clients, page 1000', `/v1/logs/clients?status=ALL&${page(Math.min(1000, Math.ceil(rows / 100)), 50)}`],
     ['log of clients, failed', `/v1/logs/clients?status=FAILED&${page(1, 50)}`],
