@@ -37,7 +37,7 @@ export function createClusterManagerApp(deps: ClusterManagerAppDeps): App {
           ...pubkeyRoutes(pubkeys, creatorsOf),
           ...mailRoutes(mails),
           ...smtpRoutes(smtp),
-          ...providerRoutes(providers),
+          ...providerRoutes(providers, creatorsOf),
           ...clusterRoutes
         ]
       }

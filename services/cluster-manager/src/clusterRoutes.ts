@@ -1,8 +1,8 @@
-import type { Route } from '@fleetgate/kit'
+import type { CreatorsOf, Route } from '@fleetgate/kit'
 import type { Secrets } from '@fleetgate/store'
 import type { ClusterParts } from './clusterParts.js'
-import type { Cluster } from './clusters/cluster.js'
-import { clusterRoutes, memberRoutes, toClusterReply } from './clusters/linker.js'
+import { createShowClusters } from './clusters/clusterReply.js'
+import { clusterRoutes, memberRoutes } from './clusters/linker.js'
 import { componentRoutes } from './components/linker.js'
 import { hostRoutes } from './hosts/linker.js'
 import { logRoutes } from './logs/linker.js'
@@ -19,6 +19,7 @@ export interface AllClusterRoutesDeps {
   logs: Logs
   secrets: Secrets
   defaultProfile: string
+  creatorsOf: CreatorsOf
   /** Aborted where this process is told to end. */
   ending: AbortSignal
 }
@@ -31,19 +32,18 @@ export function allClusterRoutes({
   logs,
   secrets,
   defaultProfile,
+  creatorsOf,
   ending
 }: AllClusterRoutesDeps): Route[] {
   const { clusters, operations, profiles, look, kubeconfig } = parts
-  const registriesOf = registryStore.findMany
-  const toReply = async (cluster: Cluster) =>
-    toClusterReply(cluster, await registriesOf(cluster.tenantId, cluster.registries))
+  const show = createShowClusters({ registriesOf: registryStore.findMany, creatorsOf })
   return [
-    ...clusterRoutes({ clusters, registriesOf, defaultProfile }),
+    ...clusterRoutes({ clusters, show, defaultProfile }),
     ...memberRoutes(clusters),
-    ...hostRoutes(clusters, toReply),
-    ...componentRoutes({ clusters, profiles, secrets, look, kubeconfig }),
+    ...hostRoutes(clusters, show, creatorsOf),
+    ...componentRoutes({ clusters, profiles, secrets, look, kubeconfig, creatorsOf }),
     ...operationRoutes(operations, ending),
-    ...registryRoutes(registries),
+    ...registryRoutes(registries, creatorsOf),
     ...logRoutes(logs)
   ]
 }

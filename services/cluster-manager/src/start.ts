@@ -85,6 +85,7 @@ export async function startClusterManager({ config, log, add }: StartOptions): P
       logs,
       secrets,
       defaultProfile: config.CLUSTER_PROFILE,
+      creatorsOf,
       ending: ending.signal
     }),
     checks: { mongodb: () => store.ready(), nats: () => bus.isReady() },

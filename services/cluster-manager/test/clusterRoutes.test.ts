@@ -1,13 +1,14 @@
 import { generateKeyPairSync } from 'node:crypto'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { sshKeyPair, startParts, testGuardKeys } from '@fleetgate/testkit'
+import { openStore } from '@fleetgate/store'
+import { quietLog, sshKeyPair, startParts, testGuardKeys } from '@fleetgate/testkit'
 import ssh2 from 'ssh2'
 import t from 'tap'
 import { createKeyReader } from '../src/ssh/keyReader.js'
 import { readPrivateKey } from '../src/ssh/privateKey.js'
 import { type ClusterView, clusterEnv, ended } from './clusterSupport.js'
-import { type Failure, type Reply, serveKeys, startClusterManagerFor } from './support.js'
+import { type Failure, type Reply, serveKeys, silentTenant, startClusterManagerFor } from './support.js'
 
 const parts = await startParts(t)
 const guardKeys = testGuardKeys()
@@ -214,6 +215,53 @@ await t.test('keeps registries: document form, taken names, addresses that could
       ['delete_registry', 'success']
     ]
   )
+})
+
+await t.test('tells of what a deleted person has made, and lists it while auth is silent', async (t) => {
+  const store = await openStore({ uri: parts.mongoUri, database: 'fleetgate_cluster_manager', log: quietLog })
+  t.teardown(() => store.close())
+  type Owned = { _id: string; owner?: string; owner_deleted?: boolean; dockerRegistries?: Owned[] }
+  async function made(userId: string, tenantId: string, from: number) {
+    const email = `${userId}@example.com`
+    const who = service.as(guardKeys.token({ userId, email, tenantId, codes }))
+    const registry = { name: 'kept', registry: 'kept.example.com' }
+    const { _id } = (await who.post<Reply<Owned>>('/v1/dockerregistries', registry)).body.data
+    await who.post('/v1/provider', { name: 'kept', type: 'openstack', openstackInfo: { 'openstack-password': 'x' } })
+    const draft = { ...compact('kept', from), dockerRegistries: [{ _id }] }
+    const cluster = (await who.post<Reply<ClusterView>>('/v1/cluster', draft)).body.data
+    await ended(who, cluster._id)
+    // Only what runs has components; these hosts answer to nobody.
+    await store.connection
+      .collection('clusters')
+      .updateOne({ _id: cluster._id as never }, { $set: { status: 'RUNNING' } })
+    return cluster._id
+  }
+  async function seen(tenantId: string, cluster: string) {
+    const boss = user('boss', tenantId)
+    const shown: Owned[] = []
+    for (const path of ['/v1/cluster', '/v1/dockerregistries', '/v1/provider', `/v1/cluster/${cluster}/hosts`]) {
+      const listed = await boss.get<Reply<Owned[]>>(path)
+      t.equal(listed.status, 200, listed.text)
+      const [first] = listed.body.data as [Owned & { hostId?: string }]
+      const one = await boss.get<Reply<Owned>>(`${path}/${first._id ?? first.hostId}`)
+      shown.push(first, one.body.data)
+    }
+    const parts = await boss.get<Reply<Owned & { userName: string }>>(`/v1/cluster/${cluster}/components`)
+    t.equal(parts.status, 200, parts.text)
+    shown.push({ ...parts.body.data, owner: parts.body.data.userName })
+    return [...shown, ...(shown[0]?.dockerRegistries ?? [])]
+  }
+  const gone = await seen('left', await made('gone', 'left', 61))
+  t.same([...new Set(gone.map((one) => one.owner_deleted))], [true])
+  t.same([...new Set(gone.flatMap(({ owner }) => owner ?? []))], ['gone@example.com (deleted)'])
+  for (const [userId, tenantId, from] of [
+    ['here', 'left2', 71],
+    ['gone', silentTenant, 81]
+  ] as const) {
+    const there = await seen(tenantId, await made(userId, tenantId, from))
+    t.same([...new Set(there.map((one) => one.owner_deleted))], [undefined])
+    t.same([...new Set(there.flatMap(({ owner }) => owner ?? []))], [`${userId}@example.com`])
+  }
 })
 
 await t.test('asks for the function codes', async (t) => {

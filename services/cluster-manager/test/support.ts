@@ -1,4 +1,4 @@
-import { connectBus, listPublicKeys, listUserNames, loadConfig } from '@fleetgate/kit'
+import { AppError, connectBus, listPublicKeys, listUserNames, loadConfig } from '@fleetgate/kit'
 import { createApi, type Parts, quietLog, type TestGuardKeys } from '@fleetgate/testkit'
 import { Config } from '../src/config.js'
 import { startClusterManager } from '../src/start.js'
@@ -8,14 +8,18 @@ export interface Test {
   teardown(close: () => unknown): unknown
 }
 
+/** Of its people auth has no names to tell at the moment. */
+export const silentTenant = 'silent'
+
 /** Answers for auth: its public keys are the test's. */
 export async function serveKeys(t: Test, parts: Parts, { keys }: TestGuardKeys): Promise<void> {
   const bus = await connectBus({ name: 'auth', url: parts.natsUrl, log: quietLog })
   t.teardown(() => bus.close())
   await bus.serve(listPublicKeys, async () => ({ keys }))
-  await bus.serve(listUserNames, async ({ ids }) => ({
-    users: ids.map((id) => ({ id, nickname: id, email: `${id}@example.com`, isDeleted: id === 'gone' }))
-  }))
+  await bus.serve(listUserNames, async ({ tenantId, ids }) => {
+    if (tenantId === silentTenant) throw new AppError('unavailable', 'silent')
+    return { users: ids.map((id) => ({ id, nickname: id, email: `${id}@example.com`, isDeleted: id === 'gone' })) }
+  })
 }
 
 /** The service as main.ts starts it, replies checked. */

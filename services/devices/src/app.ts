@@ -1,4 +1,4 @@
-import { type App, createApp, dialects, type Guard, type Log, type Route } from '@fleetgate/kit'
+import { type App, type CreatorsOf, createApp, dialects, type Guard, type Log, type Route } from '@fleetgate/kit'
 import { dashboardRoutes } from './dashboards/beaver.js'
 import type { Dashboards } from './dashboards/dashboard.js'
 import { dashboardShareRoutes } from './dashboards/shareBeaver.js'
@@ -9,6 +9,7 @@ export interface DevicesAppDeps {
   guard: Guard
   dashboards: Dashboards
   shares: Shares
+  creatorsOf: CreatorsOf
   now: () => number
   /** Of integrations, devices, entities and their history. */
   things: Route[]
@@ -22,6 +23,7 @@ export function createDevicesApp({
   guard,
   dashboards,
   shares,
+  creatorsOf,
   now,
   things,
   workflows,
@@ -37,7 +39,12 @@ export function createDevicesApp({
     apis: [
       {
         dialect: dialects.beaver,
-        routes: [...dashboardRoutes(dashboards), ...dashboardShareRoutes(shares, now), ...things, ...workflows]
+        routes: [
+          ...dashboardRoutes(dashboards),
+          ...dashboardShareRoutes(shares, creatorsOf, now),
+          ...things,
+          ...workflows
+        ]
       }
     ]
   })

@@ -115,6 +115,7 @@ export async function startDevices({ config, log, add }: StartOptions): Promise<
       ...things.shown(grants),
       now: Date.now
     }),
+    creatorsOf,
     now: Date.now,
     checks: { mongodb: () => store.ready(), nats: () => bus.isReady() },
     checkReplies: config.CHECK_REPLIES

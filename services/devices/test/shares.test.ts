@@ -1,4 +1,4 @@
-import { connectBus, listGrants, listPublicKeys, roleGrantsChanged, userRevoked } from '@fleetgate/kit'
+import { connectBus, listGrants, listPublicKeys, listUserNames, roleGrantsChanged, userRevoked } from '@fleetgate/kit'
 import { quietLog, startParts, testGuardKeys, until } from '@fleetgate/testkit'
 import t from 'tap'
 import { namedBy } from '../src/dashboards/named.js'
@@ -138,6 +138,13 @@ await t.test('a link shows a dashboard and the values of its entities to anybody
   const listed = await maker.get<{ data: object[] }>(`/dashboard/${id}/share`)
   t.match(listed.body.data, [{ share_id, user_id: '8', expires_at: /^\d{13}$/ }])
   t.notMatch(listed.text, token, 'the token is not shown again')
+  t.notOk('user_deleted' in (listed.body.data[0] ?? {}), 'while auth does not answer nothing is said of who made it')
+  const answering = await auth.serve(listUserNames, async ({ ids }) => ({
+    users: ids.map((id) => ({ id, nickname: 'eve', email: 'eve@example.com', isDeleted: true }))
+  }))
+  const left = await maker.get<{ data: object[] }>(`/dashboard/${id}/share`)
+  t.match(left.body.data, [{ share_id, user_id: '8', user_nickname: 'eve (deleted)', user_deleted: true }])
+  await answering.stop()
 
   const shown = await api.get<{ data: Shown }>(`/dashboard/shared/${token}`)
   t.equal(shown.status, 200)

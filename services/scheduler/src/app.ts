@@ -2,6 +2,7 @@ import {
   type App,
   type Bus,
   createApp,
+  createCreatorsOf,
   dialects,
   type Guard,
   type Log,
@@ -175,6 +176,7 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
         members: stores.members,
         openRun,
         runControl,
+        creatorsOf: createCreatorsOf(bus, log),
         now
       }),
       config,

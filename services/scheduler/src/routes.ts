@@ -1,4 +1,4 @@
-import type { Route } from '@fleetgate/kit'
+import type { CreatorsOf, Route } from '@fleetgate/kit'
 import { alertRoutes } from './alerts/sdes.js'
 import { attributeRoutes } from './attributes/sdes.js'
 import { infoRoutes } from './bindings/infoSdes.js'
@@ -25,6 +25,7 @@ export interface RoutesDeps extends ReturnType<typeof createOperations>, Pick<St
   openRun: ReturnType<typeof createOpenRun>
   runControl: RunControl
   settings: Settings
+  creatorsOf: CreatorsOf
   now: () => number
 }
 

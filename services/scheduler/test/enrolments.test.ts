@@ -1,4 +1,4 @@
-import { AppError, createMachineUser } from '@fleetgate/kit'
+import { AppError, createMachineUser, listUserNames } from '@fleetgate/kit'
 import { createApi, type Parts, startParts } from '@fleetgate/testkit'
 import t, { type Test } from 'tap'
 import { type Fleet, type Json, newTenant, type Replica, startFleet, startReplica } from './support.js'
@@ -43,6 +43,35 @@ t.test('enrolments', async (t) => {
   })
   const make = async (tenantId: string, draft: Json = {}) =>
     (await replica.as({ tenantId }).post<Json>('/v1/clients/enrolments', draft)).body
+
+  t.test('a token outlives who made it and says so', async (t) => {
+    const tenantId = newTenant()
+    for (const userId of ['1', '2'])
+      await replica.as({ tenantId, userId, nickname: `n${userId}` }).post('/v1/clients/enrolments', {})
+    const creators = async () => {
+      const { body } = await replica.as({ tenantId }).get<{ list: Json[] }>('/v1/clients/enrolments')
+      return body.list.map(({ createdBy, createdByDeleted }) => [createdBy, createdByDeleted])
+    }
+    t.same(
+      await creators(),
+      [
+        ['n2', undefined],
+        ['n1', undefined]
+      ],
+      'nothing is said while auth does not answer'
+    )
+    let asked = 0
+    const answering = await fleet.bus.serve(listUserNames, async ({ ids }) => {
+      asked += 1
+      return { users: ids.map((id) => ({ id, nickname: 'x', email: 'x@example.com', isDeleted: id === '1' })) }
+    })
+    t.same(await creators(), [
+      ['n2', undefined],
+      ['n1 (deleted)', true]
+    ])
+    t.equal(asked, 1)
+    await answering.stop()
+  })
 
   t.test('a token lets one machine in, once', async (t) => {
     const tenantId = newTenant()

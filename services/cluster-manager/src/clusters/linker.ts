@@ -9,12 +9,11 @@ import {
   Type,
   toLinkerPage
 } from '@fleetgate/kit'
-import { ById, HexId, sortOf, toTime, UserId } from '../linkerFields.js'
+import { ById, HexId, sortOf, UserId } from '../linkerFields.js'
 import { type Category, categories } from '../profiles/profile.js'
 import { providerTypes } from '../providers/driver.js'
-import { RegistryReply, toRegistryReply } from '../registries/linker.js'
-import type { Registry } from '../registries/registry.js'
-import { type Cluster, clusterStatuses, innerAddress, leaderOf, liveHosts } from './cluster.js'
+import { clusterStatuses } from './cluster.js'
+import { ClusterReply, type ShowClusters } from './clusterReply.js'
 import type { ClusterFilter } from './clusterStore.js'
 import type { Clusters } from './clusters.js'
 import { Count, countCodes, Nodes, toNode } from './nodeFields.js'
@@ -65,40 +64,13 @@ const Search = Type.Object({
   sort: Type.Optional(oneOf(sorts))
 })
 
-export const ClusterReply = Type.Object({
-  _id: Type.String(),
-  name: Type.String(),
-  owner: Type.String(),
-  endPoint: Type.String(),
-  instances: Type.Integer(),
-  pubkeyId: Type.Array(Type.String()),
-  providerId: Type.String(),
-  details: Type.String(),
-  status: oneOf(clusterStatuses),
-  type: Type.String(),
-  createCategory: oneOf(categories),
-  /** Ours. */
-  profile: Type.String(),
-  operationId: Type.String(),
-  warning: Type.Optional(Type.String()),
-  user_id: Type.String(),
-  tenant_id: Type.String(),
-  time_create: Type.String(),
-  time_update: Type.String(),
-  dockerRegistries: Type.Array(RegistryReply),
-  setProjectvalue: Type.Object({ cmi: Type.Boolean() })
-})
-
 export interface ClusterRoutesDeps {
   clusters: Clusters
-  /** Registries by their ids. */
-  registriesOf: (tenantId: string, ids: readonly string[]) => Promise<Registry[]>
+  show: ShowClusters
   defaultProfile: string
 }
 
-export function clusterRoutes({ clusters, registriesOf, defaultProfile }: ClusterRoutesDeps): Route[] {
-  const toReply = async (cluster: Cluster) =>
-    toClusterReply(cluster, await registriesOf(cluster.tenantId, cluster.registries))
+export function clusterRoutes({ clusters, show, defaultProfile }: ClusterRoutesDeps): Route[] {
   return [
     route({
       method: 'post',
@@ -113,7 +85,7 @@ export function clusterRoutes({ clusters, registriesOf, defaultProfile }: Cluste
         const category = categories.find((one) => one === body.createCategory)
         const made = await clusters.create(toDraft(body, category ?? 'compact', defaultProfile), caller)
         const warning = category ? {} : { warning: `createCategory ${body.createCategory} is not known: compact` }
-        return { ...(await toReply(made)), ...warning }
+        return { ...(await show.one(made)), ...warning }
       }
     }),
     route({
@@ -125,13 +97,7 @@ export function clusterRoutes({ clusters, registriesOf, defaultProfile }: Cluste
       reply: Type.Array(ClusterReply),
       handle: async ({ query, caller }) => {
         const found = await clusters.list(toFilter(query), linkerRange(query), caller)
-        const registries = await registriesOf(caller.tenantId, [
-          ...new Set(found.items.flatMap((one) => one.registries))
-        ])
-        return toLinkerPage(query, {
-          items: found.items.map((one) => toClusterReply(one, registries)),
-          total: found.total
-        })
+        return toLinkerPage(query, { items: await show.all(found.items, caller.tenantId), total: found.total })
       }
     }),
     route({
@@ -150,7 +116,7 @@ export function clusterRoutes({ clusters, registriesOf, defaultProfile }: Cluste
       needs: 'cluster.view',
       params: ById,
       reply: ClusterReply,
-      handle: async ({ params, caller }) => toReply(await clusters.get(params.id, caller))
+      handle: async ({ params, caller }) => show.one(await clusters.get(params.id, caller))
     }),
     route({
       method: 'delete',
@@ -171,7 +137,7 @@ export function clusterRoutes({ clusters, registriesOf, defaultProfile }: Cluste
       needs: 'cluster.edit',
       params: ById,
       reply: ClusterReply,
-      handle: async ({ params, caller }) => toReply(await clusters.apply(params.id, caller))
+      handle: async ({ params, caller }) => show.one(await clusters.apply(params.id, caller))
     })
   ]
 }
@@ -237,30 +203,4 @@ function toFilter({ name, user_id, username, status, sort = 'time_create' }: Sta
   const statuses =
     status === 'unterminated' ? clusterStatuses.filter((one) => one !== 'TERMINATED') : status && [status]
   return { name, userId: user_id, owner: username, statuses, sort: sortOf(fields, sort) }
-}
-
-export function toClusterReply(cluster: Cluster, registries: readonly Registry[]): Static<typeof ClusterReply> {
-  const leader = leaderOf(cluster)
-  const isUp = cluster.status === 'RUNNING' || cluster.status === 'MODIFYING'
-  return {
-    _id: cluster.id,
-    name: cluster.name,
-    owner: cluster.owner,
-    endPoint: leader && isUp ? innerAddress(leader) : '',
-    instances: liveHosts(cluster).length,
-    pubkeyId: cluster.pubkeys,
-    providerId: cluster.cloud?.providerId ?? '',
-    details: cluster.operation.state === 'FAILED' ? cluster.operation.message : '',
-    status: cluster.status,
-    type: cluster.cloud?.type ?? 'customized',
-    createCategory: cluster.category,
-    profile: cluster.profile,
-    operationId: cluster.operation.id,
-    user_id: cluster.userId,
-    tenant_id: cluster.tenantId,
-    time_create: toTime(cluster.createdAt),
-    time_update: toTime(cluster.updatedAt),
-    dockerRegistries: registries.filter(({ id }) => cluster.registries.includes(id)).map(toRegistryReply),
-    setProjectvalue: { cmi: false }
-  }
 }

@@ -1,13 +1,15 @@
-import { AppError, oneOf, type Route, route, type Static, Type } from '@fleetgate/kit'
+import { AppError, type CreatorsOf, oneOf, type Route, route, type Static, Type } from '@fleetgate/kit'
 import type { Secrets } from '@fleetgate/store'
 import { type Cluster, liveHosts } from '../clusters/cluster.js'
 import { type Clusters, secretsContext } from '../clusters/clusters.js'
 import { ById } from '../linkerFields.js'
+import { ownerGone, toOwner } from '../owners.js'
 import type { Profiles } from '../profiles/profile.js'
 import type { HostLook } from './look.js'
 
 const Components = Type.Object({
   userName: Type.String(),
+  ...ownerGone,
   clusterName: Type.String(),
   clusterId: Type.String(),
   /** The document's type says `componentName`, its example `imageName`: both. */
@@ -36,10 +38,11 @@ export interface ComponentRoutesDeps {
   look: (cluster: Cluster) => Promise<HostLook[]>
   /** Asks a master with this script of the profile. */
   kubeconfig: (cluster: Cluster, script: string) => Promise<string>
+  creatorsOf: CreatorsOf
 }
 
 export function componentRoutes(deps: ComponentRoutesDeps): Route[] {
-  const { clusters, look } = deps
+  const { clusters, look, creatorsOf } = deps
   return [
     route({
       method: 'get',
@@ -55,9 +58,9 @@ export function componentRoutes(deps: ComponentRoutesDeps): Route[] {
             wireCode: 'E50020'
           })
         }
-        const looks = await look(cluster)
+        const [looks, owners] = await Promise.all([look(cluster), creatorsOf(caller.tenantId, [cluster.userId])])
         return {
-          userName: cluster.owner,
+          ...toOwner('userName', cluster, owners),
           clusterName: cluster.name,
           clusterId: cluster.id,
           componentStatus: looks.flatMap(({ components }) =>

@@ -1,5 +1,6 @@
 import {
   AppError,
+  type CreatorsOf,
   linkerPaging,
   linkerRange,
   oneOf,
@@ -10,10 +11,12 @@ import {
   toLinkerPage
 } from '@fleetgate/kit'
 import { type Cluster, type Host, type HostStatus, hostStatuses } from '../clusters/cluster.js'
+import { ClusterReply, type ShowClusters } from '../clusters/clusterReply.js'
 import type { Clusters } from '../clusters/clusters.js'
-import { ClusterReply, RegistryRefs } from '../clusters/linker.js'
+import { RegistryRefs } from '../clusters/linker.js'
 import { Count, countCodes, Nodes, toNode } from '../clusters/nodeFields.js'
 import { ById, HexId, sortOf, toTime } from '../linkerFields.js'
+import { ownerGone, toOwnerGone } from '../owners.js'
 
 const Draft = Type.Object({
   sharedCount: Count,
@@ -55,6 +58,7 @@ const shared = {
   isFullfilled: Type.Boolean(),
   isClientNode: Type.Boolean(),
   user_id: Type.String(),
+  ...ownerGone,
   tenant_id: Type.String(),
   type: Type.String(),
   time_create: Type.String(),
@@ -76,10 +80,8 @@ const Listed = Type.Object({
 const Single = Type.Object({ ...shared, _id: Type.String(), isMonitorServer: Type.Boolean(), sshUser: Type.String() })
 const base = '/v1/cluster/:id/hosts'
 
-export function hostRoutes(
-  clusters: Clusters,
-  toClusterReply: (cluster: Cluster) => Promise<Static<typeof ClusterReply>>
-): Route[] {
+export function hostRoutes(clusters: Clusters, show: ShowClusters, creatorsOf: CreatorsOf): Route[] {
+  const ownerOf = async ({ tenantId, userId }: Cluster) => toOwnerGone(userId, await creatorsOf(tenantId, [userId]))
   return [
     route({
       method: 'post',
@@ -94,7 +96,7 @@ export function hostRoutes(
       handle: async ({ params, body, caller }) => {
         const nodes = { master: [], shared: body.sharedNodes.map(toNode), pureslave: body.pureslaveNodes.map(toNode) }
         const counts = { shared: body.sharedCount, pureslave: body.pureslaveCount }
-        return toClusterReply(await clusters.addHosts(params.id, counts, nodes, caller))
+        return show.one(await clusters.addHosts(params.id, counts, nodes, caller))
       }
     }),
     route({
@@ -122,7 +124,8 @@ export function hostRoutes(
         const cluster = await clusters.get(params.id, caller)
         const found = search(cluster.hosts, query)
         const { offset, limit } = linkerRange(query)
-        const items = found.slice(offset, offset + limit).map((host) => toListed(cluster, host))
+        const owner = await ownerOf(cluster)
+        const items = found.slice(offset, offset + limit).map((host) => ({ ...toListed(cluster, host), ...owner }))
         return toLinkerPage(query, { items, total: found.length })
       }
     }),
@@ -137,7 +140,8 @@ export function hostRoutes(
         const cluster = await clusters.get(params.id, caller)
         const host = cluster.hosts.find(({ id }) => id === params.host_id)
         if (!host) throw new AppError('not_found', 'the cluster has no such host', { wireCode: 'E50104' })
-        return { _id: host.id, ...toShared(cluster, host), isMonitorServer: false, sshUser: host.user }
+        const owner = await ownerOf(cluster)
+        return { _id: host.id, ...toShared(cluster, host), ...owner, isMonitorServer: false, sshUser: host.user }
       }
     })
   ]

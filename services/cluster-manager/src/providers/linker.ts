@@ -1,4 +1,5 @@
 import {
+  type CreatorsOf,
   linkerPaging,
   linkerRange,
   oneOf,
@@ -10,6 +11,7 @@ import {
   toLinkerPage
 } from '@fleetgate/kit'
 import { ById, Name, sortOf, toTime, UserId } from '../linkerFields.js'
+import { ownerGone, toOwnerGone } from '../owners.js'
 import { providerTypes } from './driver.js'
 import type { Provider, ProviderDraft, Providers } from './provider.js'
 import { infos, SshUser, settingsOf, toInfos } from './providerFields.js'
@@ -44,6 +46,7 @@ const Reply = Type.Object({
   awsEc2Info: Info,
   googleInfo: Info,
   user_id: Type.String(),
+  ...ownerGone,
   tenant_id: Type.String(),
   isuse: Type.Boolean(),
   time_create: Type.String(),
@@ -52,11 +55,11 @@ const Reply = Type.Object({
 
 const base = '/v1/provider'
 
-export function providerRoutes(providers: Providers): Route[] {
-  return [...readRoutes(providers), ...changeRoutes(providers)]
+export function providerRoutes(providers: Providers, creatorsOf: CreatorsOf): Route[] {
+  return [...readRoutes(providers, creatorsOf), ...changeRoutes(providers)]
 }
 
-function readRoutes(providers: Providers): Route[] {
+function readRoutes(providers: Providers, creatorsOf: CreatorsOf): Route[] {
   return [
     route({
       method: 'get',
@@ -69,7 +72,12 @@ function readRoutes(providers: Providers): Route[] {
         const { type, user_id, sort = 'time_create' } = query
         const filter = { type, userId: user_id, sort: sortOf(fields, sort) }
         const found = await providers.list(filter, linkerRange(query), caller)
-        return toLinkerPage(query, { items: found.items.map(toReply), total: found.total })
+        const owners = await creatorsOf(
+          caller.tenantId,
+          found.items.map(({ userId }) => userId)
+        )
+        const items = found.items.map((one) => ({ ...toReply(one), ...toOwnerGone(one.userId, owners) }))
+        return toLinkerPage(query, { items, total: found.total })
       }
     }),
     route({
@@ -91,7 +99,11 @@ function readRoutes(providers: Providers): Route[] {
       needs: 'cluster.view',
       params: ById,
       reply: Reply,
-      handle: async ({ params, caller }) => toReply(await providers.get(params.id, caller))
+      handle: async ({ params, caller }) => {
+        const provider = await providers.get(params.id, caller)
+        const owners = await creatorsOf(caller.tenantId, [provider.userId])
+        return { ...toReply(provider), ...toOwnerGone(provider.userId, owners) }
+      }
     })
   ]
 }

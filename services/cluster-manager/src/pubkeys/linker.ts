@@ -12,6 +12,7 @@ import {
   type UserNames
 } from '@fleetgate/kit'
 import { ById, Name, sortOf, toTime, UserId } from '../linkerFields.js'
+import { ownerGone, toOwner } from '../owners.js'
 import type { Pubkey, Pubkeys } from './pubkey.js'
 import type { PubkeyFilter } from './pubkeyStore.js'
 
@@ -36,8 +37,7 @@ const Reply = Type.Object({
   pubkeyValue: Type.String(),
   name: Type.String(),
   owner: Type.String(),
-  /** Ours: whoever uploaded it is no longer there. */
-  owner_deleted: Type.Optional(Type.Boolean()),
+  ...ownerGone,
   user_id: Type.String(),
   isuse: Type.Boolean(),
   tenant_id: Type.String(),
@@ -149,11 +149,8 @@ function toReply(key: Pubkey): Static<typeof Reply> {
   }
 }
 
-/** A key outlives its owner and says so; where auth does not answer nothing is said. */
 function toShown(key: Pubkey, owners: UserNames | undefined): Static<typeof Reply> {
-  const reply = toReply(key)
-  const isDeleted = owners !== undefined && owners.get(key.userId)?.isDeleted !== false
-  return isDeleted ? { ...reply, owner: `${key.owner} (deleted)`, owner_deleted: true } : reply
+  return { ...toReply(key), ...toOwner('owner', key, owners) }
 }
 
 /** The bare PEM, as the document shows it; no cache may keep it. */

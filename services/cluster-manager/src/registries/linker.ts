@@ -1,5 +1,17 @@
-import { linkerPaging, linkerRange, oneOf, type Route, route, type Static, Type, toLinkerPage } from '@fleetgate/kit'
+import {
+  type CreatorsOf,
+  linkerPaging,
+  linkerRange,
+  oneOf,
+  type Route,
+  route,
+  type Static,
+  Type,
+  toLinkerPage,
+  type UserNames
+} from '@fleetgate/kit'
 import { ById, Name, sortOf, toTime, UserId } from '../linkerFields.js'
+import { ownerGone, toOwnerGone } from '../owners.js'
 import type { Registries, Registry } from './registry.js'
 
 /** As docker takes it; it also becomes the name of a folder on the hosts. */
@@ -31,6 +43,7 @@ export const RegistryReply = Type.Object({
   /** Always empty: what was given is kept sealed. */
   password: Type.String(),
   user_id: Type.String(),
+  ...ownerGone,
   tenant_id: Type.String(),
   isUse: Type.Boolean(),
   isSystemRegistry: Type.Boolean(),
@@ -39,7 +52,7 @@ export const RegistryReply = Type.Object({
 
 const base = '/v1/dockerregistries'
 
-export function registryRoutes(registries: Registries): Route[] {
+export function registryRoutes(registries: Registries, creatorsOf: CreatorsOf): Route[] {
   return [
     route({
       method: 'post',
@@ -60,7 +73,7 @@ export function registryRoutes(registries: Registries): Route[] {
           isSystem: isSystemRegistry,
           userId: user_id
         }
-        return toRegistryReply(await registries.create(draft, caller))
+        return toReply(await registries.create(draft, caller))
       }
     }),
     route({
@@ -73,7 +86,14 @@ export function registryRoutes(registries: Registries): Route[] {
       handle: async ({ query, caller }) => {
         const filter = { userId: query.user_id, sort: sortOf(fields, query.sort ?? 'time_create') }
         const found = await registries.list(filter, linkerRange(query), caller)
-        return toLinkerPage(query, { items: found.items.map(toRegistryReply), total: found.total })
+        const owners = await creatorsOf(
+          caller.tenantId,
+          found.items.map(({ userId }) => userId)
+        )
+        return toLinkerPage(query, {
+          items: found.items.map((one) => toRegistryReply(one, owners)),
+          total: found.total
+        })
       }
     }),
     route({
@@ -95,7 +115,10 @@ export function registryRoutes(registries: Registries): Route[] {
       needs: 'cluster.view',
       params: ById,
       reply: RegistryReply,
-      handle: async ({ params, caller }) => toRegistryReply(await registries.get(params.id, caller))
+      handle: async ({ params, caller }) => {
+        const registry = await registries.get(params.id, caller)
+        return toRegistryReply(registry, await creatorsOf(caller.tenantId, [registry.userId]))
+      }
     }),
     route({
       method: 'delete',
@@ -110,7 +133,11 @@ export function registryRoutes(registries: Registries): Route[] {
   ]
 }
 
-export function toRegistryReply(registry: Registry): Static<typeof RegistryReply> {
+export function toRegistryReply(registry: Registry, owners: UserNames | undefined): Static<typeof RegistryReply> {
+  return { ...toReply(registry), ...toOwnerGone(registry.userId, owners) }
+}
+
+function toReply(registry: Registry): Static<typeof RegistryReply> {
   const { id, name, address, secure, ca, username, userId, tenantId, isUsed, isSystem, createdAt } = registry
   return {
     _id: id,

@@ -1,4 +1,4 @@
-import { type Route, route, type Static, Type } from '@fleetgate/kit'
+import { beaverCreator, type CreatorsOf, type Route, route, type Static, Type, toBeaverCreator } from '@fleetgate/kit'
 import { ById } from '../beaverIds.js'
 import { Status, toStatus } from '../entities/beaverValues.js'
 import { Found, toFound } from '../history/beaver.js'
@@ -11,6 +11,7 @@ const digits = '^[0-9]{1,19}$'
 
 const Link = Type.Object({
   share_id: Type.String(),
+  ...beaverCreator,
   user_id: Type.String(),
   created_at: Type.String(),
   expires_at: Type.String()
@@ -31,7 +32,7 @@ const Shown = Type.Object({
 })
 
 /** Links to dashboards (ours). The two routes of `shared` take no token of a user: the link's own is in their path. */
-export function dashboardShareRoutes(shares: Shares, now: () => number): Route[] {
+export function dashboardShareRoutes(shares: Shares, creatorsOf: CreatorsOf, now: () => number): Route[] {
   return [
     route({
       method: 'post',
@@ -53,7 +54,14 @@ export function dashboardShareRoutes(shares: Shares, now: () => number): Route[]
       needs: 'dashboard.edit',
       params: ById,
       reply: Type.Array(Link),
-      handle: async ({ params, caller }) => (await shares.list(params.id, caller)).map(toLink)
+      handle: async ({ params, caller }) => {
+        const links = await shares.list(params.id, caller)
+        const makers = await creatorsOf(
+          caller.tenantId,
+          links.map(({ userId }) => userId)
+        )
+        return links.map((share) => ({ ...toBeaverCreator(share.userId, makers), ...toLink(share) }))
+      }
     }),
     route({
       method: 'delete',

@@ -20,7 +20,9 @@ export interface Enrolment {
   /** What its machines are; theirs to say where it is absent. */
   role?: Role | undefined
   groupIds: number[]
+  /** The nickname of the moment; `creatorId` is absent where an earlier version made it. */
   createdBy: string
+  creatorId?: string | undefined
   createdAt: number
   expiresAt: number
   revokedAt?: number | undefined
@@ -46,6 +48,7 @@ export interface EnrolmentDraft {
   role?: Role | undefined
   groupIds: number[]
   createdBy: string
+  creatorId: string
 }
 
 export function newToken(): string {

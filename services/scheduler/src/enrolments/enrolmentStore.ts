@@ -14,6 +14,7 @@ const schema = new Schema<Enrolment>({
   role: String,
   groupIds: { type: [Number], required: true },
   createdBy: String,
+  creatorId: String,
   createdAt: { type: Number, required: true },
   expiresAt: { type: Number, required: true },
   revokedAt: Number,

@@ -1,4 +1,5 @@
 import {
+  type CreatorsOf,
   oneOf,
   type Route,
   roles,
@@ -8,7 +9,8 @@ import {
   sdesPaging,
   sdesRange,
   Type,
-  toSdesPage
+  toSdesPage,
+  type UserNames
 } from '@fleetgate/kit'
 import { MqttClientId } from '../clients/sdesShapes.js'
 import { Id, MaybeTime, Name, nullable } from '../sdesFields.js'
@@ -37,7 +39,8 @@ const fields = {
   groupIds: Type.Array(Id),
   role: nullable(Role),
   replace: Type.Boolean(),
-  createdBy: Type.String(),
+  createdBy: Type.String({ description: 'the nickname, of somebody who is no longer there `name (deleted)`' }),
+  createdByDeleted: Type.Optional(Type.Boolean()),
   createdAt: Type.Number(),
   expiresAt: Type.Number(),
   revokedAt: MaybeTime
@@ -68,11 +71,12 @@ const Admission = Type.Object({
 export interface EnrolmentRoutesDeps {
   enrolments: Enrolments
   enrol: ReturnType<typeof createEnrol>
+  creatorsOf: CreatorsOf
   now: () => number
 }
 
 /** Ours: how machines are put under control. */
-export function enrolmentRoutes({ enrolments, enrol, now }: EnrolmentRoutesDeps): Route[] {
+export function enrolmentRoutes({ enrolments, enrol, creatorsOf, now }: EnrolmentRoutesDeps): Route[] {
   return [
     route({
       method: 'post',
@@ -81,10 +85,10 @@ export function enrolmentRoutes({ enrolments, enrol, now }: EnrolmentRoutesDeps)
       needs: 'client.edit',
       body: Draft,
       reply: Created,
-      handle: async ({ body, caller: { tenantId, nickname } }) => {
+      handle: async ({ body, caller: { tenantId, userId, nickname } }) => {
         const { name, expiresIn, role, uses, groupIds, replace } = body
         const draft = { name: name ?? '', role: role ?? undefined, uses, groupIds: [...new Set(groupIds)], replace }
-        const created = { ...draft, expiresInMs: expiresIn * 1000, createdBy: nickname }
+        const created = { ...draft, expiresInMs: expiresIn * 1000, createdBy: nickname, creatorId: userId }
         const { enrolment, token } = await enrolments.create(tenantId, created)
         return { token, ...toFields(enrolment, now()) }
       }
@@ -98,7 +102,12 @@ export function enrolmentRoutes({ enrolments, enrol, now }: EnrolmentRoutesDeps)
       reply: SdesPage(Row),
       handle: async ({ query, caller }) => {
         const found = await enrolments.list(caller.tenantId, sdesRange(query))
-        return toSdesPage({ ...found, items: found.items.map((item) => toRow(item, now())) })
+        const creators = await creatorsOf(
+          caller.tenantId,
+          found.items.flatMap(({ creatorId }) => creatorId ?? [])
+        )
+        const items = found.items.map((item) => ({ ...toRow(item, now()), ...toCreator(item, creators) }))
+        return toSdesPage({ ...found, items })
       }
     }),
     route({
@@ -142,6 +151,12 @@ function toFields(enrolment: Enrolment, now: number) {
     expiresAt,
     revokedAt: enrolment.revokedAt ?? null
   }
+}
+
+/** A token outlives who made it and says so; where auth does not answer nothing is said. */
+function toCreator({ createdBy, creatorId }: Enrolment, creators: UserNames | undefined) {
+  if (creatorId === undefined || creators === undefined || creators.get(creatorId)?.isDeleted === false) return {}
+  return { createdBy: `${createdBy} (deleted)`, createdByDeleted: true }
 }
 
 function toRow(enrolment: Enrolment, now: number): Static<typeof Row> {
