@@ -30,7 +30,11 @@ const isRefusal = {
   sdes: ({ code, message }: Body) => typeof code === 'string' && typeof message === 'string',
   emq: ({ code }: Body) => typeof code === 'number',
   dms: ({ error_code }: Body) => String(error_code).startsWith('DMS.'),
-  linker: ({ success, error }: Body) => success === false && typeof (error as Body)?.code === 'string'
+  linker: ({ success, error }: Body) => success === false && typeof (error as Body)?.code === 'string',
+  iam: ({ error }: Body) => {
+    const { message, code, title } = (error ?? {}) as Body
+    return typeof message === 'string' && typeof code === 'number' && typeof title === 'string'
+  }
 }
 type Dialect = keyof typeof isRefusal
 type Body = Record<string, unknown>

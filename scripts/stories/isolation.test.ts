@@ -16,7 +16,7 @@ const secret = 'Abcd1234!'
 const marker = 'zebra'
 
 const data = <T>(reply: Reply) => (reply.body as { data: T }).data
-const dialects = ['beaver', 'sdes', 'emq', 'dms', 'linker'] as const
+const dialects = ['beaver', 'sdes', 'emq', 'dms', 'linker', 'iam'] as const
 
 interface Operation {
   requestBody?: { content: Record<string, { schema: Record<string, unknown> }> }
@@ -52,6 +52,9 @@ async function populate(): Promise<(path: string, parameter: string) => string> 
   ok(await here.post('/v2/default/instances/default/users', mqttUser))
   ok(await here.post('/v1/pubkey/userSelfCreate', { name: marker }))
   const smtp = data<{ _id: string }>(ok(await here.post('/v1/smtp', { name: marker, address: 'smtp.example.com' })))
+  const me = data<{ user_id: string }>(ok(await here.get('/user')))
+  const wish = { credential: { user_id: me.user_id, description: marker } }
+  const accessKey = await here.post<{ credential: { access: string } }>('/v3.0/OS-CREDENTIAL/credentials', wish)
   const [key] = data<{ _id: string; user_id: string }[]>(ok(await here.get('/v1/pubkey')))
   const enrolment = ok(await here.post('/v1/clients/enrolments', { name: marker })).body as { enrolmentId: string }
   const ids: Ids = [
@@ -72,6 +75,7 @@ async function populate(): Promise<(path: string, parameter: string) => string> 
     [/downLoadKey/, key?.user_id],
     [/^\/v1\/pubkey/, key?._id],
     [/^\/v1\/smtp/, smtp._id],
+    [/^\/v3\.0\/OS-CREDENTIAL/, accessKey.body.credential.access],
     [/^\/v1\//, '1'],
     [/^\/v2\//, 'machine_1'],
     [/^\/api\/v2\/(users|change_pwd)/, user.user_id],
@@ -182,7 +186,8 @@ async function portrait(session: Session): Promise<string> {
     await session.get('/v1/clients/enrolments'),
     await session.post('/mqtt-device/device-template/search', {}),
     await session.post('/workflow/flows/search', {}),
-    await session.get('/api/v2/users')
+    await session.get('/api/v2/users'),
+    await session.get('/v3.0/OS-CREDENTIAL/credentials')
   ]
   for (const reply of lists) if (reply.status !== 200) throw new Error(reply.text)
   return JSON.stringify(lists.map(({ text }) => text.replace(/"request_id":"\w+"/, '')))

@@ -18,6 +18,7 @@ interface Probe {
 }
 
 const body = (reply: Reply) => (reply.body ?? {}) as Record<string, unknown>
+const keystone = (reply: Reply) => (body(reply).error ?? {}) as Record<string, unknown>
 const isClientError = (reply: Reply) => reply.status >= 400 && reply.status < 500
 
 const probes: Probe[] = [
@@ -67,6 +68,17 @@ const probes: Probe[] = [
     },
     isUnauthenticated: (reply) => reply.status === 401 && body(reply).success === false,
     isRefused: (reply) => isClientError(reply) && body(reply).success === false
+  },
+  {
+    dialect: 'iam',
+    read: '/v3.0/OS-CREDENTIAL/credentials',
+    write: {
+      path: '/v3.0/OS-CREDENTIAL/credentials',
+      wrongTypes: { credential: { user_id: [] } },
+      injected: { credential: { user_id: { $gt: '' } } }
+    },
+    isUnauthenticated: (reply) => reply.status === 401 && keystone(reply).code === 401,
+    isRefused: (reply) => isClientError(reply) && keystone(reply).code === reply.status
   }
 ]
 
@@ -150,6 +162,9 @@ t.test("another tenant's token sees and touches nothing of this one", async (t) 
   const job = body(await here.post('/v1/jobs', { jobName: 'mine' })) as { jobId: number }
   await here.post('/v1/pubkey/userSelfCreate', { name: 'mine' })
   const [key] = body(await here.get('/v1/pubkey')).data as { _id: string }[]
+  const me = body(await here.get('/user')).data as { user_id: string }
+  const credential = await here.post('/v3.0/OS-CREDENTIAL/credentials', { credential: { user_id: me.user_id } })
+  const own = (body(credential).credential ?? {}) as { access: string }
   const user = { access_key: 'machine_1', secret_key: 'Abcd1234!' }
   t.equal((await here.post('/v2/default/instances/default/users', user)).status, 200)
 
@@ -162,6 +177,10 @@ t.test("another tenant's token sees and touches nothing of this one", async (t) 
   t.match(body(users), { error_code: 'DMS.10240104' })
   t.match(body(await there.get('/v2/other/instances/default/users')), { total: 0, users: [] })
   t.match(body(await there.get('/api/v2/clients/machine_1')), { code: 0, result: { objects: [] } })
+  const keyPath = `/v3.0/OS-CREDENTIAL/credentials/${own.access}`
+  t.equal((await here.get(keyPath)).status, 200)
+  for (const reply of [await there.get(keyPath), await there.delete(keyPath)]) t.equal(reply.status, 404, reply.text)
+  t.match(body(await there.get('/v3.0/OS-CREDENTIAL/credentials')), { credentials: [] })
   t.match(body(await there.get('/dashboard/dashboards')), { status: 'Success', data: [] })
 })
 
