@@ -1,4 +1,4 @@
-import { AppError } from '@fleetgate/kit'
+import { AppError, connectBus, createPerson } from '@fleetgate/kit'
 import { openStore } from '@fleetgate/store'
 import { quietLog, startParts } from '@fleetgate/testkit'
 import t from 'tap'
@@ -166,4 +166,35 @@ await t.test('answers 429 at the token endpoint, the same for users that do not 
       t.equal(body.error_message.match(/\d+/)?.[0], headers.get('retry-after'), 'the same as in the text')
     }
   }
+})
+
+await t.test('counts every way to write a name as one account, be it somebody or nobody', async (t) => {
+  const api = await startAuthFor(t, parts)
+  const bus = await connectBus({ name: 'broker-proxy', url: parts.natsUrl, log: quietLog })
+  t.teardown(() => bus.close())
+  const database = await openStore({ uri: parts.mongoUri, database: 'fleetgate_auth', log: quietLog })
+  t.teardown(() => database.close())
+  const accounts = () => database.connection.collection('login_attempts').countDocuments({ _id: /^account:/ as never })
+  const requester = { tenantId: 'default', userId: '1', email: 'a@b.c', isSuperAdmin: true }
+  const actor = { ...requester, address: '10.0.0.1', requestId: 'r' }
+  const { password } = person('bea')
+  const draft = { actor, password, role: '', remark: '', tags: '' }
+  await bus.request(createPerson, { ...draft, username: 'bea' })
+  await bus.request(createPerson, { ...draft, username: 'cleo', email: 'cleo.b@example.com' })
+  const logIn = (username: string, wrong = 'a wrong one') =>
+    api.post('/oauth2/token', { grant_type: 'password', username, password: wrong, ...client })
+  for (const name of ['bea', 'cleo', 'nobody']) {
+    const before = await accounts()
+    for (const way of [name, `default/${name}`, name.toUpperCase(), `Default/${name}`, `${name}@default.invalid`])
+      t.equal((await logIn(way)).status, 401, way)
+    t.equal((await accounts()) - before, 1, name)
+  }
+  const before = await accounts()
+  await logIn('cleo.b@example.com')
+  t.equal(await accounts(), before, 'of a person the address too')
+  const me = api.as(((await logIn('cleo', password)).body as { access_token: string }).access_token)
+  const change = { old_password: 'a wrong one', new_password: 'another password' }
+  await me.put('/user/password', change)
+  await logIn('default/cleo')
+  t.equal(await accounts(), before, 'and the old password of a change')
 })

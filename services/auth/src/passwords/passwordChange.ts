@@ -1,4 +1,5 @@
 import { AppError } from '@fleetgate/kit'
+import { accountOf } from '../attempts/accountOf.js'
 import type { Attempts } from '../attempts/attempts.js'
 import type { User } from '../users/user.js'
 import type { UserStore } from '../users/userStore.js'
@@ -27,7 +28,7 @@ export function createPasswordChange({ users, passwords, attempts }: PasswordCha
   return async (user, wish) => {
     checkPassword(wish.new, wish.field)
     const check = async () => (await passwords.matches(wish.old, user.passwordHash)) && user.isEnabled
-    if (!(await attempts.make(user.email, wish.address, check))) return false
+    if (!(await attempts.make(accountOf(user), wish.address, check))) return false
     if (await users.changePassword(user, await passwords.hash(wish.new))) return true
     throw new AppError('conflict', 'the user was changed at the same moment, try again')
   }

@@ -1,7 +1,7 @@
 import type { Model } from '@fleetgate/store'
 import type { User } from '../users/user.js'
 import { living, refusalOf, toUser, type UserDoc } from '../users/userModel.js'
-import { type Profile, userNameKey } from './profile.js'
+import { type Profile, typedNameKey, userNameKey } from './profile.js'
 
 export interface PersonChange extends Omit<Profile, 'userName'> {
   email?: string | undefined
@@ -32,9 +32,7 @@ export function createPeopleQueries({ model }: { model: Model<UserDoc> }) {
     /** By what people type to sign in: an address, `tenant/name`, or a name of the tenant given. */
     async findByLogin(login: string, tenantId: string): Promise<User | undefined> {
       if (login.includes('@')) return findOne({ emailKey: login.toLowerCase() })
-      const slash = login.indexOf('/')
-      if (slash < 0) return findOne({ userNameKey: userNameKey(tenantId, login) })
-      return findOne({ userNameKey: userNameKey(login.slice(0, slash), login.slice(slash + 1)) })
+      return findOne({ userNameKey: typedNameKey(login, tenantId) })
     },
     /** False when there is no such user any more; conflict when the address is taken. */
     async changePerson({ id, tenantId }: User, { email, role, remark, tags }: PersonChange): Promise<boolean> {

@@ -1,4 +1,5 @@
 import { AppError } from '@fleetgate/kit'
+import { accountOf, accountTyped } from '../attempts/accountOf.js'
 import type { Attempts } from '../attempts/attempts.js'
 import type { PasswordPool } from '../passwords/passwordPool.js'
 import { isPossible } from '../passwords/passwordRules.js'
@@ -25,8 +26,7 @@ export interface LoginOptions {
 export function createLogin({ users, passwords, attempts, decoyHash }: LoginOptions): Login {
   return async ({ username, password, address }) => {
     const user = await users.findByLogin(username, defaultTenant)
-    // A person's names share the count, so that another name is not another ten guesses.
-    const account = user?.email ?? username
+    const account = user ? accountOf(user) : accountTyped(username)
     const canMatch = user?.isEnabled === true && isPossible(password)
     const check = async () => (await passwords.matches(password, canMatch ? user.passwordHash : decoyHash)) && canMatch
     if ((await attempts.make(account, address, check)) && user) return user
