@@ -1,4 +1,5 @@
 import { type Bus, type Log, listNames, type Route } from '@fleetgate/kit'
+import type { Audit } from './audit/audit.js'
 import { menuRoutes } from './menus/beaver.js'
 import type { MenuStore } from './menus/menuStore.js'
 import { createMenus } from './menus/menus.js'
@@ -23,6 +24,7 @@ export interface DirectoryOptions {
   roles: RoleStore
   menus: MenuStore
   passwords: PasswordPool
+  audit: Audit
   bus: Pick<Bus, 'request'>
   log: Log
   now: () => number
@@ -31,11 +33,11 @@ export interface DirectoryOptions {
 export type Directory = ReturnType<typeof createDirectory>
 
 /** People, roles and menus, wired. */
-export function createDirectory({ users, namesOf, passwords, bus, log, now, ...stores }: DirectoryOptions) {
+export function createDirectory({ users, namesOf, passwords, audit, bus, log, now, ...stores }: DirectoryOptions) {
   const names = createNames({ ask: (question) => bus.request(listNames, question), log })
   const menus = createMenus({ menus: stores.menus, roles: stores.roles, max: maxMenus, now })
   const roles = createRoles({ roles: stores.roles, users, menus, now })
-  const grants = createGrants({ roles: stores.roles, users, names })
+  const grants = createGrants({ roles: stores.roles, users, names, audit })
   return {
     menus,
     roles,

@@ -62,7 +62,7 @@ export async function startAuth({ config, log, add, passwordCost }: StartOptions
   add('resealing', () => resealing.stop())
   const keys = await openKeys({ config, stores, log, add, secrets })
   const identity = createIdentity({ config, log, passwords, stores, keys, secrets })
-  const directory = createDirectory({ ...stores, passwords, bus, log, now: Date.now })
+  const directory = createDirectory({ ...stores, audit: identity.audit, passwords, bus, log, now: Date.now })
   const guard = await createGuard({
     bus,
     log,
@@ -184,14 +184,15 @@ function createIdentity({ config, log, passwords, stores, keys, secrets }: Ident
     return user?.isEnabled ? toCallerData(user) : undefined
   }
   const programs = { store: stores.serviceTokens, findOwner, limit: config.SERVICE_TOKENS_PER_USER, now, log }
+  const audit = createAudit({ store: stores.audit, namesOf: stores.namesOf, now, log })
   return {
     login,
     registration,
-    audit: createAudit({ store: stores.audit, namesOf: stores.namesOf, now, log }),
+    audit,
     people: createPeople({ users, registration, changePassword }),
     serviceTokens: createServiceTokens(programs),
     accessKeys: createAccessKeys({ ...programs, secrets }),
     users: createUsers({ users, registration, changePassword }),
-    tokens: createTokens({ login, users: stores.users, sessions: stores.sessions, keys, lifetimes, now, log })
+    tokens: createTokens({ login, users: stores.users, sessions: stores.sessions, keys, audit, lifetimes, now, log })
   }
 }

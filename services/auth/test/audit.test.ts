@@ -1,10 +1,11 @@
+import { connectBus, grantToCreator, resourceCreated, resourceDeleted } from '@fleetgate/kit'
 import { openStore } from '@fleetgate/store'
-import { quietLog, startParts } from '@fleetgate/testkit'
+import { quietLog, startParts, until } from '@fleetgate/testkit'
 import t from 'tap'
 import { createAudit } from '../src/audit/audit.js'
 import { auditActions, isChange } from '../src/audit/audited.js'
 import { createAuditStore } from '../src/audit/auditStore.js'
-import { type Failure, person, startAuthFor, tokensOf } from './support.js'
+import { type Failure, person, refresh, startAuthFor, tokensOf } from './support.js'
 
 const parts = await startParts(t)
 const api = await startAuthFor(t, parts)
@@ -86,6 +87,47 @@ await t.test('names every member of a list that is deleted', async (t) => {
   }
   await admin.post('/user/batch-delete', { user_id_list: ids })
   for (const id of ids) t.match((await search({ target: id, action: 'user.delete' })).content, [{ targets: ids }])
+})
+
+await t.test('keeps what roles get and lose because devices made and deleted something, once', async (t) => {
+  const bus = await connectBus({ name: 'devices', url: parts.natsUrl, log: quietLog })
+  t.teardown(() => bus.close())
+  const made = await admin.post<{ data: { user_id: string } }>('/user/members', person('maker'))
+  const userId = made.body.data.user_id
+  const role = await admin.post<{ data: { role_id: string } }>('/user/roles', { name: 'makers' })
+  const roleId = role.body.data.role_id
+  await admin.post(`/user/roles/${roleId}/associate-user`, { user_ids: [userId] })
+  const resource = { id: '4711', type: 'DASHBOARD' as const }
+  const tenantId = 'default'
+  await bus.request(grantToCreator, { tenantId, userId, resource })
+  const granted = await search({ target: resource.id })
+  t.match(granted.content, [
+    { action: 'role.associate-resource', user_id: userId, email: person('maker').email, targets: [roleId, '4711'] }
+  ])
+  await bus.publish(resourceCreated, { tenantId, userId, resource, at: Date.now() })
+  const second = { id: '4712', type: 'DASHBOARD' as const }
+  await bus.publish(resourceCreated, { tenantId, userId, resource: second, at: Date.now() })
+  await until(async () => (await search({ target: second.id })).total === 1, { what: 'the record of an event' })
+  for (let i = 0; i < 2; i++) await bus.publish(resourceDeleted, { tenantId, resource, at: Date.now() })
+  await bus.publish(resourceDeleted, { tenantId, resource: second, at: Date.now() })
+  await until(async () => (await search({ target: second.id })).total === 2, { what: 'the record of a deletion' })
+  t.match((await search({ target: resource.id })).content, [
+    { action: 'role.disassociate-resource', user_id: '', targets: [roleId, '4711'], result: 'succeeded' },
+    { action: 'role.associate-resource', result: 'succeeded' }
+  ])
+  t.equal((await search({ target: resource.id })).total, 2, 'what changed nothing is not recorded')
+})
+
+await t.test('keeps that a session was ended because its refresh token was used again', async (t) => {
+  const { refresh_token } = await tokensOf(api, 'maker')
+  const next = (await refresh(api, refresh_token)).body.refresh_token
+  await refresh(api, next)
+  t.equal((await search({ action: 'session.end-reused' })).total, 0)
+  t.equal((await refresh(api, refresh_token)).status, 401)
+  t.equal((await refresh(api, refresh_token)).status, 401)
+  const { content, total } = await search({ action: 'session.end-reused' })
+  t.equal(total, 1)
+  t.match(content, [{ email: person('maker').email, address: '127.0.0.1', request_id: /^\w+$/, result: 'succeeded' }])
 })
 
 await t.test('is for super admins, who see their own tenant', async (t) => {

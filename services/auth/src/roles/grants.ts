@@ -1,4 +1,5 @@
 import type { listGrants, listRoleCodes, ResourceType, RolesAnswer, Static } from '@fleetgate/kit'
+import type { Audit } from '../audit/audit.js'
 import { codesOf } from '../menus/seededMenus.js'
 import type { UserStore } from '../users/userStore.js'
 import type { Names } from './names.js'
@@ -12,9 +13,11 @@ export interface GrantsOptions {
   roles: RoleStore
   users: UserStore
   names: Names
+  audit: Pick<Audit, 'around'>
 }
 
 interface Found {
+  email: string
   isEnabled: boolean
   isSuperAdmin: boolean
   roles: Role[]
@@ -23,11 +26,12 @@ interface Found {
 export type Grants = ReturnType<typeof createGrants>
 
 /** What roles grant to their users, as other services ask for it. */
-export function createGrants({ roles, users, names }: GrantsOptions) {
+export function createGrants({ roles, users, names, audit }: GrantsOptions) {
   async function rolesOf(tenantId: string, userId: string): Promise<Found> {
     const user = await users.find(tenantId, userId)
-    if (!user) return { isEnabled: false, isSuperAdmin: false, roles: [] }
+    if (!user) return { email: '', isEnabled: false, isSuperAdmin: false, roles: [] }
     return {
+      email: user.email,
       isEnabled: user.isEnabled,
       isSuperAdmin: user.isSuperAdmin,
       roles: await roles.findMany(tenantId, user.roleIds)
@@ -74,16 +78,30 @@ export function createGrants({ roles, users, names }: GrantsOptions) {
       return integration !== undefined && isAmong(found.roles, { id: integration, type: 'INTEGRATION' })
     },
 
-    /** The roles of whoever created a resource are granted it. */
+    /** The roles of whoever created a resource are granted it; only what changes is recorded. */
     async grantToCreator(tenantId: string, userId: string, resource: Resource): Promise<void> {
       const found = await rolesOf(tenantId, userId)
-      const lacking = found.roles.filter((role) => !isAmong([role], resource))
-      await Promise.all(lacking.map(({ id }) => roles.addResources(tenantId, id, [resource])))
+      const lacking = found.roles.filter((role) => !isAmong([role], resource)).map(({ id }) => id)
+      if (lacking.length === 0) return
+      const { email } = found
+      const deed = { ...unasked, tenantId, userId, email, action: 'role.associate-resource' }
+      await audit.around({ ...deed, targets: [...lacking, resource.id] }, () =>
+        Promise.all(lacking.map((id) => roles.addResources(tenantId, id, [resource])))
+      )
     },
 
-    drop: (tenantId: string, resource: Resource) => roles.dropResource(tenantId, resource)
+    /** What is deleted leaves every role. Who deleted it is not told: the record names nobody. */
+    async drop(tenantId: string, resource: Resource): Promise<void> {
+      const having = await roles.idsWith(tenantId, resource)
+      if (having.length === 0) return
+      const deed = { ...unasked, tenantId, userId: '', email: '', action: 'role.disassociate-resource' }
+      await audit.around({ ...deed, targets: [...having, resource.id] }, () => roles.dropResource(tenantId, resource))
+    }
   }
 }
+
+/** Nobody asked for it by a request of their own. */
+const unasked = { address: '', requestId: '' }
 
 function isAmong(roles: Role[], { id, type }: Resource): boolean {
   return roles.some(({ resources }) => resources.some((own) => own.id === id && own.type === type))

@@ -124,6 +124,14 @@ export function createRoleStore({ store, bus, log, now }: { store: Store; bus: B
     async removeResources(tenantId: string, id: string, resources: Resource[]): Promise<void> {
       await updateGrants(tenantId, id, { $pullAll: { resources: resources.map(keyOf) } })
     },
+    /** The roles that have a resource. */
+    async idsWith(tenantId: string, resource: Resource): Promise<string[]> {
+      const docs = await model
+        .find({ tenantId, resources: keyOf(resource) })
+        .select('roleId')
+        .lean()
+      return docs.map(({ roleId }) => roleId)
+    },
     /** A resource that is gone is gone from every role; nobody needs to be told. */
     async dropResource(tenantId: string, resource: Resource): Promise<void> {
       const key = keyOf(resource)

@@ -1,7 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto'
 import { AppError, oneOf, type Route, raw, route, type Static, Type } from '@fleetgate/kit'
 import type { SigningKeys } from '../keys/signingKeys.js'
-import type { Issued, Tokens } from './tokens.js'
+import type { Asker, Issued, Tokens } from './tokens.js'
 
 const Text = Type.Optional(Type.String({ maxLength: 1024 }))
 
@@ -60,7 +60,7 @@ export function tokenRoutes(tokens: Tokens, keys: SigningKeys, client: OAuthClie
       reply: TokenReply,
       handle: async ({ body, request }) => {
         checkClient(body, client)
-        return toReply(await grant(tokens, body, request.address), request.id)
+        return toReply(await grant(tokens, body, { address: request.address, requestId: request.id }), request.id)
       }
     }),
     route({
@@ -75,12 +75,14 @@ export function tokenRoutes(tokens: Tokens, keys: SigningKeys, client: OAuthClie
   ]
 }
 
-async function grant(tokens: Tokens, body: TokenRequest, address: string): Promise<Issued> {
+async function grant(tokens: Tokens, body: TokenRequest, asker: Asker): Promise<Issued> {
   switch (body.grant_type) {
-    case 'password':
+    case 'password': {
+      const { address } = asker
       return tokens.logIn({ username: needed(body, 'username'), password: needed(body, 'password'), address })
+    }
     case 'refresh_token':
-      return tokens.refresh(needed(body, 'refresh_token'))
+      return tokens.refresh(needed(body, 'refresh_token'), asker)
     case undefined:
       throw refused('invalid_request: grant_type is required')
     default:

@@ -1,4 +1,5 @@
 import { AppError, type Log, signToken } from '@fleetgate/kit'
+import type { Audit } from '../audit/audit.js'
 import type { SigningKeys } from '../keys/signingKeys.js'
 import { toCallerData, type User } from '../users/user.js'
 import type { UserStore } from '../users/userStore.js'
@@ -11,10 +12,17 @@ export interface TokensOptions {
   users: UserStore
   sessions: SessionStore
   keys: SigningKeys
+  audit: Pick<Audit, 'around'>
   /** Seconds. */
   lifetimes: { access: number; refresh: number; grace: number }
   now: () => number
   log: Log
+}
+
+/** Where a request comes from, and which it is. */
+export interface Asker {
+  address: string
+  requestId: string
 }
 
 export interface Issued {
@@ -25,9 +33,17 @@ export interface Issued {
   expiresIn: number
 }
 
+interface Repeat {
+  session: Session
+  /** Hash of the token that was shown. */
+  presented: string
+  email: string
+  asker: Asker
+}
+
 export type Tokens = ReturnType<typeof createTokens>
 
-export function createTokens({ login, users, sessions, keys, lifetimes, now, log }: TokensOptions) {
+export function createTokens({ login, users, sessions, keys, audit, lifetimes, now, log }: TokensOptions) {
   const refreshExpiry = () => now() + lifetimes.refresh * 1000
 
   function issue(user: User, refresh: RefreshToken): Issued {
@@ -42,13 +58,15 @@ export function createTokens({ login, users, sessions, keys, lifetimes, now, log
   }
 
   /** A second use of one token: the same client in a hurry at once, later a thief or the robbed. */
-  async function settleRepeat(session: Session, presented: string): Promise<void> {
+  async function settleRepeat({ session, presented, email, asker }: Repeat): Promise<void> {
     const current = await sessions.find(session.id)
     if (!current || isOver(current, now())) throw badRefresh()
     const isRecent = now() - (current.rotatedAt ?? 0) < lifetimes.grace * 1000
     if (current.previousHash === presented && isRecent) return
-    await sessions.revoke(session.id, now())
-    log.warn({ userId: session.userId, tenantId: session.tenantId }, 'refresh token used twice, session ended')
+    const { tenantId, userId } = session
+    const deed = { ...asker, tenantId, userId, email, action: 'session.end-reused', targets: [userId] }
+    await audit.around(deed, () => sessions.revoke(session.id, now()))
+    log.warn({ userId, tenantId }, 'refresh token used twice, session ended')
     throw badRefresh()
   }
 
@@ -67,7 +85,7 @@ export function createTokens({ login, users, sessions, keys, lifetimes, now, log
       return issue(user, refresh)
     },
 
-    async refresh(text: string): Promise<Issued> {
+    async refresh(text: string, asker: Asker): Promise<Issued> {
       const token = parseRefreshToken(text)
       const session = token && (await sessions.find(hashOf(token.family)))
       if (!token || !session || isOver(session, now())) throw badRefresh()
@@ -76,7 +94,9 @@ export function createTokens({ login, users, sessions, keys, lifetimes, now, log
       const presented = hashOf(token.secret)
       const next = successorOf(token, keys.refreshSeed)
       const change = { from: presented, to: hashOf(next.secret), at: now(), expiresAt: refreshExpiry() }
-      if (!(await sessions.rotate(session.id, change))) await settleRepeat(session, presented)
+      if (!(await sessions.rotate(session.id, change))) {
+        await settleRepeat({ session, presented, email: user.email, asker })
+      }
       return issue(user, next)
     }
   }
