@@ -1,6 +1,7 @@
 /** People and programs through the one door: EMQ's users over auth, service tokens at every service. */
 import { firstUser, type Session, startStackFor, until } from '@fleetgate/testkit'
 import t from 'tap'
+import { WebSocket } from 'ws'
 
 const stack = await startStackFor(t)
 const { api } = stack
@@ -190,6 +191,53 @@ await t.test('lets a service token in wherever a token is, and out within a seco
   t.equal((await admin.delete(`/user/tokens/${program.id}`)).status, 200)
   const closed = async () => (await statuses()).every((status) => status === 401)
   await until(closed, { what: 'every service to refuse', deadlineMs: 1000 })
+})
+
+await t.test('a service token opens the websocket, and its revocation ends it', async (t) => {
+  const program = await programWith(['entity_data.view'])
+  const query = new URLSearchParams({ Authorization: `Bearer ${program.token}` })
+  const socket = new WebSocket(`${stack.url.replace('http', 'ws')}/websocket?${query}`)
+  t.teardown(() => socket.terminate())
+  const heard: string[] = []
+  let isClosed = false
+  socket.on('message', (text) => heard.push(String(text)))
+  socket.on('close', () => {
+    isClosed = true
+  })
+  socket.on('open', () => socket.send('{"event_type":"Heartbeat","payload":"ping"}'))
+  await until(() => heard.length > 0, { what: 'the heartbeat to come back', deadlineMs: 20_000 })
+  t.match(JSON.parse(heard[0] ?? ''), { event_type: 'Heartbeat' })
+  t.notOk(isClosed)
+  t.equal((await admin.delete(`/user/tokens/${program.id}`)).status, 200)
+  await until(() => isClosed, { what: 'the websocket to be closed', deadlineMs: 20_000 })
+})
+
+await t.test('a changed role counts at every service within a second, for tokens that are out', async (t) => {
+  const person = { email: 'rosa@example.com', nickname: 'rosa', password }
+  const made = await admin.post<{ data: { user_id: string } }>('/user/members', person)
+  const role = await admin.post<{ data: { role_id: string } }>('/user/roles', { name: 'lookers' })
+  const path = `/user/roles/${role.body.data.role_id}`
+  // The ids of the seeded menus never change: dashboard, job, broker, mqtt_user and cluster, each to view.
+  const menu_ids = ['1001', '10001', '12001', '13001', '14001']
+  const doors = ['/dashboard/dashboards', '/v1/jobs', '/api/v2/management/nodes', '/v1/cluster']
+  await admin.post(`${path}/associate-user`, { user_ids: [made.body.data.user_id] })
+  const rosa = api.as(await api.login(person.email, password))
+  const all = async (status: number) =>
+    (await Promise.all(doors.map((door) => rosa.get(door)))).every((reply) => reply.status === status)
+  t.ok(await all(403), 'a role without menus allows nothing')
+  for (const [ids, status] of [
+    [menu_ids, 200],
+    [[], 403]
+  ] as const) {
+    t.equal((await admin.post(`${path}/associate-menu`, { menu_ids: ids })).status, 200)
+    await until(() => all(status), { what: `${status} at every service`, deadlineMs: 1000 })
+  }
+})
+
+await t.test('a header that nobody vouches for changes no address in the audit', async (t) => {
+  await admin.post('/user/roles', { name: 'forwarded' }, { 'x-forwarded-for': '203.0.113.7' })
+  const found = await admin.post<{ data: { content: object[] } }>('/user/audit/search', { action: 'role.create' })
+  t.match(found.body.data.content[0], { address: '127.0.0.1', result: 'succeeded' })
 })
 
 await t.test(
