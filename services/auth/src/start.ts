@@ -171,7 +171,7 @@ function createIdentity({ config, log, passwords, stores, keys, secrets }: Ident
   const attempts = createAttempts({ store: stores.attempts, limits, now })
   const login = createLogin({ users: stores.users, passwords, attempts, decoyHash: passwords.decoy() })
   const isOpen = config.REGISTRATION === 'open'
-  const registration = createRegistration({ users: stores.users, passwords, isOpen, now })
+  const registration = createRegistration({ users: stores.users, passwords, attempts, isOpen, now })
   const lifetimes = {
     access: config.ACCESS_TOKEN_TTL,
     refresh: config.REFRESH_TOKEN_TTL,

@@ -1,7 +1,7 @@
 import { openStore } from '@fleetgate/store'
 import { quietLog, startParts } from '@fleetgate/testkit'
 import t from 'tap'
-import { type Failure, person, startAuthFor } from './support.js'
+import { client, type Failure, person, startAuthFor } from './support.js'
 
 const parts = await startParts(t)
 const api = await startAuthFor(t, parts)
@@ -105,6 +105,23 @@ await t.test('lets anyone in without a role where it is open', async (t) => {
   const again = await open.post<Failure>('/user/register', { ...person('guest'), email: 'GUEST@Example.COM' })
   t.equal(again.status, 409)
   t.equal(again.body.error_code, 'user_register_email_exist')
+})
+
+await t.test('counts registrations per address where it is open, with log-ins', async (t) => {
+  const few = await startAuthFor(t, parts, { REGISTRATION: 'open', LOGIN_FREE_PER_ADDRESS: '4', LOGIN_MAX_WAIT: '300' })
+  const from = { 'x-forwarded-for': '203.0.113.9' }
+  const bad = { ...person('bad'), password: 'short' }
+  for (let i = 0; i < 6; i++) t.equal((await few.post('/user/register', bad, from)).status, 400)
+  const before = await stored.countDocuments()
+  const names = Array.from({ length: 16 }, (_, i) => `crowd${i % 15}`)
+  const replies = await Promise.all(names.map((name) => few.post<Failure>('/user/register', person(name), from)))
+  const refused = replies.filter(({ status }) => status === 429)
+  t.ok(refused.length > 0, `${refused.length} refused`)
+  t.match(refused[0]?.body, { error_code: 'request_too_frequently', error_message: /try again in \d+ s$/ })
+  t.equal((await stored.countDocuments()) - before, replies.filter(({ status }) => status === 200).length)
+  const logIn = { grant_type: 'password', username: 'crowd@example.com', password: 'x', ...client }
+  const other = { 'x-forwarded-for': '203.0.113.10' }
+  t.equal((await few.post('/oauth2/token', logIn, other)).status, 401, 'another address is free')
 })
 
 await t.test('takes a password of exactly 72 bytes and not by its first 72 alone', async (t) => {

@@ -30,8 +30,7 @@ export function createAttempts({
     const refused = taken.filter(({ isRefused }) => isRefused)
     if (refused.length === 0) return { account: taken[0], address: taken[1] }
     await giveBack(taken.filter(({ isRefused }) => !isRefused))
-    const retryAfter = Math.ceil((Math.max(...refused.map(({ blockedUntil }) => blockedUntil)) - at) / 1000)
-    throw new AppError('rate_limited', `too many log-in attempts, try again in ${retryAfter} s`, { retryAfter })
+    throw refusal('log-in attempts', refused, at)
   }
 
   async function giveBack(taken: Taken[]): Promise<void> {
@@ -39,6 +38,19 @@ export function createAttempts({
   }
 
   return {
+    /** Counts a registration at its address, or refuses it as `rate_limited`; one that `work` could not try counts nowhere. */
+    async register(address: string, work: () => Promise<unknown>): Promise<void> {
+      const at = now()
+      const taken = await store.take(addressKey(address), limits.address, at)
+      if (taken.isRefused) throw refusal('attempts', [taken], at)
+      try {
+        await work()
+      } catch (error) {
+        if (!(error instanceof AppError && error.code === 'conflict')) await giveBack([taken])
+        throw error
+      }
+    },
+
     /**
      * Counts an attempt, or refuses it as `rate_limited`, then makes it: whether it was right. A right one clears the account
      * and gives the address this one back; one that could not be made (`check` rejects) counts nowhere.
@@ -56,6 +68,11 @@ export function createAttempts({
       return isRight
     }
   }
+}
+
+function refusal(what: string, refused: Taken[], at: number): AppError {
+  const retryAfter = Math.ceil((Math.max(...refused.map(({ blockedUntil }) => blockedUntil)) - at) / 1000)
+  return new AppError('rate_limited', `too many ${what}, try again in ${retryAfter} s`, { retryAfter })
 }
 
 /** Hashed: people type their password into the wrong field. */

@@ -42,7 +42,7 @@ export function publicUserRoutes(registration: Registration): Route[] {
       summary: 'Register the first user, or any user while registration is open',
       needs: 'public',
       body: Type.Object(Person),
-      handle: ({ body }) => registration.register(body)
+      handle: ({ body, request }) => registration.register(body, request.address)
     })
   ]
 }

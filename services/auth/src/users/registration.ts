@@ -1,4 +1,5 @@
 import { AppError, newNumericId } from '@fleetgate/kit'
+import type { Attempts } from '../attempts/attempts.js'
 import type { PasswordPool } from '../passwords/passwordPool.js'
 import { checkPassword } from '../passwords/passwordRules.js'
 import type { Profile } from '../people/profile.js'
@@ -14,6 +15,7 @@ export interface PersonDraft {
 export interface RegistrationOptions {
   users: UserStore
   passwords: PasswordPool
+  attempts: Pick<Attempts, 'register'>
   /** After the first user, whether anyone may still register (without a role). */
   isOpen: boolean
   now: () => number
@@ -22,7 +24,7 @@ export interface RegistrationOptions {
 export type Registration = ReturnType<typeof createRegistration>
 
 /** Who may become a user: the founder of a tenant, strangers while registration is open, members by their admin. */
-export function createRegistration({ users, passwords, isOpen, now }: RegistrationOptions) {
+export function createRegistration({ users, passwords, attempts, isOpen, now }: RegistrationOptions) {
   async function newUser(
     draft: PersonDraft,
     place: Pick<User, 'tenantId' | 'isSuperAdmin' | 'profile'>
@@ -54,15 +56,15 @@ export function createRegistration({ users, passwords, isOpen, now }: Registrati
     isInitialized: () => users.hasFounder(defaultTenant),
 
     /** The first user becomes super admin of tenant `default`; of many at the same moment the index picks one. */
-    async register(draft: PersonDraft): Promise<void> {
+    async register(draft: PersonDraft, address: string): Promise<void> {
       checkPassword(draft.password, 'password')
-      if (await users.hasFounder(defaultTenant)) return registerLater(draft)
+      if (await users.hasFounder(defaultTenant)) return registerLater(draft, address)
       const user = await newUser(draft, { tenantId: defaultTenant, isSuperAdmin: true })
       try {
         await users.insert(user, { tenantId: defaultTenant, tenantName: defaultTenant })
       } catch (error) {
         if (!(await lostTheRace(error))) throw error
-        await registerLater(draft)
+        await registerLater(draft, address)
       }
     },
 
@@ -86,12 +88,13 @@ export function createRegistration({ users, passwords, isOpen, now }: Registrati
     return error instanceof AppError && error.code === 'conflict' && (await users.hasFounder(defaultTenant))
   }
 
-  async function registerLater(draft: PersonDraft): Promise<void> {
+  async function registerLater(draft: PersonDraft, address: string): Promise<void> {
     if (!isOpen) {
       throw new AppError('forbidden', 'registration is closed: ask an administrator for an account', {
         wireCode: 'tenant_user_inited'
       })
     }
-    await addMember(draft, defaultTenant)
+    // Each costs a bcrypt hash and a document, and its refusal tells that somebody has the address.
+    await attempts.register(address, () => addMember(draft, defaultTenant))
   }
 }
