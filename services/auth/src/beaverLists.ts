@@ -21,6 +21,19 @@ export const ResourceId = Type.Unsafe<string | number>({
 export const Keyword = Type.String({ maxLength: 256, pattern: '^[^\\u0000]*$', default: '' })
 export const ListQuery = Type.Object({ keyword: Keyword, ...beaverPaging })
 
+type Order<K extends string> = [K, 1 | -1][]
+
+/** What a list is to be sorted by: wire names to ours, `snake_case` or `camelCase`; unknown ones are passed over. */
+export function sortOf<K extends string>(
+  keys: Readonly<Record<string, K>>,
+  { sorts = [] }: { sorts?: readonly { direction: 'ASC' | 'DESC'; property: string }[] | undefined }
+): Order<K> {
+  return sorts.flatMap(({ direction, property }) => {
+    const key = Object.hasOwn(keys, property) ? keys[property] : undefined
+    return key ? [[key, direction === 'ASC' ? 1 : -1] as [K, 1 | -1]] : []
+  })
+}
+
 type Asked = Parameters<typeof toBeaverPage>[0]
 
 /** Where nothing is found the real system answers the empty page of its framework, whatever was asked. */

@@ -155,6 +155,49 @@ await t.test('links users to roles once, lists them by GET and POST, and knows w
   t.equal((await page(`/user/roles/${id}/members`)).total, 1, 'a deleted user leaves the role')
 })
 
+await t.test(
+  'sorts roles, their members, others and resources as asked, and passes over what it does not know',
+  async (t) => {
+    const by = (property: string, direction = 'ASC') => ({ sorts: [{ direction, property }] })
+    const ids = [await addRole('sorted b'), await addRole('sorted a'), await addRole('sorted c')]
+    const of = async <T>(path: string, body: object) => (await page(path, body)).content as T[]
+    const roleNames = async (order: object) =>
+      (await of<{ name: string }>('/user/roles/search', { keyword: 'sorted', ...order })).map(({ name }) => name.at(-1))
+    t.same(await roleNames(by('name')), ['a', 'b', 'c'])
+    t.same(await roleNames(by('name', 'DESC')), ['c', 'b', 'a'])
+    t.same(await roleNames(by('created_at')), ['b', 'a', 'c'])
+    t.same(await roleNames(by('$where')), ['c', 'a', 'b'], 'newest first')
+
+    const people = [
+      await addMember(admin, 'sorted.y'),
+      await addMember(admin, 'sorted.x'),
+      await addMember(admin, 'sorted.z')
+    ]
+    const path = `/user/roles/${ids[0]}`
+    const emails = async (list: string, order: object) =>
+      (await of<Record<string, string>>(`${path}/${list}`, { keyword: 'sorted.', ...order })).map(
+        ({ email, user_email = email }) => user_email?.split('@')[0]?.at(-1)
+      )
+    t.same(await emails('undistributed-users', by('nickname')), ['x', 'y', 'z'])
+    t.same(await emails('undistributed-users', by('email', 'DESC')), ['z', 'y', 'x'])
+    await admin.post(`${path}/associate-user`, { user_ids: people })
+    t.same(await emails('members', by('user_nickname')), ['x', 'y', 'z'])
+    t.same(await emails('members', by('createdAt')), ['y', 'x', 'z'])
+
+    const given = [
+      ['2', 'DEVICE'],
+      ['3', 'DASHBOARD'],
+      ['1', 'DEVICE']
+    ].map(([id, type]) => ({ id, type }))
+    await admin.post(`${path}/associate-resource`, { resources: given })
+    const resources = async (order: object) =>
+      (await of<{ resource_id: string }>(`${path}/resources`, order)).map(({ resource_id }) => resource_id)
+    t.same(await resources(by('resource_id')), ['1', '2', '3'])
+    t.same(await resources(by('resourceId', 'DESC')), ['3', '2', '1'])
+    t.same((await resources(by('resource_type')))[0], '3')
+  }
+)
+
 await t.test('gives a user no more roles than a token can carry', async (t) => {
   const id = await addMember(admin, 'collector')
   const other = await addMember(admin, 'bystander')

@@ -1,9 +1,10 @@
 import { BeaverPage, beaverPaging, oneOf, type Route, resourceTypes, route, type Static, Type } from '@fleetgate/kit'
-import { ById, beaverRange, ListQuery, NumericId, pageReply, ResourceId } from '../beaverLists.js'
+import { ById, beaverRange, ListQuery, NumericId, pageReply, ResourceId, sortOf } from '../beaverLists.js'
 import { MenuReply, toMenuReply } from '../menus/beaver.js'
 import type { Resource, Role } from './role.js'
 import { idsOf } from './role.js'
 import type { RoleLists } from './roleLists.js'
+import type { RoleSortKey } from './roleStore.js'
 import { maxResources, type Roles } from './roles.js'
 
 const Name = Type.String({ minLength: 1, maxLength: 127, pattern: '\\S' })
@@ -23,6 +24,14 @@ const RoleReply = Type.Object({
   user_role_count: Type.Integer(),
   role_integration_count: Type.Integer()
 })
+
+const roleSortKeys: Record<string, RoleSortKey> = { name: 'name', created_at: 'createdAt', createdAt: 'createdAt' }
+const resourceSortKeys: Record<string, 'id' | 'type'> = {
+  resource_id: 'id',
+  resourceId: 'id',
+  resource_type: 'type',
+  resourceType: 'type'
+}
 
 export function roleRoutes(roles: Roles, lists: RoleLists): Route[] {
   return [...ownRoutes(roles), ...menuRoutes(roles), ...resourceRoutes(roles, lists), ...userRoutes(roles)]
@@ -66,7 +75,8 @@ function ownRoutes(roles: Roles): Route[] {
       body: ListQuery,
       reply: BeaverPage(RoleReply),
       handle: async ({ body, caller }) => {
-        const { items, total } = await roles.search(body.keyword, beaverRange(body), caller)
+        const page = { ...beaverRange(body), sort: sortOf(roleSortKeys, body) }
+        const { items, total } = await roles.search(body.keyword, page, caller)
         return pageReply(body, { items: items.map(({ role, users }) => toReply(role, users)), total })
       }
     })
@@ -107,7 +117,8 @@ function resourceRoutes(roles: Roles, lists: RoleLists): Route[] {
       body: Type.Object({ resource_type: Type.Optional(oneOf(resourceTypes)), ...beaverPaging }),
       reply: BeaverPage(Type.Object({ resource_id: Type.String(), resource_type: oneOf(resourceTypes) })),
       handle: async ({ params, body, caller }) => {
-        const wish = { id: params.id, range: beaverRange(body), type: body.resource_type }
+        const sort = sortOf(resourceSortKeys, body)
+        const wish = { id: params.id, range: beaverRange(body), type: body.resource_type, sort }
         const { items, total } = await lists.resources(wish, caller)
         return pageReply(body, {
           items: items.map(({ id, type }) => ({ resource_id: id, resource_type: type })),

@@ -11,7 +11,8 @@ import {
   toBeaverCreator,
   type UserNames
 } from '@fleetgate/kit'
-import { ById, beaverRange, ListQuery, pageReply, wrappedPageReply } from '../beaverLists.js'
+import { ById, beaverRange, ListQuery, pageReply, sortOf, wrappedPageReply } from '../beaverLists.js'
+import { memberSortKeys } from '../users/beaverMembers.js'
 import type { User } from '../users/user.js'
 import type { ListWish, RoleLists, Row, Rows } from './roleLists.js'
 
@@ -45,6 +46,9 @@ const Device = Type.Object({
   ...beaverCreator
 })
 const RoleDevice = Type.Object({ ...Device.properties, role_integration: Type.Boolean() })
+
+/** Members of a role have names of their own on the wire. */
+const sortKeys = { ...memberSortKeys, user_email: 'email', user_nickname: 'nickname' } as const
 
 export function roleListRoutes(lists: RoleLists): Route[] {
   const { granted, undistributed } = lists
@@ -108,7 +112,7 @@ function memberRoutes(lists: RoleLists): Route[] {
       params: ById,
       reply: Type.Array(MemberReply),
       handle: async ({ params, caller }) => {
-        const wish = { id: params.id, keyword: '', range: { offset: 0, limit: maxPageSize } }
+        const wish = { id: params.id, keyword: '', range: { offset: 0, limit: maxPageSize }, sort: [] }
         return (await lists.members(wish, caller)).items.map((user) => toMember(params.id, user))
       }
     }),
@@ -121,7 +125,7 @@ function memberRoutes(lists: RoleLists): Route[] {
       body: ListQuery,
       reply: BeaverPage(MemberReply),
       handle: async ({ params, body, caller }) => {
-        const wish = { id: params.id, keyword: body.keyword, range: beaverRange(body) }
+        const wish = { id: params.id, keyword: body.keyword, range: beaverRange(body), sort: sortOf(sortKeys, body) }
         const { items, total } = await lists.members(wish, caller)
         return pageReply(body, { items: items.map((user) => toMember(params.id, user)), total })
       }
@@ -135,7 +139,7 @@ function memberRoutes(lists: RoleLists): Route[] {
       body: ListQuery,
       reply: BeaverPage(OtherUser),
       handle: async ({ params, body, caller }) => {
-        const wish = { id: params.id, keyword: body.keyword, range: beaverRange(body) }
+        const wish = { id: params.id, keyword: body.keyword, range: beaverRange(body), sort: sortOf(sortKeys, body) }
         const found = await lists.otherUsers(wish, caller)
         return wrappedPageReply(body, { ...found, items: found.items.map(toOtherUser) })
       }

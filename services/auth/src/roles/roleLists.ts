@@ -1,4 +1,5 @@
 import type { Caller, Range, ResourceType, UserNames } from '@fleetgate/kit'
+import type { Sort } from '../users/memberQueries.js'
 import type { NamesOf } from '../users/userNames.js'
 import type { UserStore } from '../users/userStore.js'
 import type { Named, Names } from './names.js'
@@ -9,6 +10,15 @@ export interface ListWish {
   id: string
   keyword: string
   range: Range
+}
+
+export interface PeopleWish extends ListWish {
+  sort: Sort
+}
+
+export interface ResourceWish extends Omit<ListWish, 'keyword'> {
+  type?: ResourceType | undefined
+  sort: [keyof Resource, 1 | -1][]
 }
 
 export type OwnedType = 'DEVICE' | 'DASHBOARD' | 'INTEGRATION'
@@ -59,24 +69,24 @@ export function createRoleLists({ roles, users, namesOf, names }: RoleListsOptio
     granted: (type: OwnedType, wish: ListWish, caller: Caller) => list('among', type, wish, caller),
     undistributed: (type: OwnedType, wish: ListWish, caller: Caller) => list('except', type, wish, caller),
 
-    async members({ id, keyword, range }: ListWish, caller: Caller) {
+    async members({ id, keyword, range, sort }: PeopleWish, caller: Caller) {
       await roles.find(id, caller)
-      return users.search(caller.tenantId, { keyword, withRole: id }, range)
+      return users.search(caller.tenantId, { keyword, withRole: id }, { ...range, sort })
     },
 
-    async otherUsers({ id, keyword, range }: ListWish, caller: Caller) {
+    async otherUsers({ id, keyword, range, sort }: PeopleWish, caller: Caller) {
       await roles.find(id, caller)
-      const found = await users.search(caller.tenantId, { keyword, withoutRole: id }, range)
+      const found = await users.search(caller.tenantId, { keyword, withoutRole: id }, { ...range, sort })
       if (found.items.length > 0 || found.total === 0) return { ...found, offset: range.offset }
-      const first = { ...range, offset: 0 }
+      const first = { ...range, sort, offset: 0 }
       return { ...(await users.search(caller.tenantId, { keyword, withoutRole: id }, first)), offset: 0 }
     },
 
-    async resources(wish: { id: string; range: Range; type?: ResourceType | undefined }, caller: Caller) {
-      const role = await roles.find(wish.id, caller)
-      const all: Resource[] = wish.type ? role.resources.filter(({ type }) => type === wish.type) : role.resources
-      const { offset, limit } = wish.range
-      return { items: all.slice(offset, offset + limit), total: all.length }
+    async resources({ id, range, type, sort }: ResourceWish, caller: Caller) {
+      const role = await roles.find(id, caller)
+      const all: Resource[] = type ? role.resources.filter((resource) => resource.type === type) : role.resources
+      const { offset, limit } = range
+      return { items: inOrder(all, sort).slice(offset, offset + limit), total: all.length }
     }
   }
 }
@@ -84,4 +94,12 @@ export function createRoleLists({ roles, users, namesOf, names }: RoleListsOptio
 /** Granted integrations cover their devices. */
 function parentsOf(role: Role, type: OwnedType): string[] {
   return type === 'DEVICE' ? idsOf(role, 'INTEGRATION') : []
+}
+
+/** All of a role's resources are in its document. */
+function inOrder(resources: Resource[], sort: ResourceWish['sort']): Resource[] {
+  return [...resources].sort((a, b) => {
+    const [key, direction] = sort.find(([field]) => a[field] !== b[field]) ?? []
+    return key && direction ? direction * (a[key] < b[key] ? -1 : 1) : 0
+  })
 }

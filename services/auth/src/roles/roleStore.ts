@@ -46,6 +46,11 @@ schema.index({ tenantId: 1, name: 1 }, { unique: true })
 schema.index({ tenantId: 1, createdAt: -1, _id: -1 })
 schema.index({ tenantId: 1, resources: 1 })
 
+export type RoleSortKey = 'name' | 'createdAt'
+export type RolePage = Range & { sort: [RoleSortKey, 1 | -1][] }
+
+const newestFirst: RolePage['sort'] = [['createdAt', -1]]
+
 export type RoleStore = ReturnType<typeof createRoleStore>
 
 export function createRoleStore({ store, bus, log, now }: { store: Store; bus: Bus; log: Log; now: () => number }) {
@@ -94,10 +99,11 @@ export function createRoleStore({ store, bus, log, now }: { store: Store; bus: B
       const wanted = [...new Set(ids)].map((id) => docId(tenantId, id))
       return (await model.find({ _id: { $in: wanted }, tenantId }).lean()).map(toRole)
     },
-    /** Newest first. */
-    async search(tenantId: string, keyword: string, range: Range): Promise<PageOf<Role>> {
+    /** Newest first where nothing else is asked for. */
+    async search(tenantId: string, keyword: string, { sort, ...range }: RolePage): Promise<PageOf<Role>> {
       const filter = { tenantId, ...(keyword ? { name: containsPattern(keyword) } : {}) }
-      const { items, total } = await pageOf(model.find(filter).sort({ createdAt: -1, _id: -1 }), range)
+      const order: [string, 1 | -1][] = [...(sort.length > 0 ? sort : newestFirst), ['_id', -1]]
+      const { items, total } = await pageOf(model.find(filter).sort(order), range)
       return { items: items.map(toRole), total }
     },
     async rename(tenantId: string, id: string, change: { name: string; description?: string }): Promise<boolean> {

@@ -1,10 +1,10 @@
-import { AppError, type Caller, maxPageSize, newNumericId, type Range } from '@fleetgate/kit'
+import { AppError, type Caller, maxPageSize, newNumericId } from '@fleetgate/kit'
 import type { Menu } from '../menus/menu.js'
 import type { Menus } from '../menus/menus.js'
 import { requireSuperAdmin, type User } from '../users/user.js'
 import type { UserStore } from '../users/userStore.js'
 import { keyOf, type Resource, type Role, superAdminRole } from './role.js'
-import type { RoleStore } from './roleStore.js'
+import type { RolePage, RoleStore } from './roleStore.js'
 
 /** All of a role's resources travel in one answer to the services. */
 export const maxResources = 5000
@@ -92,9 +92,9 @@ export function createRoles({ roles, users, menus, now }: RolesOptions) {
       await takeFromAll(id, caller)
     },
 
-    async search(keyword: string, range: Range, caller: Caller) {
+    async search(keyword: string, page: RolePage, caller: Caller) {
       await seed(caller.tenantId)
-      const { items, total } = await roles.search(caller.tenantId, keyword, range)
+      const { items, total } = await roles.search(caller.tenantId, keyword, page)
       const counts = await users.countByRole(
         caller.tenantId,
         items.map(({ id }) => id)

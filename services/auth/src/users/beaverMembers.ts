@@ -1,5 +1,5 @@
 import { BeaverPage, beaverPaging, oneOf, type Route, resourceTypes, route, type Static, Type } from '@fleetgate/kit'
-import { ById, beaverRange, Keyword, NumericId, pageReply, ResourceId } from '../beaverLists.js'
+import { ById, beaverRange, Keyword, NumericId, pageReply, ResourceId, sortOf } from '../beaverLists.js'
 import { MenuReply, toMenuReply } from '../menus/beaver.js'
 import type { SortKey } from './memberQueries.js'
 import type { Member, Members } from './members.js'
@@ -22,8 +22,7 @@ const MemberReply = Type.Object({
 })
 
 const Search = Type.Object({ keyword: Keyword, ...beaverPaging })
-/** Properties come as `snake_case` or `camelCase`; unknown ones are passed over. */
-const sortKeys: Record<string, SortKey> = {
+export const memberSortKeys: Record<string, SortKey> = {
   created_at: 'createdAt',
   createdAt: 'createdAt',
   email: 'email',
@@ -72,7 +71,7 @@ function lookRoutes(members: Members): Route[] {
       body: Search,
       reply: BeaverPage(MemberReply),
       handle: async ({ body, caller }) => {
-        const page = { ...beaverRange(body), sort: sortOf(body) }
+        const page = { ...beaverRange(body), sort: sortOf(memberSortKeys, body) }
         const { items, total } = await members.search({ keyword: body.keyword }, page, caller)
         return pageReply(body, { items: items.map(toMember), total })
       }
@@ -132,13 +131,6 @@ function changeRoutes(members: Members): Route[] {
       handle: ({ params, body, caller }) => members.setEnabled(params.id, body.status === 'ENABLED', caller)
     })
   ]
-}
-
-function sortOf({ sorts = [] }: Static<typeof Search>): [SortKey, 1 | -1][] {
-  return sorts.flatMap(({ direction, property }) => {
-    const key = Object.hasOwn(sortKeys, property) ? sortKeys[property] : undefined
-    return key ? [[key, direction === 'ASC' ? 1 : -1] as [SortKey, 1 | -1]] : []
-  })
 }
 
 /** `roles` is left out where there are none, as every empty thing in Beaver's answers. */
