@@ -119,6 +119,11 @@ export async function hostsOf(api: Session, id: string, query = ''): Promise<Hos
   return (await api.get<Reply<HostView[]>>(`/v1/cluster/${id}/hosts${query}`)).body.data
 }
 
+/** How often the cluster's server was started on a host, as its own log tells. */
+export async function startsOf(host: SshHost): Promise<number> {
+  return Number(await host.run('grep -c "Starting nats-server" "$FLEETGATE_ROOT/var/lib/fleetgate/nats/log"'))
+}
+
 /** Waits for the end of the last operation of a cluster. */
 export async function ended(api: Session, clusterId: string, deadlineMs = 90_000): Promise<OperationView> {
   const { operationId } = await clusterOf(api, clusterId)

@@ -2,7 +2,7 @@ import { openStore } from '@fleetgate/store'
 import { quietLog, type RunningService, type SshHost, sshKeyPair, until } from '@fleetgate/testkit'
 import t from 'tap'
 import { createPubkeyStore } from '../src/pubkeys/pubkeyStore.js'
-import { type ClusterView, draft, ended, hostsOf, operationOf, startProcesses } from './clusterSupport.js'
+import { type ClusterView, draft, ended, hostsOf, operationOf, startProcesses, startsOf } from './clusterSupport.js'
 import type { Key, Reply } from './support.js'
 
 const { parts, hosts, services, sessionOf, token } = await startProcesses(t, {
@@ -32,9 +32,6 @@ async function begun(by: RunningService, name: string, picked: readonly SshHost[
   return reply.body.data
 }
 
-const starts = async (host: SshHost) =>
-  Number(await host.run('grep -c "Starting nats-server" "$FLEETGATE_ROOT/var/lib/fleetgate/nats/log"'))
-
 /** Waits until work on the hosts has begun, and answers who drives it and who does not. */
 async function drivenBy(operationId: string): Promise<[driver: RunningService, other: RunningService]> {
   await until(async () => /^(stage|install|verify)/.test((await operationOf(sessionOf(one), operationId)).phase), {
@@ -59,7 +56,7 @@ await t.test('two replicas share the operations: each has one driver, each host 
     t.equal(driversOf(operationId).length, 1, 'one replica has taken it up, once')
     t.equal((await hostsOf(sessionOf(one), _id, '?status=RUNNING')).length, 2, 'the other tells of it too')
   }
-  for (const host of hosts.hosts) t.equal(await starts(host), 1)
+  for (const host of hosts.hosts) t.equal(await startsOf(host), 1)
   await Promise.all(made.map(({ _id }, index) => gone(replicas[index] ?? one, _id)))
 })
 
@@ -70,7 +67,7 @@ await t.test('the work of a replica that is killed is done by the other', async 
   t.match(await ended(sessionOf(other), made._id), { state: 'SUCCESS', problems: [] })
   t.ok(driversOf(made.operationId).includes(other), 'the other has taken it up')
   for (const host of pairs[0]) {
-    t.equal(await starts(host), 1, 'configured once')
+    t.equal(await startsOf(host), 1, 'configured once')
     t.equal((await host.programs()).filter((name) => name === 'nats-server').length, 1)
   }
   await driver.restart()
@@ -107,7 +104,7 @@ await t.test('a replica that stood still and wakes up has lost its operation, an
   t.match(await ended(api, made._id), { state: 'SUCCESS', problems: [] })
   const said = driver.output().split('\n')
   t.notOk(said.some((line) => line.includes('operation ended') && line.includes(made.operationId)))
-  for (const host of pairs[0]) t.equal(await starts(host), 1, 'configured once')
+  for (const host of pairs[0]) t.equal(await startsOf(host), 1, 'configured once')
 })
 
 await t.test(

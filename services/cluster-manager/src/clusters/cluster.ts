@@ -45,6 +45,8 @@ export interface Host {
   port: number
   user: string
   nic: string
+  /** The computer's own name, as preflight was last told. */
+  hostname?: string | undefined
   bastion?: { ip: string; port: number; user: string } | undefined
   /** Key, opened, password, and those of the bastion: sealed. Empty once the host is gone. */
   sealedLogin: string

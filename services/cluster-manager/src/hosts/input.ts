@@ -74,9 +74,7 @@ export function inputOf(shared: Shared, host: Host, plan: PhasePlan, now: number
     values[`${at}_system`] = registry.isSystem ? 1 : 0
     values[`${at}_username`] = registry.username
     values[`${at}_password`] = registry.password
-    values[`${at}_auth`] = registry.username
-      ? Buffer.from(`${registry.username}:${registry.password}`).toString('base64')
-      : ''
+    values[`${at}_auth`] = authOf(registry)
   })
   const lines = Object.entries(values).map(([key, value]) => [key, oneLine(String(value))] as const)
   const texts = registries.map(({ ca }, index) => [`registry_${index}_ca`, ca.trim()] as const)
@@ -84,6 +82,11 @@ export function inputOf(shared: Shared, host: Host, plan: PhasePlan, now: number
     ...Object.fromEntries([...lines, ...texts]),
     keys: keys.map(oneLine).join('\n')
   })
+}
+
+/** User and password as auth files have them; empty where there is no user. */
+export function authOf({ username, password }: HostRegistry): string {
+  return username ? Buffer.from(`${username}:${password}`).toString('base64') : ''
 }
 
 /** What reads a list of registries takes each address once. */

@@ -1,7 +1,7 @@
 import type { Log } from '@fleetgate/kit'
 import type { Cluster, Host } from '../clusters/cluster.js'
 import type { HostRunner } from '../hosts/hostRunner.js'
-import { inputOf, type Shared } from '../hosts/input.js'
+import { authOf, inputOf, type Shared } from '../hosts/input.js'
 import { isAtCloud } from '../machines/machinePlans.js'
 import type { Limits, Machines } from '../machines/machines.js'
 import { HostProblem } from '../ssh/problem.js'
@@ -138,20 +138,23 @@ export function createPhases(deps: PhasesDeps): Phases {
     const facts = factsOf(lines)
     known.set(host.id, facts)
     if (facts.privateIp) host.privateIp = facts.privateIp
-    if (facts.hostname) progress.say(host.id, facts.hostname)
+    if (facts.hostname) {
+      host.hostname = facts.hostname
+      progress.say(host.id, facts.hostname)
+    }
     if (facts.problems.length > 0) throw new HostProblem('refused', facts.problems.join('; ').slice(0, 2_000))
   }
 
-  /** Where hosts are known by their names no two may have the same. */
+  /** Where hosts are known by their names no two may have the same, those included that the cluster has already. */
   function namesTwice(plan: PhasePlan): void {
     if (!shared.profile.uniqueHostnames) return
-    const names = new Map<string, Host>()
+    const others = cluster.hosts.filter((host) => host.isTouched && !plan.hosts.includes(host))
+    const names = new Map(others.map((host) => [host.hostname, host]))
     for (const host of plan.hosts) {
-      // What an earlier driver was told stands in the document.
-      const name = known.get(host.id)?.hostname ?? progress.host(host.id)?.message ?? ''
-      const other = names.get(name)
-      if (name && other) fail(plan, host, 'refused', `the host name ${name} is also that of ${other.ip}`)
-      else if (name) names.set(name, host)
+      if (!host.hostname) continue
+      const other = names.get(host.hostname)
+      if (other) fail(plan, host, 'refused', `the host name ${host.hostname} is also that of ${other.ip}`)
+      else names.set(host.hostname, host)
     }
   }
 
@@ -197,7 +200,7 @@ const shortestSecret = 6
 
 /** Scripts do not print secrets; a program that complains about a file might. */
 function redact(text: string, { secrets, registries }: Shared): string {
-  const hidden = [...Object.values(secrets), ...registries.map(({ password }) => password)]
+  const hidden = [...Object.values(secrets), ...registries.flatMap((one) => [one.password, authOf(one)])]
   return hidden
     .filter(({ length }) => length >= shortestSecret)
     .reduce((shown, secret) => shown.replaceAll(secret, '***'), text)

@@ -110,6 +110,10 @@ export async function startPrivateFolderHost({
     run: (line) => command('sh', ['-c', line], '', { ...process.env, ...environment('root') }),
     programs: async () => processesOf(disk).map(nameOf),
     files: () => listFiles(disk),
+    logins: async () => open.size,
+    disconnect: async () => {
+      for (const client of open) client.end()
+    },
     kill,
     start,
     renewHostKey: () => {

@@ -52,6 +52,9 @@ AuthorizedKeysFile .ssh/authorized_keys
 Subsystem sftp internal-sftp
 `
 
+/** Numbers of the processes that serve one log-in each, as OpenSSH names them: `sshd: root@notty`, of later versions `sshd-session`. */
+const sessions = `grep -l -a -E '^sshd(-session)?: [a-z]+@' /proc/[0-9]*/cmdline 2>/dev/null | cut -d / -f 3`
+
 export interface RealHostOptions extends HostPlan {
   network: Network
   cpu?: CpuBound | undefined
@@ -102,6 +105,10 @@ export async function startRealHost(options: RealHostOptions): Promise<SshHost> 
     run,
     programs: async () => (await run('cat /proc/[0-9]*/comm 2>/dev/null || true')).split('\n').filter(Boolean),
     files: () => listFiles(disk),
+    logins: async () => Number(await run(`${sessions} | wc -l`)),
+    disconnect: async () => {
+      await run(`${sessions} | xargs -r kill -KILL`)
+    },
     kill,
     start,
     renewHostKey: () => writeHostKey(disk)

@@ -14,6 +14,10 @@ export interface SshHost {
   programs(): Promise<string[]>
   /** Every file on it, relative to its disk. */
   files(): string[]
+  /** How many people and programs are logged in by SSH. */
+  logins(): Promise<number>
+  /** Breaks every SSH connection, and nothing else: what runs goes on, and one can log in again. */
+  disconnect(): Promise<void>
   /** As if the plug was pulled. */
   kill(): Promise<void>
   /** Starts again with the disk it had; nothing that ran is running. */

@@ -1,0 +1,178 @@
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { type SshHost, startParts, startSshHosts, testGuardKeys } from '@fleetgate/testkit'
+import t from 'tap'
+import { programOf, valuesText } from '../src/hosts/runText.js'
+import { connectHost } from '../src/ssh/connect.js'
+import { openShell } from '../src/ssh/shell.js'
+import {
+  type ClusterView,
+  clusterEnv,
+  draft,
+  ended,
+  hostsOf,
+  made,
+  node,
+  type OperationView
+} from './clusterSupport.js'
+import { type Reply, serveKeys, startClusterManagerFor } from './support.js'
+
+const parts = await startParts(t)
+const guardKeys = testGuardKeys()
+await serveKeys(t, parts, guardKeys)
+// Programs that end at once: what k3s would do is not looked at here.
+const K3S_DIR = join(parts.dir, 'k3s')
+mkdirSync(K3S_DIR)
+writeFileSync(
+  join(K3S_DIR, 'k3s'),
+  '#!/bin/sh\ncase $* in *readyz*) echo ok ;; *Ready*) echo True ;; *Replicas*) echo 1 ;; esac\n',
+  { mode: 0o755 }
+)
+writeFileSync(join(K3S_DIR, 'install.sh'), '#!/bin/sh\n', { mode: 0o755 })
+const hosts = await startSshHosts(t, { count: 4 })
+const [first, second, third, fourth] = hosts.hosts as [SshHost, SshHost, SshHost, SshHost]
+const service = await startClusterManagerFor(t, parts, { ...clusterEnv, K3S_DIR, WATCH_MS: '600000' })
+const api = service.as(guardKeys.token({ userId: 'ann', codes: ['cluster.view', 'cluster.edit'] }))
+const base = '"$FLEETGATE_ROOT"/var/lib/fleetgate'
+
+/** On this host the program is, until it is taken away, one that does what the lines say. */
+function standIn({ disk }: SshHost, program: string, lines: string): void {
+  mkdirSync(join(disk, 'usr/local/bin'), { recursive: true })
+  writeFileSync(join(disk, 'usr/local/bin', program), `#!/bin/sh\n${lines}\n`, { mode: 0o755 })
+}
+
+const takeAway = ({ disk }: SshHost, program: string) => rmSync(join(disk, 'usr/local/bin', program))
+
+async function gone(id: string): Promise<void> {
+  const reply = await api.delete(`/v1/cluster/${id}`)
+  if (reply.status !== 200) throw new Error(reply.text)
+  await ended(api, id)
+}
+
+/** What is wrong on a host, by an operation that ended with preflight. */
+function wrongOn(host: SshHost, { state, phases, problems }: OperationView): string {
+  t.equal(state, 'FAILED')
+  t.same(
+    phases.map(({ name }) => name),
+    ['preflight']
+  )
+  return problems.find(({ ip }) => ip === host.address)?.message ?? ''
+}
+
+await t.test('clock, processor, interface and memory that will not do are named, all at once', async (t) => {
+  const before = [first, second].map((host) => host.files())
+  standIn(second, 'date', 'echo $(($(/bin/date +%s) + 100))')
+  standIn(second, 'uname', 'echo Linux s390x')
+  if (hosts.isReal) await second.run('echo "MemTotal: 32768 kB" >/tmp/meminfo; mount --bind /tmp/meminfo /proc/meminfo')
+  const { id, operation } = await made(api, {
+    ...draft(hosts, 'unfit', [1, 1], [first]),
+    sharedNodes: [node(hosts, second, { privateNicName: 'eth9' })]
+  })
+  const said = wrongOn(second, operation)
+  t.match(said, /the clock is \d+ s away from that of the control plane/)
+  t.match(said, /the processor is s390x, the program to install is for (x86_64|aarch64)/)
+  if (hosts.isReal) {
+    t.match(said, /the network interface eth9 has no IPv4 address, or is not there/)
+    t.match(said, /the host has 32 MB of memory, 64 MB are needed/)
+    await second.run('umount /proc/meminfo')
+  }
+  t.equal(operation.problems.length, 1, 'the other host is as it should be')
+  takeAway(second, 'date')
+  takeAway(second, 'uname')
+  t.same(
+    [first, second].map((host) => host.files()),
+    before,
+    'nothing was touched'
+  )
+  await gone(id)
+})
+
+await t.test('a clock that differs by less than 30 seconds will do, before and behind', async (t) => {
+  standIn(first, 'date', 'echo $(($(/bin/date +%s) - 15))')
+  standIn(second, 'date', 'echo $(($(/bin/date +%s) + 15))')
+  const { id, operation } = await made(api, draft(hosts, 'clocks', [1, 1], [first, second]))
+  t.match(operation, { state: 'SUCCESS', problems: [] }, JSON.stringify(operation.problems))
+  for (const host of [first, second]) takeAway(host, 'date')
+  await gone(id)
+})
+
+await t.test('a host that another operation has locked is refused, until the lock runs out', async (t) => {
+  const lock = (secondsFromNow: number) =>
+    second.run(
+      `mkdir -p ${base} && echo "other 1 $(($(date +%s) + ${secondsFromNow})) ${'f'.repeat(24)}" >${base}/lock`
+    )
+  await lock(600)
+  const refused = await made(api, draft(hosts, 'locked', [1, 1], [first, second]))
+  t.match(wrongOn(second, refused.operation), /another operation \(other\) changes this host/)
+  t.match(await second.run(`cat ${base}/lock`), /^other 1 /, 'the lock is as it was')
+  await lock(-1)
+  t.equal((await api.post(`/v1/operations/${refused.operation.id}/retry`)).status, 200)
+  t.match(await ended(api, refused.id), { state: 'SUCCESS', attempt: 2, problems: [] })
+  await gone(refused.id)
+})
+
+await t.test('a run is refused with 75 where others hold the lock, with 76 where a newer driver does', async (t) => {
+  const common = new URL('../../profiles/common/', import.meta.url)
+  const scripts = readdirSync(common).map((name) => ({ name, content: readFileSync(new URL(name, common), 'utf8') }))
+  const program = programOf([...scripts, { name: 'touch.sh', content: 'echo done >>"$base/done"' }])
+  const { address, port } = third
+  const connection = await connectHost({ address, port, user: 'root', privateKey: hosts.privateKey }, 20_000)
+  t.teardown(() => connection.close())
+  const { signal } = new AbortController()
+  const input = valuesText({ any: '1' })
+  const lines: string[] = []
+  const shell = openShell(connection, 'exec sh -s -- "$HOME" 2>&1', program)
+  const run = (operation: string, cluster: string, epoch: number) =>
+    shell.run(
+      `${input.split('\n').length - 1} ${operation}.1.touch ${operation} ${cluster} ${epoch} 0 touch.sh\n${input}`,
+      {
+        onLine: (line) => lines.push(line),
+        signal
+      }
+    )
+  t.equal(await run('one', 'c', 5), 0)
+  t.equal(await run('two', 'd', 9), 75, 'another cluster, whatever its epoch')
+  t.match(lines.at(-1), 'another operation (one) changes this host')
+  t.equal(await run('one', 'c', 4), 76, 'an older driver of the same operation')
+  t.equal(await run('older', 'c', 4), 76, 'and an older operation of the same cluster')
+  t.match(lines.at(-1), 'a newer holder of this operation (epoch 5) changes this host')
+  t.equal(await third.run(`cat ${base}/done`), 'done\n', 'none of them has run')
+  t.equal(await run('newer', 'c', 6), 0)
+  t.equal(await third.run(`cat ${base}/done`), 'done\ndone\n')
+  t.match(await third.run(`cat ${base}/lock`), /^newer 6 \d+ c$/m)
+  await third.run(`rm -r ${base}`)
+})
+
+await t.test(
+  'no two hosts of a profile that minds may have one name, those that it has already included',
+  async (t) => {
+    const four = [first, second, third, fourth]
+    for (const host of four) standIn(host, 'systemctl', 'exit 0')
+    for (const host of [first, second]) standIn(host, 'hostname', 'echo same')
+    const kube = (name: string) => ({ ...draft(hosts, name, [1, 1], [first, second]), profile: 'k3s' })
+    const twins = await made(api, kube('twins'))
+    t.match(wrongOn(second, twins.operation), `the host name same is also that of ${first.address}`)
+    t.equal(wrongOn(first, twins.operation), '')
+    takeAway(second, 'hostname')
+    t.equal((await api.post(`/v1/operations/${twins.operation.id}/retry`)).status, 200)
+    const again = await ended(api, twins.id)
+    t.match(again, { state: 'SUCCESS', problems: [] }, JSON.stringify(again.problems))
+
+    standIn(third, 'hostname', 'echo same')
+    const add = { pureslaveNodes: [node(hosts, third), node(hosts, fourth)] }
+    t.equal((await api.post<Reply<ClusterView>>(`/v1/cluster/${twins.id}/hosts`, add)).status, 200)
+    const refused = await ended(api, twins.id)
+    t.match(wrongOn(third, refused), `the host name same is also that of ${first.address}`)
+    const added = (await hostsOf(api, twins.id)).filter(({ ip }) => [third.address, fourth.address].includes(ip))
+    t.match(added, [{ status: 'FAILED' }, { status: 'FAILED' }])
+    t.notOk(
+      third.files().some((path) => path.includes('/var/lib/fleetgate')),
+      'nothing was touched'
+    )
+    standIn(third, 'hostname', 'echo other')
+    t.equal((await api.post(`/v1/operations/${refused.id}/retry`)).status, 200)
+    const joined = await ended(api, twins.id)
+    t.match(joined, { state: 'SUCCESS', problems: [] }, JSON.stringify(joined.problems))
+    await gone(twins.id)
+  }
+)
