@@ -1,3 +1,5 @@
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import {
   createApi,
   natsBinary,
@@ -124,6 +126,33 @@ export async function startsOf(host: SshHost): Promise<number> {
   return Number(await host.run('grep -c "Starting nats-server" "$FLEETGATE_ROOT/var/lib/fleetgate/nats/log"'))
 }
 
+/** Makes a program of a host stand still in the middle of an operation: where it is called with such words, for as long as it is told to. */
+export function createHold({ disk, run }: SshHost, program: string, words: string) {
+  const place = '"$FLEETGATE_ROOT"/var'
+  const tool = join(disk, 'usr/local/bin', program)
+  return {
+    async begin(): Promise<void> {
+      mkdirSync(dirname(tool), { recursive: true })
+      const wait = `echo held >>${place}/held; while [ -e ${place}/hold ]; do sleep 0.1; done`
+      const text = `case $* in ${words}) [ ! -e ${place}/hold ] || { ${wait}; } ;; esac\nexec /bin/${program} "$@"`
+      writeFileSync(tool, `#!/bin/sh\n${text}\n`, { mode: 0o755 })
+      await run(`rm -f ${place}/held; touch ${place}/hold`)
+    },
+    /** Waits until it was called so often. */
+    met: (times: number) =>
+      until(async () => Number(await run(`cat ${place}/held 2>/dev/null | wc -l`)) === times, {
+        what: `${program} to be called ${times} times`
+      }),
+    async end(): Promise<void> {
+      rmSync(tool)
+      await run(`rm ${place}/hold`)
+    }
+  }
+}
+
+/** The installation of the server of `nats`, in its middle. */
+export const holdInstallation = (host: SshHost) => createHold(host, 'ln', '*fleetgate/nats/nats-server')
+
 /** Waits for the end of the last operation of a cluster. */
 export async function ended(api: Session, clusterId: string, deadlineMs = 90_000): Promise<OperationView> {
   const { operationId } = await clusterOf(api, clusterId)
@@ -142,6 +171,18 @@ export async function made(api: Session, body: object): Promise<{ id: string; op
   if (reply.status !== 200) throw new Error(reply.text)
   const id = reply.body.data._id
   return { id, operation: await ended(api, id) }
+}
+
+/** From now on each phase takes these hosts long enough to be seen: what begins a run, ends a look and stages a file is slow. */
+export function linger({ hosts }: SshHosts): void {
+  const slow = { setsid: '*', hostname: '*', mkdir: '*fleetgate/files*' }
+  for (const { disk } of hosts) {
+    mkdirSync(join(disk, 'usr/local/bin'), { recursive: true })
+    for (const [program, words] of Object.entries(slow)) {
+      const text = `#!/bin/sh\ncase $* in ${words}) sleep 0.4 ;; esac\nexec $(PATH=/usr/bin:/bin command -v ${program}) "$@"\n`
+      writeFileSync(join(disk, 'usr/local/bin', program), text, { mode: 0o755 })
+    }
+  }
 }
 
 /** Kills the service with -9 in each phase of the cluster's last operation, once; answers the phases. */

@@ -1,6 +1,6 @@
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { type SshHost, startParts, startSshHosts, testGuardKeys } from '@fleetgate/testkit'
+import { type SshHost, selfSignedFiles, startParts, startSshHosts, testGuardKeys } from '@fleetgate/testkit'
 import t from 'tap'
 import { clusterEnv, clusterOf, draft, ended, type HostView, hostsOf, made, node } from './clusterSupport.js'
 import { type Failure, type Reply, serveKeys, startClusterManagerFor } from './support.js'
@@ -136,6 +136,52 @@ await t.test('applied again it calls no installer', async (t) => {
   await api.post(`/v1/cluster/${id}/apply`)
   t.match(await ended(api, id), { state: 'SUCCESS' })
   t.equal((await read(1, '/var/lib/calls')).match(/^install/gm)?.length, 1)
+})
+
+await t.test('a registry that is given and taken off restarts k3s on each host, and its masters in turn', async (t) => {
+  const before = await read(6, '/etc/rancher/k3s/registries.yaml')
+  const ca = readFileSync(selfSignedFiles(parts.dir).certFile, 'utf8')
+  const signed = { name: 'signed', registry: 'signed.example.com', secure: true, ca_text: ca, username: 'puller' }
+  const made = await api.post<Reply<{ _id: string }>>('/v1/dockerregistries', { ...signed, password: "hidden'word" })
+  const ids = [made.body.data._id]
+  const restarts = async (index: number) =>
+    [...(await read(index, '/var/lib/calls')).matchAll(/^restart (\d+) (\d+)$/gm)].map((found) => [
+      Number(found[1]),
+      Number(found[2])
+    ])
+  const ending = async (answer: { status: number; text: string }) => {
+    t.equal(answer.status, 200, answer.text)
+    t.match(await ended(api, id), { state: 'SUCCESS', problems: [] })
+  }
+  const restartsOfAll = () => Promise.all(hosts.hosts.map((_host, index) => restarts(index)))
+  const first = await restartsOfAll()
+  await ending(await api.post(`/v1/cluster/${id}/registry`, { ids }))
+  for (const { disk, run } of hosts.hosts) {
+    const text = await run('cat "$FLEETGATE_ROOT"/etc/rancher/k3s/registries.yaml')
+    t.match(text, "  'signed.example.com':\n    endpoint:\n      - 'https://signed.example.com'\n")
+    const [, file = ''] =
+      /username: 'puller'\n {6}password: 'hidden''word'\n {4}tls:\n {6}insecure_skip_verify: false\n {6}ca_file: '(.*)'/.exec(
+        text
+      ) ?? []
+    t.equal((await run(`cat '${file}'`)).trim(), ca.trim(), disk)
+  }
+  const spans = (await restartsOfAll()).map((all, index) => all.slice(first[index]?.length))
+  for (const span of spans) t.equal(span.length, 1)
+  const turns = spans
+    .slice(0, 5)
+    .flat()
+    .sort(([a = 0], [b = 0]) => a - b) as [number, number][]
+  t.ok(
+    turns.every(([begun], index) => index === 0 || begun >= (turns[index - 1]?.[1] ?? 0)),
+    'no two masters at once'
+  )
+  await ending(await api.delete(`/v1/cluster/${id}/registry`, { ids }))
+  t.equal(await read(6, '/etc/rancher/k3s/registries.yaml'), before)
+  for (const [index, host] of hosts.hosts.entries()) {
+    t.equal((await restarts(index)).length, (first[index]?.length ?? 0) + 2)
+    t.notOk(host.files().some((file) => file.includes('registries.d')))
+  }
+  t.equal((await api.delete(`/v1/dockerregistries/${ids[0]}`)).status, 200)
 })
 
 await t.test('shows the components under the names of the original', async (t) => {

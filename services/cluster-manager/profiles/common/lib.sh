@@ -41,7 +41,8 @@ put() {
   fi
   [ "$3" = "$1.new" ] || cp "$3" "$1.new" || { rm -f "$1.new"; fail "cannot write $1"; }
   [ "$2" = 600 ] || chmod "$2" "$1.new" || fail "cannot write $1"
-  mv "$1.new" "$1" && changed=1
+  mv "$1.new" "$1" || { rm -f "$1.new"; fail "cannot write $1"; }
+  changed=1
 }
 
 # The answer of an http server, by whatever the host has; for one without TLS bash itself is by far the cheapest.

@@ -37,6 +37,8 @@ else
   [ ! -s "$stands" ] || { echo "  'docker.io':"; echo '    endpoint:'; cat "$stands"; } >>"$mirrors"
   { echo 'mirrors:'; cat "$mirrors"; echo 'configs:'; cat "$configs"; } >"$here/registries.yaml"
   put "$registries" 600 "$here/registries.yaml"
+  for old in "$folder"/*.crt; do grep -q -F "'$old'" "$registries" || rm -f "$old"; done
+  rmdir "$folder" 2>/dev/null
 fi
 [ -z "$changed" ] || ! isActive || systemctl restart "$service" || fail "$service does not start again"
 [ -z "$changed" ] || say "registries written: $count"

@@ -96,7 +96,7 @@ export function createClusters(options: ClustersOptions) {
     const cluster = await running(id, caller)
     const before = cluster[what]
     const foreign = remove.find((one) => !before.includes(one))
-    if (foreign) throw new AppError('not_found', `the cluster has no ${what} ${foreign}`, { field: 'ids' })
+    if (foreign) throw new AppError('not_found', `of ids the cluster does not carry ${foreign}`, { field: 'ids' })
     const after = [...new Set([...before, ...add])].filter((one) => !remove.includes(one))
     const usage = what === 'pubkeys' ? keys : registries
     const change = { status: 'MODIFYING' as const, [what]: after }
