@@ -1,4 +1,4 @@
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import {
   createApi,
@@ -126,27 +126,26 @@ export async function startsOf(host: SshHost): Promise<number> {
   return Number(await host.run('grep -c "Starting nats-server" "$FLEETGATE_ROOT/var/lib/fleetgate/nats/log"'))
 }
 
-/** Makes a program of a host stand still in the middle of an operation: where it is called with such words, for as long as it is told to. */
+/** Makes a program of a host stand still in the middle of an operation, where it is called with such words; it counts those calls. */
 export function createHold({ disk, run }: SshHost, program: string, words: string) {
-  const place = '"$FLEETGATE_ROOT"/var'
+  const [calls, hold] = ['calls', 'hold'].map((word) => `"$FLEETGATE_ROOT"/var/${word}-${program}`)
   const tool = join(disk, 'usr/local/bin', program)
   return {
+    /** The count begins anew. */
     async begin(): Promise<void> {
       mkdirSync(dirname(tool), { recursive: true })
-      const wait = `echo held >>${place}/held; while [ -e ${place}/hold ]; do sleep 0.1; done`
-      const text = `case $* in ${words}) [ ! -e ${place}/hold ] || { ${wait}; } ;; esac\nexec /bin/${program} "$@"`
-      writeFileSync(tool, `#!/bin/sh\n${text}\n`, { mode: 0o755 })
-      await run(`rm -f ${place}/held; touch ${place}/hold`)
+      const wait = `echo called >>${calls}; while [ -e ${hold} ]; do sleep 0.1; done`
+      writeFileSync(tool, `#!/bin/sh\ncase $* in ${words}) ${wait} ;; esac\nexec /bin/${program} "$@"\n`, {
+        mode: 0o755
+      })
+      await run(`rm -f ${calls}; touch ${hold}`)
     },
     /** Waits until it was called so often. */
     met: (times: number) =>
-      until(async () => Number(await run(`cat ${place}/held 2>/dev/null | wc -l`)) === times, {
+      until(async () => Number(await run(`cat ${calls} 2>/dev/null | wc -l`)) === times, {
         what: `${program} to be called ${times} times`
       }),
-    async end(): Promise<void> {
-      rmSync(tool)
-      await run(`rm ${place}/hold`)
-    }
+    end: () => run(`rm ${hold}`)
   }
 }
 

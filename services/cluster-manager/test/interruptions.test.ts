@@ -77,6 +77,7 @@ for (const [phase, holdIn] of [
       await hold.end()
       const operation = await ended(api, id)
       t.match(operation, { state: 'SUCCESS', attempt: 1, problems: [] }, JSON.stringify(operation))
+      await hold.met(2)
       for (const host of [first, second]) t.equal(await startsOf(host), 1)
       if (phase === 'stage') return gone(id)
       // Without systemd nothing starts it with the host.

@@ -1,6 +1,6 @@
 import ssh2 from 'ssh2'
 import t from 'tap'
-import { type SshHost, startSshHosts } from '../src/index.js'
+import { type SshHost, startSshHosts, until } from '../src/index.js'
 
 const kinds = process.env.FLEETGATE_SSH_HOSTS ? ['folders'] : ['as this machine allows', 'folders']
 
@@ -41,6 +41,14 @@ for (const kind of kinds) {
     await first.start()
     t.equal(await exec(first, privateKey, 'cat "$FLEETGATE_ROOT/var/lib/mark"'), 'kept\n', 'the disk outlives it')
     t.notOk((await first.programs()).includes('sleep'))
+    const broken = exec(second, privateKey, 'sleep 1000').catch(() => '')
+    await until(async () => (await second.programs()).includes('sleep'), { what: 'the program to run' })
+    t.equal(await second.logins(), 1)
+    await second.disconnect()
+    t.equal(await broken, '')
+    await until(async () => (await second.logins()) === 0, { what: 'the log-in to be over' })
+    t.ok((await second.programs()).includes('sleep'), 'what runs outlives the connection')
+    t.equal(await exec(second, privateKey, 'echo again'), 'again\n')
     const other = ssh2.utils.generateKeyPairSync('ed25519').private
     await t.rejects(exec(second, other, 'true'), 'a wrong key opens nothing')
   })
