@@ -1,14 +1,26 @@
-import { AppError, type Caller, type Credentials, type Guard, type RateLimit, unknownKey } from '@fleetgate/kit'
+import {
+  AppError,
+  type Caller,
+  type Credentials,
+  type Guard,
+  type RateLimit,
+  traceparentOf,
+  unknownKey
+} from '@fleetgate/kit'
+import type { Flight } from './proxy/flight.js'
 
 export interface Admission {
   /**
    * Who asks, or AppError. Answers a promise only where auth must be asked (HTTP Basic, a new signing key), so that the
-   * usual request needs no turn of the event loop.
+   * usual request needs no turn of the event loop. What is asked goes out under the flight's request id and trace.
    */
-  admit(credentials: Credentials | undefined, address: string): Caller | Promise<Caller>
+  admit(credentials: Credentials | undefined, address: string, flight: Asking): Caller | Promise<Caller>
   /** A route that needs no token: only the address is limited. */
   admitPublic(address: string): void
 }
+
+/** The flight on whose behalf auth is asked. */
+export type Asking = Pick<Flight, 'requestId' | 'trace'>
 
 export interface AdmissionOptions {
   guard: Pick<Guard, 'token' | 'verify'>
@@ -34,10 +46,11 @@ export function createAdmission({ guard, rateLimit, now }: AdmissionOptions): Ad
     throw error
   }
 
-  async function ask(credentials: Credentials | undefined, address: string): Promise<Caller> {
+  async function ask(credentials: Credentials | undefined, address: string, asking: Asking): Promise<Caller> {
+    const origin = { requestId: asking.requestId, traceparent: traceparentOf(asking.trace) }
     let caller: Caller
     try {
-      caller = await guard.verify(credentials, address)
+      caller = await guard.verify(credentials, address, origin)
     } catch (error) {
       return refuse(address, error)
     }
@@ -45,13 +58,13 @@ export function createAdmission({ guard, rateLimit, now }: AdmissionOptions): Ad
   }
 
   return {
-    admit(credentials, address) {
-      if (!credentials || !('bearer' in credentials)) return ask(credentials, address)
+    admit(credentials, address, flight) {
+      if (!credentials || !('bearer' in credentials)) return ask(credentials, address, flight)
       let caller: Caller
       try {
         caller = guard.token(credentials.bearer)
       } catch (error) {
-        return mayChange(error) ? ask(credentials, address) : refuse(address, error)
+        return mayChange(error) ? ask(credentials, address, flight) : refuse(address, error)
       }
       return accept(caller)
     },

@@ -5,7 +5,7 @@ import { addressOf, prepareHeaders, protoOf } from './headers.js'
 import { type Destination, isForCredentials, isPublic, route } from './paths.js'
 import { whenArrived } from './proxy/arrival.js'
 import type { Balanced } from './proxy/balance.js'
-import { awaitsContinue, board, flightOf, isGone, note } from './proxy/flight.js'
+import { awaitsContinue, board, type Flight, flightOf, isGone, note } from './proxy/flight.js'
 import type { Reporter } from './report.js'
 
 export interface GateOptions {
@@ -55,7 +55,7 @@ export function createGate({ admission, upstreams, report, trustedHops }: GateOp
 
   /** A promise only where the caller is not known at once. */
   function admit(req: IncomingMessage, res: ServerResponse, to: Destination, visitor: Visitor): void | Promise<void> {
-    const { address, isOpen } = visitor
+    const { address, isOpen, flight } = visitor
     refuseOddFraming(req)
     if (isOpen) {
       admission.admitPublic(address)
@@ -63,7 +63,7 @@ export function createGate({ admission, upstreams, report, trustedHops }: GateOp
     }
     const credentials = dialects[to.rule.dialect].credentials(req)
     if (credentials && 'signed' in credentials) goAhead(req, res)
-    const caller = admission.admit(credentials, address)
+    const caller = admission.admit(credentials, address, flight)
     if (caller instanceof Promise) return caller.then((known) => welcome(req, known))
     note(req, caller)
   }
@@ -78,9 +78,10 @@ export function createGate({ admission, upstreams, report, trustedHops }: GateOp
     const destination = route(req.url ?? '')
     if (destination === 'unknown') return next()
     if (destination === 'ambiguous') return report.refuseUnrouted(req, res, ambiguous())
-    board(req, destination)
+    const flight = board(req, destination)
     res.on('close', report.ended)
-    const visitor = { address: addressOf(req, trustedHops), isOpen: isPublic(req.method ?? '', destination.path) }
+    const isOpen = isPublic(req.method ?? '', destination.path)
+    const visitor = { address: addressOf(req, trustedHops), isOpen, flight }
     try {
       const waiting = admit(req, res, destination, visitor)
       if (!waiting) return proceed(req, res, destination, visitor)
@@ -102,6 +103,7 @@ interface Visitor {
   address: string
   /** The path needs no token. */
   isOpen: boolean
+  flight: Flight
 }
 
 function ambiguous(): AppError {

@@ -32,9 +32,10 @@ export function createUpgrades({ admission, upstreams, report, traffic, trustedH
 
   async function upgrade(req: IncomingMessage, socket: Socket, head: Buffer): Promise<void> {
     const destination = websocketDestination(req)
-    const { requestId, trace } = board(req, destination)
+    const flight = board(req, destination)
+    const { requestId, trace } = flight
     const address = addressOf(req, trustedHops)
-    const caller = await admission.admit(websocketCredentials(req), address)
+    const caller = await admission.admit(websocketCredentials(req), address, flight)
     note(req, caller)
     if (socket.destroyed) return
     prepareUpgradeHeaders(req.headers, { requestId, trace, address, proto: protoOf(req, trustedHops) })

@@ -1,9 +1,10 @@
-/** Backup and restore of the local stack; a trace from the request to the machine. */
+/** Backup and restore of the local stack; a trace and a request id from the request to the machine and to who hears of it. */
 import { execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { connectBus, type Delivered, userRevoked } from '@fleetgate/contracts'
 import { prepareStack } from '@fleetgate/local'
-import { startStackFor, temporaryFolder, until } from '@fleetgate/testkit'
+import { firstUser, quietLog, startStackFor, temporaryFolder, until } from '@fleetgate/testkit'
 import t from 'tap'
 import { backUp, restore } from '../src/archive.js'
 import { createMachine, waitOnline } from '../src/demo/machines.js'
@@ -48,22 +49,20 @@ t.test('one trace id leads from the request through gateway, scheduler and broke
   await waitOnline(session, [machine])
   const wait = { type: 'GET_FILE_STATUS', order: 0, filePath: 'none', block: true }
   const jobId = await createJob(session, [machine.clientId], [wait])
-  t.equal((await session.get(`/v1/jobs/${jobId}/run`, { traceparent })).status, 200)
+  const asking = { traceparent, 'x-request-id': 'run-it' }
+  t.equal((await session.get(`/v1/jobs/${jobId}/run`, asking)).status, 200)
 
   const agentLog = () => readFileSync(join(folder, 'agent.log'), 'utf8')
   await until(() => agentLog().includes('execution finished'), { what: 'the machine to finish' })
-  const said = (name: string) =>
-    stack
-      .output()
-      .split('\n')
-      .filter((line) => line.startsWith(`${name} {`))
-      .map((line) => JSON.parse(line.slice(name.length + 1)) as Record<string, string>)
-      .filter(({ trace_id }) => trace_id === traceId)
+  const said = (name: string) => linesOf(stack.output(), name).filter(({ trace_id }) => trace_id === traceId)
   const agent = agentLog()
     .split('\n')
     .filter((line) => line.includes(traceId))
     .map((line) => JSON.parse(line) as Record<string, string>)
-  await until(() => said('gateway').length > 0 && said('broker-proxy').length > 0, { what: 'the lines of all' })
+  const hasHeardOfEnd = () => said('scheduler').some(({ durable }) => durable === 'scheduler-alerts')
+  await until(() => said('gateway').length > 0 && said('broker-proxy').length > 1 && hasHeardOfEnd(), {
+    what: 'the lines of all'
+  })
   t.match(
     said('gateway').map(({ msg }) => msg),
     ['request']
@@ -72,16 +71,15 @@ t.test('one trace id leads from the request through gateway, scheduler and broke
   for (const msg of ['run opened', 'request', 'commands sent']) t.ok(scheduler.includes(msg), `scheduler: ${msg}`)
   t.match(
     said('broker-proxy').map(({ msg }) => msg),
-    ['command delivered']
+    ['command delivered', 'message handled']
   )
   t.same(
     agent.map(({ msg }) => msg),
     ['execution received', 'execution finished']
   )
-  const spans = ['gateway', 'scheduler', 'broker-proxy']
-    .flatMap(said)
-    .concat(agent)
-    .map(({ span_id }) => span_id)
+  const all = ['gateway', 'scheduler', 'broker-proxy'].flatMap(said)
+  t.same(new Set(all.map(({ requestId }) => requestId)), new Set(['run-it']), 'the end of the run included')
+  const spans = all.concat(agent).map(({ span_id }) => span_id)
   for (const span of spans) t.match(span, /^[0-9a-f]{16}$/)
   t.notOk(spans.includes('00f067aa0ba902b7'), 'each has a span of its own')
 
@@ -89,6 +87,42 @@ t.test('one trace id leads from the request through gateway, scheduler and broke
   t.equal(asked.status, 200)
   const own = traceId.replace('4b', '5c')
   await until(() => stack.output().includes(`"trace_id":"${own}"`), { what: 'a trace under the id of the request' })
+
+  await t.test(
+    'a request id leads from a request to its event, to who hears of it, and to what is asked',
+    async (t) => {
+      const bus = await connectBus({ name: 'story', url: stack.natsUrl, log: quietLog })
+      t.teardown(() => bus.close())
+      const events: Delivered<unknown>[] = []
+      await bus.consume(userRevoked, { durable: 'story' }, async (batch) => void events.push(...batch))
+      const email = 'leaver@example.com'
+      const person = { email, nickname: 'Leaver', password: 'Abcd1234!' }
+      t.equal((await session.post('/user/members', person)).status, 200)
+      const search = { page_number: 1, page_size: 10, keyword: email }
+      const found = await session.post<Found>('/user/members/search', search)
+      const [{ user_id } = { user_id: '' }] = found.body.data.content
+      const headers = { traceparent, 'x-request-id': 'leaver-goes' }
+      t.equal((await session.delete(`/user/members/${user_id}`, undefined, headers)).status, 200)
+
+      const event = await until(() => events.find(({ requestId }) => requestId === 'leaver-goes'), {
+        what: 'the event'
+      })
+      t.match(event.data, { userId: user_id })
+      t.match(event.traceparent, new RegExp(`^00-${traceId}-(?!00f067aa0ba902b7)[0-9a-f]{16}-01$`))
+      const ofRequest = (id: string) => linesOf(stack.output(), 'auth').filter(({ requestId }) => requestId === id)
+      const heard = await until(() => ofRequest('leaver-goes').find(({ msg }) => msg === 'message handled'), {
+        what: 'the line of who hears of it'
+      })
+      t.match(heard, { durable: 'auth-service-tokens', id: event.id, trace_id: traceId })
+
+      const basic = stack.api.asBasic(firstUser.email, firstUser.password)
+      t.equal((await basic.get('/api/v2/users', { 'x-request-id': 'basic-asks' })).status, 200)
+      const checks = () => ofRequest('basic-asks').filter(({ operation }) => operation === 'auth.verifyBasic')
+      // The gateway asks, and broker-proxy does not take its word.
+      await until(() => checks().length === 2, { what: 'both checks' })
+      t.equal(new Set(checks().map(({ trace_id }) => trace_id)).size, 1)
+    }
+  )
   await t.rejects(backUp(dataDir, file), { message: /runs on .*: stop it first/ })
   await machine.stop()
   await stack.stop()
@@ -109,6 +143,17 @@ t.test('after a backup, a loss and a restore everything is there', async (t) => 
   const { streams } = await fetchStreams(stack.urls['broker-proxy'] ?? '')
   t.ok(streams > 0, 'the streams hold what was in them')
 })
+
+interface Found {
+  data: { content: { user_id: string }[] }
+}
+
+function linesOf(output: string, name: string): Record<string, string>[] {
+  return output
+    .split('\n')
+    .filter((line) => line.startsWith(`${name} {`))
+    .map((line) => JSON.parse(line.slice(name.length + 1)) as Record<string, string>)
+}
 
 async function fetchStreams(url: string): Promise<{ streams: number }> {
   const text = await (await fetch(`${url}/metrics`)).text()

@@ -7,6 +7,7 @@ import type {
   UplinkChannel,
   UplinkMessage
 } from './messages.js'
+import type { Origin } from './origin.js'
 import type { Static, TSchema } from './schema.js'
 
 /** The little of a logger that this package needs; pino's fits. */
@@ -64,7 +65,8 @@ export interface Bus {
   publishRaw(subject: string, payload: string | Uint8Array, options?: PublishOptions): Promise<void>
 
   /**
-   * Durable consumption in order. The handler gets a batch; when it resolves all are acknowledged, when it rejects all
+   * Durable consumption in order. The handler gets a batch, under the origin that its messages share, or under none where they differ
+   * (`oneByOne` gives each its own); when it resolves all are acknowledged, when it rejects all
    * come again after a delay. A payload that breaks its schema is logged and ended without reaching the handler.
    */
   consume<S extends TSchema>(
@@ -108,7 +110,7 @@ export interface Bus {
   request<Q extends TSchema, R extends TSchema>(
     contract: RpcContract<Q, R>,
     data: Static<Q>,
-    options?: { timeoutMs?: number; requestId?: string; traceparent?: string }
+    options?: RequestOptions
   ): Promise<Static<R>>
   /** Answers; replicas share the questions. An AppError thrown by the handler reaches the caller as it is. */
   serve<Q extends TSchema, R extends TSchema>(
@@ -120,11 +122,15 @@ export interface Bus {
   close(): Promise<void>
 }
 
-export interface PublishOptions {
+/** Without a request id and a traceparent those of the work at hand: see `origin.ts`. */
+export interface RequestOptions extends Origin {
+  timeoutMs?: number
+}
+
+/** Like `RequestOptions`. */
+export interface PublishOptions extends Origin {
   /** Nats-Msg-Id: the stream drops a repeat within its two-minute window. */
   id?: string
-  requestId?: string | undefined
-  traceparent?: string | undefined
   deadlineMs?: number
 }
 

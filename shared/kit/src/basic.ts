@@ -1,16 +1,16 @@
 import { createHmac, randomBytes } from 'node:crypto'
-import { AppError, type CallerData, type Static, type verifyBasic } from '@fleetgate/contracts'
+import { AppError, type CallerData, type Origin, type Static, type verifyBasic } from '@fleetgate/contracts'
 import { LRUCache } from 'lru-cache'
 import { type Caller, toCaller } from './caller.js'
 
 export type BasicQuestion = Static<typeof verifyBasic.request>
 
 export interface BasicVerifier {
-  verify(username: string, password: string, address: string): Promise<Caller>
+  verify(question: BasicQuestion, origin?: Origin): Promise<Caller>
 }
 
 export interface BasicVerifierOptions {
-  ask: (question: BasicQuestion) => Promise<Static<typeof CallerData>>
+  ask: (question: BasicQuestion, origin?: Origin) => Promise<Static<typeof CallerData>>
   isRevoked: (caller: Caller) => boolean
   now: () => number
 }
@@ -32,9 +32,9 @@ export function createBasicVerifier({ ask, isRevoked, now }: BasicVerifierOption
       .digest('base64')
   }
 
-  async function askOnce(key: string, question: BasicQuestion): Promise<Caller> {
+  async function askOnce(key: string, question: BasicQuestion, origin: Origin | undefined): Promise<Caller> {
     try {
-      const caller = toCaller(await ask(question))
+      const caller = toCaller(await ask(question, origin))
       if (isRevoked(caller)) throw new AppError('unauthenticated', 'credentials have been revoked')
       known.set(key, { caller, until: now() + trustMs })
       return caller
@@ -43,20 +43,21 @@ export function createBasicVerifier({ ask, isRevoked, now }: BasicVerifierOption
     }
   }
 
-  function share(key: string, question: BasicQuestion): Promise<Caller> {
-    const answer = askOnce(key, question).finally(() => asking.delete(key))
+  function share(key: string, question: BasicQuestion, origin: Origin | undefined): Promise<Caller> {
+    const answer = askOnce(key, question, origin).finally(() => asking.delete(key))
     asking.set(key, answer)
     return answer
   }
 
   return {
-    async verify(username, password, address) {
+    async verify(question, origin) {
+      const { username, password } = question
       if (username.length > 320 || password.length > 1024) throw refused()
       const key = hash(username, password)
       const hit = known.get(key)
       if (hit && now() < hit.until && !isRevoked(hit.caller)) return hit.caller
       known.delete(key)
-      return asking.get(key) ?? share(key, { username, password, address })
+      return asking.get(key) ?? share(key, question, origin)
     }
   }
 }

@@ -5,6 +5,7 @@ import {
   type Log,
   listPublicKeys,
   listRoleCodes,
+  type Origin,
   type Static,
   serviceTokenRevoked,
   userRevoked,
@@ -38,9 +39,9 @@ export interface Guard {
   basic(username: string, password: string, address: string): Promise<Caller>
   /**
    * Any of them; asks auth where a token names an unknown key, about service tokens (a yes counts for 60 s), and about every
-   * signature: only auth knows the secret.
+   * signature: only auth knows the secret. The question goes out with the origin, which by default is that of the work at hand.
    */
-  verify(credentials: Credentials | undefined, address: string): Promise<Caller>
+  verify(credentials: Credentials | undefined, address: string, origin?: Origin): Promise<Caller>
   /** Refuses from now on what was issued to the user before this version. */
   revoke(userId: string, minVersion: number): void
   /** False until auth's public keys are there. */
@@ -94,17 +95,17 @@ export async function createGuard(options: GuardOptions): Promise<Guard> {
     serviceTokens.forget({ userId })
   }
 
-  async function basic(username: string, password: string, address: string): Promise<Caller> {
-    return access.settled(await basics.verify(username, password, address))
+  async function basic(username: string, password: string, address: string, origin?: Origin): Promise<Caller> {
+    return access.settled(await basics.verify({ username, password, address }, origin))
   }
 
   const askSigner = signatureSource(options)
 
-  async function signed(request: SignedRequest): Promise<Caller> {
+  async function signed(request: SignedRequest, origin: Origin | undefined): Promise<Caller> {
     checkSignedDate(request, now())
     const texts = textsToSign(request, await request.body())
     const { accessKey, signature } = request
-    const identity = toIdentity(await askSigner({ accessKey, signature, texts }))
+    const identity = toIdentity(await askSigner({ accessKey, signature, texts }, origin))
     return scoped(identity, await access.settled(identity.user))
   }
 
@@ -113,11 +114,11 @@ export async function createGuard(options: GuardOptions): Promise<Guard> {
   return {
     token,
     basic,
-    async verify(credentials, address) {
+    async verify(credentials, address, origin) {
       if (!credentials) throw new AppError('unauthenticated', 'credentials are missing', { reason: 'missing_token' })
-      if ('bearer' in credentials) return bearer(credentials.bearer)
-      if ('signed' in credentials) return signed(credentials.signed)
-      return basic(credentials.basic.username, credentials.basic.password, address)
+      if ('bearer' in credentials) return bearer(credentials.bearer, origin)
+      if ('signed' in credentials) return signed(credentials.signed, origin)
+      return basic(credentials.basic.username, credentials.basic.password, address, origin)
     },
     revoke,
     isReady: keys.isLoaded,
@@ -146,13 +147,13 @@ function createBearer({ keys, tokens, revocations, access, serviceTokens }: Bear
     return caller
   }
 
-  async function program(text: string): Promise<Caller> {
-    const identity = await serviceTokens.verify(text)
+  async function program(text: string, origin: Origin | undefined): Promise<Caller> {
+    const identity = await serviceTokens.verify(text, origin)
     return scoped(identity, await access.settled(identity.user))
   }
 
-  async function bearer(text: string): Promise<Caller> {
-    if (text.startsWith(serviceTokenPrefix)) return program(text)
+  async function bearer(text: string, origin: Origin | undefined): Promise<Caller> {
+    if (text.startsWith(serviceTokenPrefix)) return program(text, origin)
     if (!keys.isLoaded()) await keys.refresh()
     try {
       return await access.settled(signed(text))
@@ -178,30 +179,29 @@ function keySource({ keys, bus }: GuardOptions): () => Promise<readonly PublicKe
   return async () => (await bus.request(listPublicKeys, {})).keys
 }
 
-function basicSource({ verifyBasic, bus }: GuardOptions): (q: BasicQuestion) => Promise<Static<typeof CallerData>> {
+type Ask<Q, R> = (question: Q, origin?: Origin) => Promise<R>
+
+function basicSource({ verifyBasic, bus }: GuardOptions): Ask<BasicQuestion, Static<typeof CallerData>> {
   if (verifyBasic) return verifyBasic
-  return async (question) => {
+  return async (question, origin) => {
     if (!bus) throw new AppError('unauthenticated', 'passwords are not accepted here')
-    return bus.request(verifyBasicRpc, question)
+    return bus.request(verifyBasicRpc, question, origin)
   }
 }
 
-function serviceTokenSource({ verifyServiceToken, bus }: GuardOptions): (token: string) => Promise<ServiceTokenAnswer> {
+function serviceTokenSource({ verifyServiceToken, bus }: GuardOptions): Ask<string, ServiceTokenAnswer> {
   if (verifyServiceToken) return verifyServiceToken
-  return async (token) => {
+  return async (token, origin) => {
     if (!bus) throw new AppError('unauthenticated', 'service tokens are not accepted here')
-    return bus.request(verifyServiceTokenRpc, { token })
+    return bus.request(verifyServiceTokenRpc, { token }, origin)
   }
 }
 
-function signatureSource({
-  verifySignature,
-  bus
-}: GuardOptions): (q: SignatureQuestion) => Promise<ServiceTokenAnswer> {
+function signatureSource({ verifySignature, bus }: GuardOptions): Ask<SignatureQuestion, ServiceTokenAnswer> {
   if (verifySignature) return verifySignature
-  return async (question) => {
+  return async (question, origin) => {
     if (!bus) throw new AppError('unauthenticated', 'signatures are not accepted here')
-    return bus.request(verifySignatureRpc, question)
+    return bus.request(verifySignatureRpc, question, origin)
   }
 }
 

@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { AppError, type Check, compile, traceparentOf } from '@fleetgate/contracts'
+import { AppError, type Check, compile, traceparentOf, withOrigin } from '@fleetgate/contracts'
 import { defaultBodyLimit, emptyBodyReason, readBody } from './body.js'
 import { type Caller, may } from './caller.js'
 import type { Dialect } from './dialects/dialect.js'
@@ -25,10 +25,6 @@ class Info implements RequestInfo {
 
   get id() {
     return this.request.requestId
-  }
-
-  get traceparent() {
-    return traceparentOf(this.request.trace)
   }
 
   get address() {
@@ -57,8 +53,7 @@ export function createHandler({ route, dialect, guard, checkReplies }: HandlerOp
   const checkReply = checkReplies && route.reply ? compile(route.reply) : undefined
   const status = route.status ?? 200
 
-  return async (request, response) => {
-    request.routeLabel = route.path
+  async function answer(request: KitRequest, response: ServerResponse): Promise<void> {
     try {
       const caller = await authenticate(request)
       const { params, query, body } = await parse(request)
@@ -73,6 +68,12 @@ export function createHandler({ route, dialect, guard, checkReplies }: HandlerOp
     } catch (error) {
       sendError(response, dialect, error, request.requestId)
     }
+  }
+
+  return (request, response) => {
+    request.routeLabel = route.path
+    const origin = { requestId: request.requestId, traceparent: traceparentOf(request.trace) }
+    return withOrigin(origin, () => answer(request, response))
   }
 }
 

@@ -1,5 +1,5 @@
 import { createPublicKey, type KeyObject } from 'node:crypto'
-import type { Log } from '@fleetgate/contracts'
+import { detached, type Log } from '@fleetgate/contracts'
 
 export interface PublicKey {
   kid: string
@@ -57,7 +57,7 @@ export function createPublicKeys({ fetch, onChange, log, now }: PublicKeysOption
 
   function schedule(): void {
     clearTimeout(timer)
-    timer = setTimeout(() => void refresh(), lastTryWorked ? renewMs : retryMs + minIntervalMs)
+    timer = setTimeout(() => void detached(refresh), lastTryWorked ? renewMs : retryMs + minIntervalMs)
     timer.unref()
   }
 

@@ -1,4 +1,4 @@
-import type { Log, listRoleCodes, roleChanged, Static } from '@fleetgate/contracts'
+import { detached, type Log, type listRoleCodes, type roleChanged, type Static } from '@fleetgate/contracts'
 
 export type RolesQuestion = Static<typeof listRoleCodes.request>
 export type RolesAnswer = Static<typeof listRoleCodes.reply>
@@ -69,7 +69,7 @@ export function createRoleCodes({ fetch, onChange, log, now }: RoleCodesOptions)
 
   function schedule(): void {
     clearTimeout(timer)
-    timer = setTimeout(() => void refresh(), retryMs)
+    timer = setTimeout(() => void detached(refresh), retryMs)
     timer.unref()
   }
 

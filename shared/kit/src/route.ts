@@ -8,9 +8,8 @@ export type Method = (typeof methods)[number]
 
 /** What a handler may know of the request beyond its checked input. */
 export interface RequestInfo {
+  /** Events, commands, RPC and log lines take it by themselves, with the trace. */
   readonly id: string
-  /** W3C traceparent: goes on as `traceparent` of events, commands and RPC, like `id` as their `requestId`. */
-  readonly traceparent: string
   /** The client's address: X-Forwarded-For is believed from trusted proxies only. */
   readonly address: string
   readonly headers: IncomingHttpHeaders

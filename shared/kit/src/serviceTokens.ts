@@ -1,4 +1,4 @@
-import { AppError, type Static, type verifyServiceToken } from '@fleetgate/contracts'
+import { AppError, type Origin, type Static, type verifyServiceToken } from '@fleetgate/contracts'
 import { type Caller, toCaller } from './caller.js'
 import { unknownKey } from './tokens.js'
 import { createTrust } from './trust.js'
@@ -23,7 +23,7 @@ export type ServiceTokenAnswer = Static<typeof verifyServiceToken.reply>
 
 export interface ServiceTokenVerifierOptions {
   /** Throws `unauthenticated` for a token that is not, or no longer, good. */
-  ask: (token: string) => Promise<ServiceTokenAnswer>
+  ask: (token: string, origin?: Origin) => Promise<ServiceTokenAnswer>
   now: () => number
 }
 
@@ -37,7 +37,7 @@ export interface ServiceIdentity {
 export interface ServiceTokenVerifier {
   /** From memory; where it must be asked for, a refusal whose reason is `unknownKey`. */
   known(token: string): ServiceIdentity
-  verify(token: string): Promise<ServiceIdentity>
+  verify(token: string, origin?: Origin): Promise<ServiceIdentity>
   /** Forgets a yes, and after a change of a user every no: the next use asks again. */
   forget(of: { tokenId?: string; userId?: string }): void
 }
@@ -49,8 +49,8 @@ export function toIdentity({ tokenId, caller, codes }: ServiceTokenAnswer): Serv
 /** Service tokens are opaque: auth knows them. */
 export function createServiceTokenVerifier({ ask, now }: ServiceTokenVerifierOptions): ServiceTokenVerifier {
   const trust = createTrust<Answered>({
-    ask: async (token) => {
-      const answer = await ask(token)
+    ask: async (token, origin) => {
+      const answer = await ask(token, origin)
       return { identity: toIdentity(answer), expiresAt: answer.expiresAt }
     },
     about: ({ identity, expiresAt }) => ({ tokenId: identity.tokenId, userId: identity.user.userId, expiresAt }),
@@ -63,9 +63,9 @@ export function createServiceTokenVerifier({ ask, now }: ServiceTokenVerifierOpt
       if (found) return found.identity
       throw invalid(parseServiceToken(token) ? { reason: unknownKey } : {})
     },
-    async verify(token) {
+    async verify(token, origin) {
       if (!parseServiceToken(token)) throw invalid()
-      return (await trust.verify(token)).identity
+      return (await trust.verify(token, origin)).identity
     },
     forget: trust.forget
   }

@@ -1,10 +1,10 @@
 import { createHmac, randomBytes } from 'node:crypto'
-import { AppError } from '@fleetgate/contracts'
+import { AppError, type Origin } from '@fleetgate/contracts'
 import { LRUCache } from 'lru-cache'
 
 export interface TrustOptions<V> {
   /** Throws `unauthenticated` for what is not, or no longer, good; only that no is remembered. */
-  ask: (text: string) => Promise<V>
+  ask: (text: string, origin?: Origin) => Promise<V>
   /** Whose the answer is, and until when (epoch ms) it can be good at all. */
   about: (value: V) => { tokenId: string; userId: string; expiresAt: number }
   now: () => number
@@ -14,8 +14,8 @@ export interface TrustOptions<V> {
 export interface Trust<V> {
   /** From memory; throws the remembered no. Nothing where it must be asked for. */
   known(text: string): V | undefined
-  /** Equal questions at the same moment are one. */
-  verify(text: string): Promise<V>
+  /** Equal questions at the same moment are one, with the origin of the first. */
+  verify(text: string, origin?: Origin): Promise<V>
   /** Forgets a yes, and after a change of a user every no: the next use asks again. */
   forget(of: { tokenId?: string; userId?: string }): void
 }
@@ -43,10 +43,10 @@ export function createTrust<V extends object>({ ask, about, now }: TrustOptions<
     return createHmac('sha256', secret).update(text).digest('base64')
   }
 
-  async function askOnce(key: string, text: string): Promise<V> {
+  async function askOnce(key: string, text: string, origin: Origin | undefined): Promise<V> {
     const before = takenBack
     try {
-      const value = await ask(text)
+      const value = await ask(text, origin)
       const until = Math.min(now() + trustMs, about(value).expiresAt)
       if (before === takenBack) yes.set(key, { value, until })
       return value
@@ -57,8 +57,8 @@ export function createTrust<V extends object>({ ask, about, now }: TrustOptions<
     }
   }
 
-  function share(key: string, text: string): Promise<V> {
-    const answer = askOnce(key, text).finally(() => {
+  function share(key: string, text: string, origin: Origin | undefined): Promise<V> {
+    const answer = askOnce(key, text, origin).finally(() => {
       if (asking.get(key) === answer) asking.delete(key)
     })
     asking.set(key, answer)
@@ -76,9 +76,9 @@ export function createTrust<V extends object>({ ask, about, now }: TrustOptions<
 
   return {
     known: (text) => find(hash(text)),
-    async verify(text) {
+    async verify(text, origin) {
       const key = hash(text)
-      return find(key) ?? asking.get(key) ?? share(key, text)
+      return find(key) ?? asking.get(key) ?? share(key, text, origin)
     },
     forget({ tokenId, userId }) {
       takenBack += 1

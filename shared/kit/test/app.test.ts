@@ -5,9 +5,13 @@ import {
   AppError,
   addressOf,
   beaver,
+  createGuard,
+  currentOrigin,
   dialectOf,
+  emq,
   Gauge,
   type KitRequest,
+  type Origin,
   type Route,
   raw,
   requestIdOf,
@@ -15,9 +19,10 @@ import {
   sdes,
   sendError,
   setRouteLabel,
-  Type
+  Type,
+  toCallerData
 } from '../src/index.js'
-import { get, guardWith, newKey, post, startApp, tokenFor, until } from './support.js'
+import { get, guardWith, memoryLog, newKey, post, someCaller, startApp, tokenFor, until } from './support.js'
 
 const key = newKey('k1')
 const open = { summary: 'Test', needs: 'public' } as const
@@ -91,6 +96,33 @@ t.test('request ids cross, and every request leaves one line without secrets', a
   await get(`${url}/dashboard/shared/secret-of-a-link/history`)
   t.match(await until(() => lines[2], 'the third line'), { fields: { path: '/dashboard/shared/…/history' } })
   t.notMatch(JSON.stringify(lines), /secret|pw"|eyJ/)
+})
+
+t.test('a route is at work under the id and the trace of its request', async (t) => {
+  const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
+  const seen: (Origin | undefined)[] = []
+  const look = async () => {
+    await null
+    seen.push(currentOrigin())
+  }
+  const { kid, pem } = key
+  const verifyBasic = async () => {
+    await look()
+    return toCallerData(someCaller)
+  }
+  const guard = await createGuard({ log: memoryLog(), keys: async () => [{ kid, pem }], verifyBasic })
+  t.teardown(() => guard.close())
+  const jobs = route({ summary: 'x', method: 'put', path: '/api/v2/jobs', needs: 'signedIn', handle: look })
+  const { url, lines } = await startApp(t, { apis: [{ dialect: emq, routes: [jobs] }], guard })
+  const authorization = `Basic ${Buffer.from('a:b').toString('base64')}`
+  const headers = { authorization, 'x-request-id': 'r1', traceparent }
+  t.equal((await get(`${url}/api/v2/jobs`, headers, 'PUT')).status, 200)
+  const { fields } = await until(() => lines[0], 'the line')
+  const { trace_id, span_id } = fields
+  t.equal(trace_id, '4bf92f3577b34da6a3ce929d0e0e4736')
+  const own = { requestId: 'r1', traceparent: `00-${trace_id}-${span_id}-01` }
+  t.strictSame(seen, [own, own], 'the check of the password as well as the route')
+  t.equal(currentOrigin(), undefined)
 })
 
 t.test('X-Forwarded-For counts only from those who are trusted', async (t) => {

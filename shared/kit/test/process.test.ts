@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process'
 import { EventEmitter } from 'node:events'
 import t from 'tap'
 import {
@@ -112,6 +113,35 @@ t.test('an uncaught error ends the process in order, with 1', async (t) => {
   await shutdown.run('already running')
   t.same(codes, [1])
   t.match(log.lines[0], { level: 'error', message: 'uncaughtException' })
+})
+
+t.test('log lines say what request they come from, in the work that it leads to', async (t) => {
+  const kit = import.meta.resolve('../src/index.js')
+  const script = `
+    import { createLog, withOrigin } from ${JSON.stringify(kit)}
+    const log = createLog('test')
+    const origin = { requestId: 'r1', traceparent: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01' }
+    await withOrigin(origin, async () => {
+      await null
+      log.info({ jobId: 1 }, 'within')
+      log.child({ part: 'x' }).warn({ requestId: 'own' }, 'named')
+    })
+    log.info({}, 'outside')
+  `
+  // The runner's own NODE_OPTIONS would load its hooks.
+  const env = { ...process.env, NODE_OPTIONS: '' }
+  const text = execFileSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8', env })
+  const lines = text
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Record<string, unknown>)
+  const trace = { trace_id: '4bf92f3577b34da6a3ce929d0e0e4736', span_id: '00f067aa0ba902b7' }
+  t.match(lines, [
+    { service: 'test', msg: 'within', jobId: 1, requestId: 'r1', ...trace },
+    { msg: 'named', part: 'x', requestId: 'own', ...trace },
+    { msg: 'outside' }
+  ])
+  t.notOk('requestId' in (lines[2] ?? {}))
 })
 
 t.test('a logger fits all that ask for one', async (t) => {

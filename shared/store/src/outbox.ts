@@ -4,11 +4,14 @@ import {
   type CommandContract,
   commandSubject,
   commands,
+  detached,
   type EventContract,
   encodePayload,
   eventSubject,
   type Log,
   newId,
+  type Origin,
+  originOr,
   type Static,
   type TSchema
 } from '@fleetgate/contracts'
@@ -27,11 +30,14 @@ export interface OutboxEntry {
 }
 
 export interface Outbox {
-  /** An entry for the document's `outbox`: `$push: { outbox: entry }` or part of an insert, in the same write. */
+  /**
+   * An entry for the document's `outbox`: `$push: { outbox: entry }` or part of an insert, in the same write. It keeps the origin
+   * of the work that made it, whichever replica sends it.
+   */
   entry<S extends TSchema>(
     contract: EventContract<S> | CommandContract<S>,
     data: Static<S>,
-    options?: { requestId?: string | undefined; traceparent?: string | undefined }
+    origin?: Origin
   ): OutboxEntry
   /** Publishes what waits in these documents. Never rejects: what fails is left to the sweep. */
   flush(ids?: unknown[]): Promise<void>
@@ -79,7 +85,8 @@ export function createOutbox<T>({ model, bus, log }: { model: Model<T>; bus: Bus
 
   /** One after the other: two at once would publish the same entries. */
   function enqueue(work: () => Promise<void>): Promise<void> {
-    last = last.then(work)
+    // On behalf of all who wrote: each entry has an origin of its own.
+    last = last.then(() => detached(work))
     return last
   }
 
@@ -90,7 +97,8 @@ export function createOutbox<T>({ model, bus, log }: { model: Model<T>; bus: Bus
   }
 
   return {
-    entry(contract, data, { requestId, traceparent } = {}) {
+    entry(contract, data, origin = {}) {
+      const { requestId, traceparent } = originOr(origin)
       const isCommand = commands.some((command) => command === contract)
       const subject = isCommand ? commandSubject(contract) : eventSubject(contract)
       const entry = { id: newId(), subject, data: encodePayload(contract.data, data), at: Date.now() }

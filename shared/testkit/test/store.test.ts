@@ -1,4 +1,4 @@
-import { connectBus, type EventContract, Type } from '@fleetgate/contracts'
+import { connectBus, type EventContract, Type, withOrigin } from '@fleetgate/contracts'
 import {
   appliedField,
   appliedOnce,
@@ -169,8 +169,10 @@ t.test('store', async (t) => {
   await t.test('outbox', async (t) => {
     const outbox = createOutbox({ model: things, bus, log: quietLog })
     const seen: { id: string; name: string; requestId?: string | undefined }[] = []
+    const traces: (string | undefined)[] = []
     await bus.consume(thingNamed, { durable: 'outbox' }, async (batch) => {
       seen.push(...batch.map(({ id, data, requestId }) => ({ id, name: data.name, requestId })))
+      traces.push(...batch.map((one) => one.traceparent))
     })
     const waiting = () => things.countDocuments({ 'outbox.id': { $gt: '' } })
 
@@ -184,6 +186,26 @@ t.test('store', async (t) => {
         entries.map(({ id }, n) => ({ id, name: ['one', 'two', 'three'][n], requestId: 'r' }))
       )
       t.equal(await waiting(), 0)
+    })
+
+    await t.test('an entry keeps the origin of the work that made it, whoever sends it', async (t) => {
+      const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
+      const origin = { requestId: 'maker', traceparent }
+      const named = withOrigin(origin, () => outbox.entry(thingNamed, { name: 'of somebody' }))
+      const nameless = outbox.entry(thingNamed, { name: 'of nobody' })
+      t.match(named, origin)
+      const { _id } = await things.create({ ...thing('kept'), outbox: [named, nameless] })
+      // Another replica, and on somebody else's behalf.
+      const other = createOutbox({ model: things, bus, log: quietLog })
+      await withOrigin({ requestId: 'sender' }, () => other.flush([_id]))
+      await until(() => seen.length >= 5, { what: 'both events' })
+      t.strictSame(
+        seen.slice(3).map(({ name, requestId }, n) => ({ name, requestId, traceparent: traces[3 + n] })),
+        [
+          { name: 'of somebody', ...origin },
+          { name: 'of nobody', requestId: undefined, traceparent: undefined }
+        ]
+      )
     })
 
     await t.test('sends together what is written together', async (t) => {

@@ -3,6 +3,7 @@ import {
   grantToCreator,
   listGrants,
   listRoleCodes,
+  oneByOne,
   resourceCreated,
   resourceDeleted,
   type Subscription
@@ -18,11 +19,11 @@ export function serveGrants(bus: Bus, grants: Grants): Promise<Subscription[]> {
       await grants.grantToCreator(tenantId, userId, resource)
       return {}
     }),
-    bus.consume(resourceCreated, { durable: 'auth-resource-created' }, async (batch) => {
-      for (const { data } of batch) await grants.grantToCreator(data.tenantId, data.userId, data.resource)
-    }),
-    bus.consume(resourceDeleted, { durable: 'auth-resource-deleted' }, async (batch) => {
-      for (const { data } of batch) await grants.drop(data.tenantId, data.resource)
-    })
+    bus.consume(resourceCreated, { durable: 'auth-resource-created' }, (batch) =>
+      oneByOne(batch, ({ data }) => grants.grantToCreator(data.tenantId, data.userId, data.resource))
+    ),
+    bus.consume(resourceDeleted, { durable: 'auth-resource-deleted' }, (batch) =>
+      oneByOne(batch, ({ data }) => grants.drop(data.tenantId, data.resource))
+    )
   ])
 }

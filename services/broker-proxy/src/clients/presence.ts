@@ -1,4 +1,4 @@
-import { type Bus, clientConnected, clientDisconnected, type Log, toToken } from '@fleetgate/contracts'
+import { type Bus, clientConnected, clientDisconnected, detached, type Log, toToken } from '@fleetgate/contracts'
 import type { Session } from '../broker/brokerDriver.js'
 import type { PresenceStore, Presence as Row } from './presenceStore.js'
 
@@ -58,7 +58,7 @@ export function createPresence(parts: PresenceParts): Presence {
       waiting = waiting.slice(maxWaiting / 10)
       log.error({}, 'presence changes dropped: database or NATS is away for too long')
     }
-    working ??= work()
+    working ??= detached(work)
   }
 
   async function work(): Promise<void> {

@@ -5,8 +5,8 @@ import {
   deliver,
   downTopic,
   type Log,
-  type Subscription,
-  traceFieldsOf
+  oneByOne,
+  type Subscription
 } from '@fleetgate/contracts'
 import type { BrokerDriver, Session } from '../broker/brokerDriver.js'
 
@@ -25,14 +25,13 @@ export interface DeliverParts {
 export function onDeliver({ bus, driver, onDelivered, log }: DeliverParts): Promise<Subscription> {
   return bus.consumeCommands(deliver, { durable: 'broker-proxy', maxBatch: 64 }, async (batch) => {
     const sendings: Promise<void>[] = []
-    for (const { data, traceparent } of batch) {
+    await oneByOne(batch, ({ data }) => {
       const sent = deliverTo(driver, data)
       onDelivered(sent.length)
       const { channel, targets } = data
-      const fields = { channel, targets: targets.length, reached: sent.length, ...traceFieldsOf(traceparent) }
-      log.debug(fields, 'command delivered')
+      log.debug({ channel, targets: targets.length, reached: sent.length }, 'command delivered')
       sendings.push(...sent)
-    }
+    })
     if (driver.isRemote) await Promise.all(sendings)
   })
 }

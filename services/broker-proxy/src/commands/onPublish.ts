@@ -2,6 +2,7 @@ import {
   AppError,
   type Bus,
   type Log,
+  oneByOne,
   type PublishMessage,
   publishMessage,
   type Subscription
@@ -28,7 +29,7 @@ export function onPublish({ bus, publish, log }: PublishParts): Promise<Subscrip
     }
   }
 
-  return bus.consumeCommands(publishMessage, { durable: 'broker-proxy-publish', maxBatch: 64 }, async (batch) => {
-    for (const { data } of batch) await publishOne(data)
-  })
+  return bus.consumeCommands(publishMessage, { durable: 'broker-proxy-publish', maxBatch: 64 }, (batch) =>
+    oneByOne(batch, ({ data }) => publishOne(data))
+  )
 }

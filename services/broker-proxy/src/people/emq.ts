@@ -56,11 +56,7 @@ function signInRoute(bus: Ask): Route {
     body: Type.Object({ username: Type.String({ maxLength: 320 }), password: Password }),
     handle: async ({ body: { username, password }, request }) => {
       if (username === '' || password === '') throw empty()
-      await bus.request(
-        verifyBasic,
-        { username, password, address: request.address },
-        { requestId: request.id, traceparent: request.traceparent }
-      )
+      await bus.request(verifyBasic, { username, password, address: request.address })
     }
   })
 }

@@ -1,4 +1,4 @@
-import { AppError, type Log } from '@fleetgate/kit'
+import { AppError, detached, type Log } from '@fleetgate/kit'
 import type { OpenedServer, Smtp } from '../smtp/smtp.js'
 import { type Mail, retryWaitMs } from './mail.js'
 import type { Attempted, MailStore } from './mailStore.js'
@@ -48,7 +48,7 @@ export function createSender({ store, smtp, log, now, settings }: SenderDeps): S
   function nudge(): void {
     isWanted = true
     if (!isRunning || filling) return
-    filling = fill()
+    filling = detached(fill)
       .catch((error) => log.warn({ err: error }, 'mails not read, trying again'))
       .finally(() => {
         filling = undefined

@@ -1,3 +1,4 @@
+import { detached } from '@fleetgate/kit'
 import type { Leases } from '@fleetgate/store'
 import type { Cluster } from '../clusters/cluster.js'
 import type { ClusterStore } from '../clusters/clusterStore.js'
@@ -83,11 +84,13 @@ export function createEngine({ store, leases, leaseMs, begun, ...deps }: EngineD
 
   function next(): void {
     clearTimeout(timer)
-    round = round.then(look).finally(() => {
-      if (isStopped) return
-      clearTimeout(timer)
-      timer = setTimeout(next, everyMs)
-    })
+    round = round
+      .then(() => detached(look))
+      .finally(() => {
+        if (isStopped) return
+        clearTimeout(timer)
+        timer = setTimeout(next, everyMs)
+      })
   }
 
   return {

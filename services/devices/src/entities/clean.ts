@@ -1,4 +1,4 @@
-import type { Log } from '@fleetgate/kit'
+import { detached, type Log } from '@fleetgate/kit'
 import type { HistoryStore } from '../history/historyStore.js'
 import type { EntityStore } from './entityStore.js'
 
@@ -46,7 +46,7 @@ export function createCleaning({ entities, history, log, now }: CleaningOptions)
   // Each goes over all that was removed lately: many who ask at once are answered by one.
   return () => {
     isAsked = true
-    running ??= follow()
+    running ??= detached(follow)
     return running
   }
 }

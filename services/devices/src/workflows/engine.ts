@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events'
-import { AppError, type Log } from '@fleetgate/kit'
+import { AppError, detached, type Log } from '@fleetgate/kit'
 import { planOf } from './design.js'
 import type { Executor, Result } from './executor.js'
 import { withDepth } from './hooks.js'
@@ -112,12 +112,12 @@ export function createEngine(options: EngineOptions) {
   function wake(): void {
     if (isStopped) return
     lookAgain = true
-    looking ??= (async () => {
+    looking ??= detached(async () => {
       while (lookAgain && !isStopped) {
         lookAgain = false
         await look().catch((err) => log.warn({ err }, 'waiting runs not looked for, trying again'))
       }
-    })().finally(() => {
+    }).finally(() => {
       looking = undefined
     })
   }

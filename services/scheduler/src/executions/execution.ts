@@ -1,4 +1,4 @@
-import type { ReportEvent } from '@fleetgate/kit'
+import type { Origin, ReportEvent } from '@fleetgate/kit'
 
 export const executionStates = ['QUEUED', 'DISPATCHED', 'RUNNING', 'SUCCEEDED', 'FAILED'] as const
 export type ExecutionState = (typeof executionStates)[number]
@@ -29,6 +29,8 @@ export interface Halt {
   tries: number
   /** Names the bulk write that claimed the last telling. */
   claim?: string
+  /** What it was ordered for. */
+  origin?: Origin
 }
 
 /** One run on one machine. */

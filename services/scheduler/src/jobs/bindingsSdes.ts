@@ -19,8 +19,7 @@ export function runRoutes(openRun: OpenRun): Route[] {
         const runId = await openRun({
           tenantId: caller.tenantId,
           jobId: params.jobId,
-          idempotencyKey,
-          traceparent: request.traceparent
+          idempotencyKey
         })
         const headers = {
           'content-type': 'application/json; charset=utf-8',

@@ -5,10 +5,12 @@ import {
   type Log,
   Offer,
   type OfferEnd,
+  type Origin,
   type ReceiveCommand,
   Received,
   type Step,
-  type UplinkMessage
+  type UplinkMessage,
+  withOrigin
 } from '@fleetgate/kit'
 import type { ExecutionStore } from '../executions/executionStore.js'
 import { flatten } from '../executions/view.js'
@@ -24,6 +26,13 @@ export interface OffersDeps extends ServersDeps {
 
 type Answer = Omit<OfferEnd, 'offerId'>
 
+interface Order {
+  step: Step
+  jobId: number
+  /** Of the request that opened the run. */
+  origin: Origin
+}
+
 /**
  * RECV_FILE between two machines: what one offers goes to a SERVER as an order, what that one says goes back. Nothing is
  * kept here: the offering machine repeats itself until it is answered, and fetching twice fetches once.
@@ -33,16 +42,19 @@ export function createOffers(deps: OffersDeps) {
   const projection = { runId: 1, jobId: 1, attempt: 1, open: 1 }
 
   /** Where the files go stands in the run: a machine says what it has, never what becomes of it. */
-  async function orderOf(message: UplinkMessage, offer: Offer): Promise<{ step: Step; jobId: number } | Answer> {
+  async function orderOf(message: UplinkMessage, offer: Offer): Promise<Order | Answer> {
     const { tenantId, clientId } = message
     const own = { _id: offer.executionId, tenantId, mqttClientId: clientId }
     const execution = await executions.collection.findOne(own, { projection })
     if (!execution) return { error: 'the execution is unknown' }
     if (!execution.open || execution.attempt !== offer.attempt) return { error: 'the attempt is over' }
-    const run = await runs.model.findOne({ _id: execution.runId, tenantId }, { tasks: 1 }).lean()
-    const steps = (run?.tasks ?? []).flatMap(({ scripts }) => flatten(scripts).map(({ step }) => step))
+    const fields = { tasks: 1, requestId: 1, traceparent: 1 }
+    const run = await runs.model.findOne({ _id: execution.runId, tenantId }, fields).lean()
+    const { tasks = [], requestId, traceparent } = run ?? {}
+    const steps = tasks.flatMap(({ scripts }) => flatten(scripts).map(({ step }) => step))
     const step = steps.find(({ scriptId, type }) => scriptId === offer.scriptId && type === 'RECV_FILE')
-    return step ? { step, jobId: execution.jobId } : { error: `the run has no RECV_FILE with number ${offer.scriptId}` }
+    if (step) return { step, jobId: execution.jobId, origin: { requestId, traceparent } }
+    return { error: `the run has no RECV_FILE with number ${offer.scriptId}` }
   }
 
   async function pass(message: UplinkMessage, offer: Offer): Promise<Answer | undefined> {
@@ -52,14 +64,13 @@ export function createOffers(deps: OffersDeps) {
     const servers = inOrder(await serversOf(deps, { tenantId, jobId: order.jobId }))
     const server = servers.find(({ mqttClientId }) => mqttClientId !== clientId)
     if (!server) return { waiting: 'no SERVER machine is online to take the file' }
-    const command = receiveCommand(order.step, offer, clientId)
-    await bus.command(deliver, {
-      tenantId,
-      channel: 'receive',
-      common: command,
-      targets: [{ clientId: server.mqttClientId, own: {} }]
+    const common = receiveCommand(order.step, offer, clientId)
+    const targets = [{ clientId: server.mqttClientId, own: {} }]
+    await withOrigin(order.origin, async () => {
+      await bus.command(deliver, { tenantId, channel: 'receive', common, targets })
+      const fields = { clientId, server: server.mqttClientId, executionId: offer.executionId }
+      log.debug(fields, 'SERVER machine told of files')
     })
-    log.debug({ clientId, server: server.mqttClientId, executionId: offer.executionId }, 'SERVER machine told of files')
     return undefined
   }
 

@@ -1,3 +1,5 @@
+import { detached } from '@fleetgate/kit'
+
 export interface Alarm {
   /** Work is wanted within so many milliseconds. */
   wake(inMs: number): void
@@ -26,7 +28,7 @@ export function createAlarm({ now, work, nextWait }: AlarmOptions): Alarm {
     if (!running || working || now() + inMs >= wakeAt) return
     clearTimeout(timer)
     wakeAt = now() + inMs
-    timer = setTimeout(ring, inMs)
+    timer = setTimeout(() => detached(ring), inMs)
   }
 
   function ring(): void {

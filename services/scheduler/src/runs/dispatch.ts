@@ -1,4 +1,4 @@
-import { type Bus, deliver, type ExecutionTask, type Log, newId, type Source, traceFieldsOf } from '@fleetgate/kit'
+import { type Bus, deliver, type ExecutionTask, type Log, newId, type Source } from '@fleetgate/kit'
 import type { mongo } from 'mongoose'
 import type { EngineSettings } from '../config.js'
 import type { Execution } from '../executions/execution.js'
@@ -64,7 +64,7 @@ export function createDispatch(deps: DispatchDeps): (held: HeldRun, commands: Co
   }
 
   async function send(held: HeldRun, claimed: Due[], commands: Commands): Promise<void> {
-    const { traceparent } = held
+    const traceparent = held.origin?.traceparent
     const common = { runId: held._id, jobId: held.jobId, ...(traceparent && { traceparent }), ...commands }
     const expiresInMs = Math.max(1, held.deadlineAt - now())
     const batches = chunksOf(claimed, targetsPerCommand).map((chunk) => {
@@ -75,7 +75,7 @@ export function createDispatch(deps: DispatchDeps): (held: HeldRun, commands: Co
       // The epoch of its first target names a batch: a repeated publish of the same claim is dropped by the stream.
       const id = `${chunk[0]?._id}:${chunk[0]?.epoch}`
       const message = { tenantId: held.tenantId, channel: 'execution' as const, common, targets }
-      return deps.bus.command(deliver, message, { id, traceparent })
+      return deps.bus.command(deliver, message, { id })
     })
     await Promise.all(batches)
   }
@@ -93,8 +93,7 @@ export function createDispatch(deps: DispatchDeps): (held: HeldRun, commands: Co
       const claimed = await claim(ready)
       await send(held, claimed, commands)
       deps.onDispatched?.(lagOf(ready, now()))
-      const trace = traceFieldsOf(held.traceparent)
-      deps.log.info({ runId: held._id, machines: claimed.length, ...trace }, 'commands sent')
+      deps.log.info({ runId: held._id, machines: claimed.length }, 'commands sent')
     }
     return due.length
   }

@@ -1,4 +1,4 @@
-import { type Log, severityOf } from '@fleetgate/kit'
+import { type Log, severityOf, withOrigin } from '@fleetgate/kit'
 import type { EngineSettings } from '../config.js'
 import type { ExecutionStore } from '../executions/executionStore.js'
 import { createAlarm } from './alarm.js'
@@ -74,7 +74,8 @@ export function createEngine(deps: EngineDeps): Engine {
       if (isSweep) await sweep()
       const isDue = take(toDispatch)
       for (const run of [...held.values()]) {
-        await drive(run, isDue.has(run._id) || (isSweep && run.state === 'PREPARING'))
+        const isWanted = isDue.has(run._id) || (isSweep && run.state === 'PREPARING')
+        await withOrigin(run.origin, () => drive(run, isWanted))
       }
       if (isSweep) await deps.halts.sendDue()
     } catch (error) {

@@ -1,4 +1,4 @@
-import { type Bus, deliver, type Log, newId } from '@fleetgate/kit'
+import { type Bus, currentOrigin, deliver, type Log, newId, withOrigin } from '@fleetgate/kit'
 import type { mongo } from 'mongoose'
 import type { ClientStore } from '../clients/clientStore.js'
 import type { EngineSettings } from '../config.js'
@@ -91,24 +91,32 @@ export function createHalts(deps: HaltsDeps): Halts {
     // One that was deleted may be connected all the same.
     const reachable = claimed.filter(({ clientId }) => status.get(clientId) !== 'OFFLINE')
     const isLast = ({ clientId, halt }: Due) => status.get(clientId) !== 'ONLINE' || halt.tries >= maxTries
-    for (const [reason, group] of groupBy(reachable, ({ halt }) => halt.reason)) {
-      for (const chunk of chunksOf(group, targetsPerCommand)) {
-        const targets = chunk.map(({ _id, mqttClientId, halt }) => ({
-          clientId: mqttClientId,
-          own: { executionId: _id, attempt: halt.attempt }
-        }))
-        const id = `${claimId}:${chunk[0]?._id}`
-        await deps.bus.command(deliver, { tenantId, channel: 'stop', common: { reason }, targets }, { id })
-      }
-      deps.log.info({ tenantId, machines: group.length, reason }, 'machines told to stop')
+    for (const [, group] of groupBy(reachable, ({ halt }) => JSON.stringify([halt.reason, halt.origin]))) {
+      await withOrigin(group[0]?.halt.origin, () => tellGroup(tenantId, group, claimId))
     }
     await rest(claimed.filter(isLast), claimId)
+  }
+
+  /** They were ordered to stop for the same reason, by the same request. */
+  async function tellGroup(tenantId: string, group: Due[], claimId: string): Promise<void> {
+    const reason = group[0]?.halt.reason ?? ''
+    for (const chunk of chunksOf(group, targetsPerCommand)) {
+      const targets = chunk.map(({ _id, mqttClientId, halt }) => ({
+        clientId: mqttClientId,
+        own: { executionId: _id, attempt: halt.attempt }
+      }))
+      const id = `${claimId}:${chunk[0]?._id}`
+      await deps.bus.command(deliver, { tenantId, channel: 'stop', common: { reason }, targets }, { id })
+    }
+    deps.log.info({ tenantId, machines: group.length, reason }, 'machines told to stop')
   }
 
   return {
     async order(filter, reason, states = toldStates) {
       const isNew = { $expr: { $ne: [{ $ifNull: ['$halt.attempt', 0] }, '$attempt'] } }
-      const halt = { attempt: '$attempt', reason: { $literal: reason }, dueAt: now(), tries: 0 }
+      const origin = currentOrigin()
+      const ordered = { reason: { $literal: reason }, ...(origin && { origin: { $literal: origin } }) }
+      const halt = { attempt: '$attempt', ...ordered, dueAt: now(), tries: 0 }
       const open = { ...filter, open: true as const, state: { $in: [...states] }, ...isNew }
       const { modifiedCount } = await executions.updateMany(open as never, [{ $set: { halt } }])
       if (modifiedCount > 0) deps.onDue()

@@ -1,3 +1,4 @@
+import type { Origin } from '@fleetgate/kit'
 import { createLeases as createStoreLeases } from '@fleetgate/store'
 import type { mongo } from 'mongoose'
 import type { Run, RunLimits } from './run.js'
@@ -14,7 +15,8 @@ export interface HeldRun {
   limits: RunLimits
   epoch: number
   recount: boolean
-  traceparent?: string
+  /** Of the request that opened it. */
+  origin?: Origin | undefined
 }
 
 export interface Leases {
@@ -40,6 +42,7 @@ export function createLeases(runs: mongo.Collection<Run>, owner: string, leaseMs
     stop: 1,
     lease: 1,
     recount: 1,
+    requestId: 1,
     traceparent: 1
   }
 
@@ -56,7 +59,7 @@ export function createLeases(runs: mongo.Collection<Run>, owner: string, leaseMs
 }
 
 function toHeldRun(run: mongo.WithId<Run>): HeldRun {
-  const { _id, tenantId, jobId, state, job, deadlineAt, stop, lease, recount, traceparent } = run
+  const { _id, tenantId, jobId, state, job, deadlineAt, stop, lease, recount, requestId, traceparent } = run
   return {
     _id,
     tenantId,
@@ -68,6 +71,6 @@ function toHeldRun(run: mongo.WithId<Run>): HeldRun {
     limits: job,
     epoch: lease.epoch,
     recount: recount ?? false,
-    ...(traceparent ? { traceparent } : {})
+    origin: requestId || traceparent ? { requestId, traceparent } : undefined
   }
 }

@@ -1,4 +1,4 @@
-import { AppError, type Log, newId, traceFieldsOf } from '@fleetgate/kit'
+import { AppError, currentOrigin, type Log, newId, type Origin } from '@fleetgate/kit'
 import { isDuplicateKey } from '@fleetgate/store'
 import type { ClientStore } from '../clients/clientStore.js'
 import { noCounts } from '../executions/execution.js'
@@ -32,8 +32,6 @@ export interface OpenRunInput {
   idempotencyKey?: string | undefined
   /** A moment of the job's schedule, read in `timeZone`; what still waits at `endsAt` waits no longer. */
   moment?: { at: number; endsAt: number | undefined; timeZone: string } | undefined
-  /** The trace of the request. */
-  traceparent?: string | undefined
 }
 
 /** What the document of a run can hold. */
@@ -78,7 +76,7 @@ export function createOpenRun(deps: OpenRunDeps) {
   }
 
   return async function openRun(input: OpenRunInput): Promise<string> {
-    const { tenantId, jobId, idempotencyKey, moment, traceparent } = input
+    const { tenantId, jobId, idempotencyKey, moment } = input
     const job = await deps.jobs.find(tenantId, jobId)
     if (!job) throw new AppError('not_found', `job ${jobId} not found`)
     const latest = await runs.findLatest(tenantId, jobId)
@@ -93,7 +91,8 @@ export function createOpenRun(deps: OpenRunDeps) {
     const createdAt = Math.max(now(), (latest?.createdAt ?? 0) + 1)
     const { deadlineHours } = deps
     const timeZone = moment?.timeZone ?? (await deps.timeZone(tenantId))
-    const run = newRun(job, { tasks, targets, triggerKey, moment, timeZone, traceparent, createdAt, deadlineHours })
+    const origin = currentOrigin()
+    const run = newRun(job, { tasks, targets, triggerKey, moment, timeZone, origin, createdAt, deadlineHours })
     const opened = await insert(run)
     if (!opened) {
       // Two requests of one moment name the same trigger; the index let one of them open the run.
@@ -101,8 +100,7 @@ export function createOpenRun(deps: OpenRunDeps) {
       if (!winner) throw new AppError('unavailable', 'the run could not be opened, try again')
       return winner._id
     }
-    const fields = { tenantId, jobId, runId: opened, targets: targets.targetIds.length, ...traceFieldsOf(traceparent) }
-    deps.log.info(fields, 'run opened')
+    deps.log.info({ tenantId, jobId, runId: opened, targets: targets.targetIds.length }, 'run opened')
     deps.onOpened(opened)
     return opened
   }
@@ -161,7 +159,7 @@ interface NewRun {
   triggerKey: string
   moment: OpenRunInput['moment']
   timeZone: string
-  traceparent: string | undefined
+  origin: Origin | undefined
   createdAt: number
   deadlineHours: number
 }
@@ -176,7 +174,7 @@ function limitsOf({ maxConcurrentSession = 0, rollout, abort }: Job): RunLimits 
 }
 
 function newRun(job: Job, given: NewRun): Run {
-  const { tasks, targets, triggerKey, moment, timeZone, traceparent, createdAt, deadlineHours } = given
+  const { tasks, targets, triggerKey, moment, timeZone, origin, createdAt, deadlineHours } = given
   const total = targets.targetIds.length
   const lastsMs = job.duration > 0 ? job.duration * 60_000 : deadlineHours * 3_600_000
   return {
@@ -206,7 +204,7 @@ function newRun(job: Job, given: NewRun): Run {
     deadlineAt: createdAt + lastsMs,
     deadlineReason: 'not finished before the deadline of the run',
     timeZone,
-    ...(traceparent ? { traceparent } : {}),
+    ...origin,
     ...(moment ? { scheduledFor: moment.at } : {}),
     ...(moment?.endsAt
       ? { stop: { at: moment.endsAt, by: 'SCHEDULE', reason: 'the next run of the job was due' } }

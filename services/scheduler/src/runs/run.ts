@@ -71,8 +71,9 @@ export interface Run {
   scheduledFor?: number
   /** IANA name of the zone in which the job's schedule was read when it was opened. */
   timeZone?: string
-  /** W3C traceparent of the request that opened it. */
-  traceparent?: string
+  /** Of the request that opened it; W3C traceparent. */
+  requestId?: string | undefined
+  traceparent?: string | undefined
   /** Set by a replica that applied reports but does not drive the run. */
   recount?: true
   lease: Lease

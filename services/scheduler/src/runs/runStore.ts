@@ -34,6 +34,7 @@ const runSchema = new Schema<Run>(
     pace: Schema.Types.Mixed,
     scheduledFor: Number,
     timeZone: String,
+    requestId: String,
     traceparent: String,
     recount: Boolean,
     lease: { type: leaseSchema, required: true },

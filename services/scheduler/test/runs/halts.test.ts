@@ -1,4 +1,4 @@
-import { type Bus, type Deliver, loadConfig } from '@fleetgate/kit'
+import { type Bus, currentOrigin, type Deliver, loadConfig, type Origin, withOrigin } from '@fleetgate/kit'
 import { openStore } from '@fleetgate/store'
 import { quietLog, startParts } from '@fleetgate/testkit'
 import t from 'tap'
@@ -89,6 +89,30 @@ t.test('orders to machines to stop', async (t) => {
     await halts.order({ tenantId: 't1', mqttClientId: 'm4' }, 'why')
     await halts.sendDue()
     t.strictSame(told(), ['m1', 'm2', 'm4'])
+  })
+
+  t.test('go out under the id and trace of what each was ordered for', async (t) => {
+    const withOrigins = createHalts({
+      ...deps,
+      bus: {
+        command: async (_: unknown, data: Deliver) =>
+          void origins.push([data.targets.map(({ clientId }) => clientId), currentOrigin()])
+      } as never
+    })
+    const origins: [string[], Origin | undefined][] = []
+    await reset(execution(1, 'RUNNING'), execution(2, 'RUNNING'), execution(3, 'RUNNING'), execution(4, 'RUNNING'))
+    const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01'
+    const order = (n: number) => withOrigins.order({ tenantId: 't1', mqttClientId: `m${n}` }, 'why')
+    const first = { requestId: 'a', traceparent }
+    await withOrigin(first, async () => {
+      await order(1)
+      await order(3)
+    })
+    await withOrigin({ requestId: 'b' }, () => order(2))
+    await order(4)
+    await withOrigin({ requestId: 'somebody else' }, () => withOrigins.sendDue())
+    const found = Object.fromEntries(origins.map(([ids, origin]) => [ids.sort().join(), origin]))
+    t.strictSame(found, { 'm1,m3': first, m2: { requestId: 'b' }, m4: undefined })
   })
 
   t.test('are told by one of two replicas, and again while there is no answer, though not for ever', async (t) => {

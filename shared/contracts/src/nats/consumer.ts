@@ -1,11 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { AckPolicy, type ConsumerConfig, DeliverPolicy, type JetStreamManager, nanos } from 'nats'
 import type { ConsumeOptions, Delivered, Log, Subscription } from '../bus.js'
+import { continueOrigin, currentOrigin, originFields, originOfAll, withOrigin } from '../origin.js'
 import type { Link } from './link.js'
 import { type Puller, startPulling } from './pull.js'
 import type { Pulled } from './pulled.js'
 import { ensureStreams, isStreamMissing, isTakenName, type StreamName } from './streams.js'
-import { headerNames } from './wire.js'
+import { headerNames, readOrigin } from './wire.js'
 
 export interface ConsumerParts {
   link: Link
@@ -53,7 +54,7 @@ export async function startConsumer<T>(parts: ConsumerParts, options: DurableOpt
     while (queue.length > 0 && !stopping.signal.aborted) {
       const sequences = queue.splice(0, maxBatch)
       const batch = decodeAll(sequences)
-      if (batch.length > 0 && !(await handleUntilDone(batch))) break
+      if (batch.length > 0 && !(await withOrigin(originOfAll(batch), () => handleUntilDone(batch)))) break
       await link.whenUp(stopping.signal)
       for (const sequence of sequences) finish(sequence)
       puller?.more()
@@ -85,6 +86,7 @@ export async function startConsumer<T>(parts: ConsumerParts, options: DurableOpt
     for (let pause = firstRetryMs; ; pause = Math.min(longestRetryMs, pause * 2)) {
       try {
         await options.handle(batch)
+        batch.forEach(note)
         return true
       } catch (error) {
         log.warn({ err: error, durable: options.durable, messages: batch.length }, 'handler failed, trying again')
@@ -93,6 +95,13 @@ export async function startConsumer<T>(parts: ConsumerParts, options: DurableOpt
       if (stopping.signal.aborted) return false
       for (const delivered of batch) delivered.deliveries++
     }
+  }
+
+  /** One line for each message that somebody's request led to. */
+  function note(message: Delivered<T>): void {
+    const origin = currentOrigin() ?? continueOrigin(message)
+    const { id, sequence } = message
+    if (origin) log.debug({ durable: options.durable, id, sequence, ...originFields(origin) }, 'message handled')
   }
 
   function finish(sequence: number): void {
@@ -166,15 +175,12 @@ async function attach<T>(
 }
 
 function toDelivered<T>(options: DurableOptions<T>, message: Pulled): Delivered<T> {
-  const requestId = message.headers?.get(headerNames.requestId)
-  const traceparent = message.headers?.get(headerNames.traceparent)
   return {
     data: options.decode(message),
     id: message.headers?.get(headerNames.messageId) || `${options.stream}:${message.sequence}`,
     sequence: message.sequence,
     deliveries: message.deliveries,
     storedAt: message.storedAt,
-    ...(requestId ? { requestId } : {}),
-    ...(traceparent ? { traceparent } : {})
+    ...readOrigin(message.headers)
   }
 }

@@ -1,11 +1,11 @@
 import { type Msg, NatsError } from 'nats'
 import { AppError, type ErrorDetails, isErrorCode } from '../appError.js'
-import type { BusOptions, Subscription } from '../bus.js'
+import type { BusOptions, RequestOptions, Subscription } from '../bus.js'
 import type { RpcContract } from '../messages.js'
+import { continueOrigin, type Origin, originFields, withOrigin } from '../origin.js'
 import type { Static, TSchema } from '../schema.js'
-import { traceFieldsOf } from '../trace.js'
 import { ConnectionLost, type Link } from './link.js'
-import { checkOf, decodePayload, encodePayload, headerNames, newHeaders, rpcSubject } from './wire.js'
+import { checkOf, decodePayload, encodePayload, newHeaders, readOrigin, rpcSubject } from './wire.js'
 
 type Reply =
   | { ok: true; data: unknown }
@@ -15,13 +15,13 @@ export async function request<Q extends TSchema, R extends TSchema>(
   link: Link,
   contract: RpcContract<Q, R>,
   data: Static<Q>,
-  options: { timeoutMs?: number; requestId?: string; traceparent?: string } = {}
+  { timeoutMs = contract.timeoutMs, ...origin }: RequestOptions = {}
 ): Promise<Static<R>> {
   const payload = encodePayload(contract.request, data)
   if (!link.isUp()) throw new AppError('unavailable', `${contract.operation}: not connected to NATS`)
-  const made = newHeaders({ requestId: options.requestId, traceparent: options.traceparent })
+  const made = newHeaders(origin)
   const reply = await link
-    .request(rpcSubject(contract), payload, { timeout: options.timeoutMs ?? contract.timeoutMs, headers: made })
+    .request(rpcSubject(contract), payload, { timeout: timeoutMs, headers: made })
     .catch((error) => Promise.reject(toAppError(contract.operation, error)))
   return readReply(contract, reply)
 }
@@ -59,23 +59,18 @@ export async function serve<Q extends TSchema, R extends TSchema>(
 ): Promise<Subscription> {
   const working = new Set<Promise<void>>()
 
-  async function answer(message: Msg): Promise<void> {
+  async function answer(message: Msg, origin: Origin | undefined): Promise<void> {
+    const fields = { operation: contract.operation, ...originFields(origin) }
     try {
       const data = await handle(decodeRequest(contract, message))
       message.respond(encodeReply(contract, data))
-      log.debug(fieldsOf(message), 'RPC answered')
+      log.debug(fields, 'RPC answered')
     } catch (error) {
       const isExpected = error instanceof AppError && error.code !== 'internal'
-      const fields = { err: error, ...fieldsOf(message) }
-      if (!isExpected && !link.connection.isClosed()) log.error(fields, 'RPC handler failed')
+      if (!isExpected && !link.connection.isClosed()) log.error({ err: error, ...fields }, 'RPC handler failed')
       const shown = error instanceof AppError ? error : new AppError('internal', 'internal error')
       refuse(message, shown)
     }
-  }
-
-  function fieldsOf({ headers }: Msg) {
-    const requestId = headers?.get(headerNames.requestId) || undefined
-    return { operation: contract.operation, requestId, ...traceFieldsOf(headers?.get(headerNames.traceparent)) }
   }
 
   function refuse(message: Msg, { code, message: text, details }: AppError): void {
@@ -88,7 +83,8 @@ export async function serve<Q extends TSchema, R extends TSchema>(
     queue: name,
     callback: (error, message) => {
       if (error) return log.error({ err: error, operation: contract.operation }, 'RPC subscription refused')
-      const job = answer(message).finally(() => working.delete(job))
+      const origin = continueOrigin(readOrigin(message.headers))
+      const job = withOrigin(origin, () => answer(message, origin)).finally(() => working.delete(job))
       working.add(job)
     }
   })

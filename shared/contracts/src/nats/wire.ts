@@ -9,6 +9,7 @@ import {
   type UplinkMessage,
   uplinkChannels
 } from '../messages.js'
+import { type Origin, originOr } from '../origin.js'
 import { type Check, compile, type Static, type TSchema } from '../schema.js'
 
 /** Everything that stands in front of a contract's own subject. */
@@ -55,18 +56,25 @@ export const headerNames = {
   receivedAt: 'Fg-At'
 } as const
 
-export interface HeaderFields {
+export interface HeaderFields extends Origin {
   messageId?: string
-  requestId?: string | undefined
-  traceparent?: string | undefined
 }
 
+/** Without an origin of its own a message has that of the work at hand. */
 export function newHeaders(fields: HeaderFields): MsgHdrs {
   const made = headers()
+  const { requestId, traceparent } = originOr(fields)
   if (fields.messageId) made.set(headerNames.messageId, fields.messageId)
-  if (fields.requestId) made.set(headerNames.requestId, fields.requestId)
-  if (fields.traceparent) made.set(headerNames.traceparent, fields.traceparent)
+  if (requestId) made.set(headerNames.requestId, requestId)
+  if (traceparent) made.set(headerNames.traceparent, traceparent)
   return made
+}
+
+/** What `newHeaders` wrote, as it stands. */
+export function readOrigin(found: MsgHdrs | undefined): Origin {
+  const requestId = found?.get(headerNames.requestId)
+  const traceparent = found?.get(headerNames.traceparent)
+  return { ...(requestId && { requestId }), ...(traceparent && { traceparent }) }
 }
 
 /** Topics and user names may hold any character; a header value may hold no line break and no blank at its ends. */

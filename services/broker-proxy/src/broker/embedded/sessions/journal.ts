@@ -1,6 +1,6 @@
 import { type FileHandle, mkdir, open, readdir, readFile, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { Log } from '@fleetgate/contracts'
+import { detached, type Log } from '@fleetgate/contracts'
 
 /** An append-only file set: what is appended together is flushed to the disk together. */
 export interface Journal {
@@ -51,7 +51,7 @@ export async function openJournal(parts: JournalParts): Promise<Journal> {
 
   function push(item: Waiting): void {
     waiting.push(item)
-    working ??= work()
+    working ??= detached(work)
   }
 
   async function work(): Promise<void> {
