@@ -21,12 +21,15 @@ const connection = await connectHost(login, 20_000)
 t.teardown(() => connection.close())
 const { signal } = new AbortController()
 
-await t.test('a login waits for no acknowledgement that is put off', { skip: !hosts.isReal }, async (t) => {
-  const times: number[] = []
-  for (let login = 0; login < 10; login++) times.push(await timeLogin())
-  // Each one put off is 40 ms, and without care there are six of them. The shortest is what a busy machine has least to do with.
-  t.ok(Math.min(...times) < 200, `a login takes ${times.map(Math.round)} ms`)
-})
+// A server of this process puts off acknowledgements of its own.
+if (hosts.isReal) {
+  await t.test('a login waits for no acknowledgement that is put off', async (t) => {
+    const times: number[] = []
+    for (let login = 0; login < 10; login++) times.push(await timeLogin())
+    // Each one put off is 40 ms, and without care there are six of them. The shortest is what a busy machine has least to do with.
+    t.ok(Math.min(...times) < 200, `a login takes ${times.map(Math.round)} ms`)
+  })
+}
 
 async function timeLogin(): Promise<number> {
   const begun = performance.now()
