@@ -74,6 +74,17 @@ t.test('what is only loaded when it is used is there too', async (t) => {
     const ask = (client, options) => client.send(new DescribeImagesCommand({}), options)
     await ec2.ask(ask, { signal: new AbortController().signal }).catch((error) => console.log(error.stack, error.cause))`
   t.match(await run('cluster-manager', ec2), { stdout: /ECONNREFUSED/ }, "Amazon's client, which asks where nobody is")
+  const google = `
+    const { generateKeyPairSync } = await import('node:crypto')
+    const { createGoogleClient } = await import('./dist/src/providers/google/googleClient.js')
+    const privateKeyEncoding = { type: 'pkcs8', format: 'pem' }
+    const { privateKey: key } = generateKeyPairSync('rsa', { modulusLength: 2048, privateKeyEncoding })
+    const settings = { account: { email: 'x', key }, project: 'x', zone: 'x' }
+    const url = 'http://127.0.0.1:${await freePort()}'
+    const client = createGoogleClient({ settings, urls: { compute: url, token: url }, now: Date.now })
+    const ask = (api, options) => api.networks.list({ project: 'x' }, options)
+    await client.ask(ask, { signal: new AbortController().signal }).catch(console.log)`
+  t.match(await run('cluster-manager', google), { stdout: /ECONNREFUSED/ }, "Google's client, which asks the same")
 })
 
 t.test('every service starts from its files, outside of the checkout, and is ready', async (t) => {

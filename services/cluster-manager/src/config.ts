@@ -32,8 +32,8 @@ export const Config = Type.Object({
   PROVIDER_ALLOWED_HOSTS: Type.String({ default: '' }),
   /** In the place of Amazon's own addresses: for clouds that speak EC2's language. */
   EC2_URL: Type.Optional(Type.String({ pattern: '^https?://' })),
-  /** In the place of Google's own: of the Compute Engine API, and for tokens. */
-  GOOGLE_COMPUTE_URL: Type.String({ pattern: '^https?://', default: 'https://compute.googleapis.com/compute/v1' }),
+  /** In the place of Google's own: of the Compute Engine API, with or without its `/compute/v1`, and for tokens. */
+  GOOGLE_COMPUTE_URL: Type.String({ pattern: '^https?://', default: 'https://compute.googleapis.com' }),
   GOOGLE_TOKEN_URL: Type.String({ pattern: '^https?://', default: 'https://oauth2.googleapis.com/token' }),
   /** CIDR from where SSH and the clusters' ports on machines of providers may be reached. */
   MACHINE_ACCESS_FROM: Type.String({ pattern: '^[0-9.]{7,15}/[0-9]{1,2}$', default: '0.0.0.0/0' }),

@@ -1,10 +1,8 @@
-import { generateKeyPairSync } from 'node:crypto'
 import { createAllowed, createHttp } from '@fleetgate/kit/outbound'
 import { sshKeyPair } from '@fleetgate/testkit'
 import t from 'tap'
 import { withBackOff } from '../src/providers/backoff.js'
 import { type ProviderType, providerTypes } from '../src/providers/driver.js'
-import { createGoogleClient } from '../src/providers/google/googleClient.js'
 import { problemOf as openstackProblem } from '../src/providers/openstack/answers.js'
 import { type Account, call, conformance, groupFor, problemOf, reached, specFor } from './clouds/conformance.js'
 import { driverOf, isEmpty, startCloud } from './clouds/index.js'
@@ -234,45 +232,6 @@ for (const type of providerTypes) {
     })
   })
 }
-
-/** Compute Engine as it answers changes; each look at the clock is a minute later. */
-function googleClient(change: object) {
-  const key = generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey
-  let minutes = 0
-  return createGoogleClient({
-    account: { email: 'fleet@project-1.iam.gserviceaccount.com', key, keyId: '' },
-    project: 'project-1',
-    urls: { compute: 'http://compute', token: 'http://token' },
-    http: async ({ url }) => {
-      const body = url === 'http://token' ? { access_token: 'any' } : { name: 'operation-1', ...change }
-      return { status: 200, headers: {}, body: JSON.stringify(body) }
-    },
-    now: () => 60_000 * minutes++
-  })
-}
-
-await t.test('a change that Google does not end is told of, so that it is asked for anew', async (t) => {
-  const client = googleClient({ status: 'RUNNING' })
-  const found = await problemOf(client.change('global/firewalls', call, { method: 'POST', body: {} }))
-  t.match(found, { kind: 'unavailable', message: /does not come to an end/ })
-})
-
-await t.test(
-  'a change that Google took beside the same one has its end by that; too many at once are for later',
-  async (t) => {
-    const outcome = async (code: string, httpErrorStatusCode: number, method: 'POST' | 'DELETE') => {
-      const client = googleClient({ status: 'DONE', httpErrorStatusCode, error: { errors: [{ code, message: 'no' }] } })
-      return (await problemOf(client.change('global/firewalls', call, { method, body: {} })))?.kind
-    }
-    t.equal(await outcome('RESOURCE_ALREADY_EXISTS', 409, 'POST'), undefined)
-    t.equal(await outcome('RESOURCE_NOT_FOUND', 404, 'DELETE'), undefined)
-    t.equal(await outcome('RESOURCE_NOT_FOUND', 404, 'POST'), 'invalid')
-    t.equal(await outcome('CONCURRENT_OPERATIONS_QUOTA_EXCEEDED', 403, 'POST'), 'throttled')
-    t.equal(await outcome('RESOURCE_OPERATION_RATE_EXCEEDED', 403, 'POST'), 'throttled')
-    t.equal(await outcome('QUOTA_EXCEEDED', 403, 'POST'), 'quota')
-    t.equal(await outcome('ZONE_RESOURCE_POOL_EXHAUSTED_WITH_DETAILS', 503, 'POST'), 'capacity')
-  }
-)
 
 await t.test("the forms of OpenStack's errors are told apart, with the reason of each", async (t) => {
   const neutron = (type: string, message: string) => ({ NeutronError: { type, message, detail: '' } })

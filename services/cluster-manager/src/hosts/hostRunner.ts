@@ -5,6 +5,7 @@ import type { StagedFile } from '../profiles/profile.js'
 import { connectHost, type HostConnection, type Target } from '../ssh/connect.js'
 import { HostProblem, toProblem } from '../ssh/problem.js'
 import { type HostShell, openShell } from '../ssh/shell.js'
+import { unlessAborted } from '../unlessAborted.js'
 import { packedFor, packings } from './packing.js'
 import { quoted } from './runText.js'
 
@@ -196,15 +197,6 @@ export function createHostRunner({ secrets, settings, onKeys }: HostRunnerOption
       connections.clear()
     }
   }
-}
-
-function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const stop = () => reject(signal.reason)
-    if (signal.aborted) stop()
-    signal.addEventListener('abort', stop, { once: true })
-    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', stop))
-  })
 }
 
 /** One line of ids, numbers and names of our own scripts, with how many lines of values follow, as `run.sh` takes it. */

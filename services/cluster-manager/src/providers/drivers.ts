@@ -11,10 +11,8 @@ import { sections } from './providerFields.js'
 
 export interface DriversOptions {
   secrets: Secrets
-  /** For addresses that people name: looks where they lead. */
+  /** For addresses that people name: looks where they lead. Those of Amazon and Google are their SDKs' or the operator's. */
   guarded: Http
-  /** For Google's addresses, which are ours or the operator's. */
-  open: Http
   google: GoogleUrls
   /** The operator's own in the place of Amazon's. */
   ec2Endpoint: string | undefined
@@ -35,8 +33,8 @@ export function userOf({ type, settings, sshUser }: Provider): string {
   return settings[sections[type].user] || sshUser || 'root'
 }
 
-/** Clouds by type. What a cloud needs is loaded when the first of its drivers is opened: Amazon's SDK alone takes 90 MB. */
-export function createDrivers({ secrets, guarded, open, google, ec2Endpoint, now }: DriversOptions): Drivers {
+/** Clouds by type. What a cloud needs is loaded when the first of its drivers is opened: Amazon's SDK takes 90 MB, Google's 25. */
+export function createDrivers({ secrets, guarded, google, ec2Endpoint, now }: DriversOptions): Drivers {
   const secretOf = ({ id, sealedSecret }: Provider) =>
     sealedSecret === '' ? '' : secrets.open(sealedSecret, providerContext(id))
 
@@ -52,7 +50,7 @@ export function createDrivers({ secrets, guarded, open, google, ec2Endpoint, now
     },
     google(provider: Provider) {
       const settings = readGoogle(provider.settings, secretOf(provider), userOf(provider))
-      return async () => (await import('./google/google.js')).createGoogle({ settings, urls: google, http: open, now })
+      return async () => (await import('./google/google.js')).createGoogle({ settings, urls: google, now })
     }
   }
   const openerOf = (provider: Provider): (() => Promise<Driver>) => openers[provider.type](provider)

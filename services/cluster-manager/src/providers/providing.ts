@@ -21,19 +21,17 @@ const maxAnswerBytes = 8_000_000
 export function createProviding({ config, secrets, store, logs, now }: ProvidingOptions) {
   const setting = 'PROVIDER_ALLOWED_HOSTS'
   const guarded = createHttp({ allowed: createAllowed(config[setting]), setting, maxAnswerBytes })
-  const anywhere = { host: () => true, address: () => true }
-  const open = createHttp({ allowed: anywhere, setting, maxAnswerBytes })
   const drivers = createDrivers({
     secrets,
     guarded: guarded.http,
-    open: open.http,
-    google: { compute: config.GOOGLE_COMPUTE_URL.replace(/\/+$/, ''), token: config.GOOGLE_TOKEN_URL },
+    // Its version is the SDK's.
+    google: { compute: config.GOOGLE_COMPUTE_URL.replace(/\/compute\/v1\/*$/, ''), token: config.GOOGLE_TOKEN_URL },
     ec2Endpoint: config.EC2_URL,
     now
   })
   return {
     drivers,
     providers: createProviders({ store, secrets, logs, check: drivers.check, now }),
-    close: () => Promise.all([guarded.close(), open.close()])
+    close: guarded.close
   }
 }

@@ -10,7 +10,16 @@ export interface FakeMachine {
   cluster: string
   name: string
   /** Of the machine as it was ordered, whatever the cloud calls them. */
-  order: { publicKey: string; user: string; image: string; size: string; groups: string[]; network: string }
+  order: {
+    publicKey: string
+    user: string
+    image: string
+    size: string
+    groups: string[]
+    network: string
+    /** What only this cloud has. */
+    more?: Record<string, unknown>
+  }
   address: string
   privateAddress: string
   /** Looks at it so far, since it was ordered or told to go. */

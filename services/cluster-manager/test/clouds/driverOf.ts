@@ -19,6 +19,6 @@ export function driverOf(
   const id = '59c3556b284ae3000bf663f9'
   const sealedSecret = secrets.seal(secret, providerContext(id))
   const provider = { id, type, settings, sealedSecret, sshUser: 'admin', sshPort: 22 } as Provider
-  const google = { compute: `${url}/v1`, token: `${url}/token` }
-  return createDrivers({ secrets, guarded: http, open: http, google, ec2Endpoint: url, now: Date.now }).open(provider)
+  const google = { compute: url, token: `${url}/token` }
+  return createDrivers({ secrets, guarded: http, google, ec2Endpoint: url, now: Date.now }).open(provider)
 }

@@ -30,11 +30,14 @@ interface Body {
   disks?: { initializeParams: { sourceImage: string; diskSizeGb?: string } }[]
   metadata?: { items: { key: string; value: string }[] }
   tags?: { items: string[] }
-  networkInterfaces?: { network: string }[]
+  networkInterfaces?: { network: string; subnetwork?: string }[]
+  serviceAccounts?: { email: string; scopes: string[] }[]
   allowed?: { ports?: string[] }[]
   sourceRanges?: string[]
   sourceTags?: string[]
 }
+
+const zone = 'zones/europe-west3-a'
 
 /** Google's tokens for service accounts, and Compute Engine's REST API v1. Changes are operations that are done when they are asked for. */
 export async function startGoogle(t: Test): Promise<Cloud> {
@@ -48,8 +51,9 @@ export async function startGoogle(t: Test): Promise<Cloud> {
   function changed(place: string, error?: { code: string; message: string }): FakeAnswer {
     const name = `operation-${operations.size + 1}`
     const failure = error ? { error: { errors: [error] }, httpErrorStatusCode: 403 } : {}
-    operations.set(name, { kind: 'compute#operation', name, status: 'DONE', ...failure })
-    return json(200, { kind: 'compute#operation', name, status: 'RUNNING', selfLink: `${place}/operations/${name}` })
+    const shared = { kind: 'compute#operation', name, ...(place === 'global' ? {} : { zone: `${cloud.url}/${place}` }) }
+    operations.set(`${place}/${name}`, { ...shared, status: 'DONE', ...failure })
+    return json(200, { ...shared, status: 'RUNNING' })
   }
 
   async function insert(body: Body): Promise<FakeAnswer> {
@@ -57,7 +61,7 @@ export async function startGoogle(t: Test): Promise<Cloud> {
       return refused(409, 'alreadyExists', `The resource '${body.name}' already exists`)
     const fault = cloud.createFaults.shift()
     if (fault === 'quota')
-      return changed('zones', { code: 'QUOTA_EXCEEDED', message: "Quota 'CPUS' exceeded. Limit: 8.0" })
+      return changed(zone, { code: 'QUOTA_EXCEEDED', message: "Quota 'CPUS' exceeded. Limit: 8.0" })
     if (fault && fault !== 'silent') return faulty(fault)
     const [user = '', publicKey = ''] = (body.metadata?.items.find(({ key }) => key === 'ssh-keys')?.value ?? '').split(
       /:(.*)/
@@ -74,10 +78,11 @@ export async function startGoogle(t: Test): Promise<Cloud> {
         image: disk?.sourceImage ?? '',
         size: `${body.machineType} ${disk?.diskSizeGb}`,
         groups: body.tags?.items ?? [],
-        network: body.networkInterfaces?.[0]?.network ?? ''
+        network: body.networkInterfaces?.[0]?.network ?? '',
+        more: { serviceAccounts: body.serviceAccounts, subnetwork: body.networkInterfaces?.[0]?.subnetwork }
       }
     })
-    return { ...changed('zones'), isSilent: fault === 'silent' }
+    return { ...changed(zone), isSilent: fault === 'silent' }
   }
 
   function list(url: URL): FakeAnswer {
@@ -95,7 +100,7 @@ export async function startGoogle(t: Test): Promise<Cloud> {
     if (!machine) return refused(404, 'notFound', `The resource '${name}' was not found`)
     if (method === 'DELETE') {
       leave(machine)
-      return changed('zones')
+      return changed(zone)
     }
     const now = shown(cloud, machine)
     return cloud.machines.has(name) ? json(200, now) : refused(404, 'notFound', `The resource '${name}' was not found`)
@@ -117,11 +122,11 @@ export async function startGoogle(t: Test): Promise<Cloud> {
   function token(text: string): FakeAnswer {
     try {
       const assertion = new URLSearchParams(text).get('assertion') ?? ''
-      const { iss } = jwt.verify(assertion, keys.publicKey, {
+      const { iss, scope } = jwt.verify(assertion, keys.publicKey, {
         algorithms: ['RS256'],
         audience: 'https://oauth2.googleapis.com/token'
-      }) as { iss: string }
-      if (iss !== email) throw new Error('unknown account')
+      }) as { iss: string; scope: string }
+      if (iss !== email || scope !== 'https://www.googleapis.com/auth/compute') throw new Error('unknown account')
       const value = `token-${tokens.size + 1}-${Date.now()}`
       tokens.add(value)
       return json(200, { access_token: value, expires_in: 3599, token_type: 'Bearer' })
@@ -137,21 +142,25 @@ export async function startGoogle(t: Test): Promise<Cloud> {
     if (!tokens.has((headers.authorization ?? '').replace('Bearer ', '')))
       return refused(401, 'authError', 'Invalid Credentials')
     const [, project, place = '', kind = '', name = ''] =
-      /^\/v1\/projects\/([^/]+)\/(zones\/[^/]+|regions\/[^/]+|global)\/([a-zA-Z]+)(?:\/(.+))?$/.exec(url.pathname) ?? []
-    if (url.pathname === '/v1/projects/debian-cloud/global/images/family/debian-13')
+      /^\/compute\/v1\/projects\/([^/]+)\/(zones\/[^/]+|regions\/[^/]+|global)\/([a-zA-Z]+)(?:\/(.+))?$/.exec(
+        url.pathname
+      ) ?? []
+    if (url.pathname === '/compute/v1/projects/debian-cloud/global/images/family/debian-13')
       return json(200, { kind: 'compute#image', name: 'debian-13-v20260310', status: 'READY' })
     if (project === 'debian-cloud')
-      return refused(404, 'notFound', `The resource '${url.pathname.slice(4)}' was not found`)
-    if (project !== 'project-1' || !['global', 'regions/europe-west3', 'zones/europe-west3-a'].includes(place))
+      return refused(404, 'notFound', `The resource '${url.pathname.slice('/compute/v1/'.length)}' was not found`)
+    if (project !== 'project-1' || !['global', 'regions/europe-west3', zone].includes(place))
       return refused(403, 'forbidden', `Required permission for '${url.pathname}'`)
     const content = (body ? JSON.parse(body) : {}) as Body
-    if (kind === 'operations') return json(200, operations.get(name) ?? {})
+    if (kind === 'operations' && operations.has(`${place}/${name}`))
+      return json(200, operations.get(`${place}/${name}`))
     if (kind === 'firewalls') return firewall(method, name, content)
     if (kind === 'machineTypes' && name === 'e2-small') return json(200, { name })
     if (kind === 'networks' && name === 'default') return json(200, { name })
+    if (kind === 'subnetworks' && name === 'tills') return json(200, { name })
     if (kind === 'instances' && name) return instance(method, name)
     if (kind === 'instances') return method === 'POST' ? insert(content) : list(url)
-    return refused(404, 'notFound', `The resource '${url.pathname.slice(4)}' was not found`)
+    return refused(404, 'notFound', `The resource '${url.pathname.slice('/compute/v1/'.length)}' was not found`)
   })
   cloud.expireTokens = () => {
     tokens = new Set()

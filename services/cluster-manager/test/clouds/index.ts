@@ -20,7 +20,7 @@ export function envOf({ url }: Pick<Cloud, 'url'>): NodeJS.ProcessEnv {
   return {
     PROVIDER_ALLOWED_HOSTS: '127.0.0.1',
     EC2_URL: url,
-    GOOGLE_COMPUTE_URL: `${url}/v1`,
+    GOOGLE_COMPUTE_URL: `${url}/compute/v1`,
     GOOGLE_TOKEN_URL: `${url}/token`
   }
 }

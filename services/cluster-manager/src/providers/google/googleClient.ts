@@ -1,37 +1,46 @@
-import type { Http, HttpAnswer } from '@fleetgate/kit/outbound'
-import jwt from 'jsonwebtoken'
+import { auth, compute_v1 } from '@googleapis/compute'
+import { unlessAborted } from '../../unlessAborted.js'
 import { sleep } from '../backoff.js'
-import { type Call, CloudProblem, retryAfter } from '../driver.js'
-import { type Ask, answered, type Body, parsed, unanswered } from '../jsonApi.js'
-import type { ServiceAccount } from './settings.js'
+import { type Call, CloudProblem } from '../driver.js'
+import { failed, problemOf, unanswered } from './answers.js'
+import type { GoogleSettings } from './settings.js'
 
 export interface GoogleUrls {
-  /** Of the Compute Engine API, without a slash at its end. */
+  /** Where the Compute Engine API is, without its `/compute/v1`. */
   compute: string
   token: string
 }
 
-export interface GoogleClient {
-  /** One request below `projects/<project>/`, or at the path of another project; throws a CloudProblem. */
-  ask(path: string, call: Call, ask?: Ask): Promise<{ status: number; body: Body }>
-  /** Every item of a list, over all its pages. */
-  all<T>(path: string, filter: string, call: Call): Promise<T[]>
-  /** Starts something and waits until Google is done with it; 409 counts as there, 404 as gone. */
-  change(path: string, call: Call, ask: Ask): Promise<void>
+type Operation = compute_v1.Schema$Operation
+
+/** What the SDK makes of an answer, whatever its status. */
+export interface Answer<T> {
+  status: number
+  data: T
+  headers: { 'retry-after'?: string | undefined }
 }
 
-interface Operation {
-  name: string
-  status: string
-  zone?: string
-  error?: { errors?: { code?: string; message?: string }[] }
-  httpErrorStatusCode?: number
+interface Page<T> {
+  items?: T[]
+  nextPageToken?: string | null
+}
+
+/** One request of the SDK; the options belong to it. */
+export type Request<T> = (api: compute_v1.Compute, options: { signal: AbortSignal }) => Promise<Answer<T>>
+
+export interface GoogleClient {
+  /** Undefined for an answer of the status `none`; throws a CloudProblem for others that are no success. */
+  ask<T>(request: Request<T>, call: Call, none?: number): Promise<T | undefined>
+  /** Every item of a list, over all its pages. */
+  all<T>(request: (page: string | undefined) => Request<Page<T>>, call: Call): Promise<T[]>
+  /** Starts something and waits until Google is done with it; where it is `there`, or `gone`, already that is as good. */
+  change(request: Request<Operation>, call: Call, wanted: 'there' | 'gone'): Promise<void>
 }
 
 const scope = 'https://www.googleapis.com/auth/compute'
-const lifetimeS = 3600
-/** Before a token ends it is renewed. */
-const marginMs = 60_000
+/** Where the SDK logs in, whatever a key says. */
+const ownTokenUrl = 'https://oauth2.googleapis.com/token'
+const requestMs = 15_000
 const firstPollMs = 100
 const longestPollMs = 2_000
 const maxPages = 200
@@ -39,134 +48,100 @@ const maxPages = 200
 const longestChangeMs = 300_000
 
 export interface GoogleClientOptions {
-  account: ServiceAccount
-  project: string
+  settings: Pick<GoogleSettings, 'account' | 'project' | 'zone'>
   urls: GoogleUrls
-  http: Http
   now: () => number
 }
 
-/** The REST form of Compute Engine, with a service account's own signature for a token (RFC 7523). */
-export function createGoogleClient({ account, project, urls, http, now }: GoogleClientOptions): GoogleClient {
-  let token: { value: string; until: number } | undefined
+/** Compute Engine by Google's SDK. The log-in is the given key and nothing else: no files, variables or metadata servers of this machine are asked for one. */
+export function createGoogleClient({ settings, urls, now }: GoogleClientOptions): GoogleClient {
+  const { account, project, zone } = settings
+  let api: compute_v1.Compute | undefined
 
-  async function send(call: Call, request: Omit<Parameters<Http>[0], 'signal'>): Promise<HttpAnswer> {
+  function open(): compute_v1.Compute {
+    // Trying again is the caller's.
+    const transporterOptions = { timeout: requestMs, retryConfig: { retry: 0 }, fetchImplementation: fetch }
+    const login = new auth.JWT({ ...account, scopes: [scope], transporterOptions })
+    login.transporter.interceptors.request.add({
+      async resolved(request) {
+        return request.url.href === ownTokenUrl ? { ...request, url: new URL(urls.token) } : request
+      }
+    })
+    return new compute_v1.Compute({
+      auth: login,
+      rootUrl: urls.compute,
+      // Given here, so that a variable of this machine does not count.
+      universeDomain: 'googleapis.com',
+      responseType: 'json',
+      validateStatus: () => true
+    })
+  }
+
+  async function send<T>(request: Request<T>, { signal }: Call): Promise<Answer<T>> {
+    signal.throwIfAborted()
+    api ??= open()
     try {
-      return await http({ ...request, signal: call.signal })
-    } catch (cause) {
-      call.signal.throwIfAborted()
-      throw unanswered('Google Cloud', cause)
+      // The SDK does not give up a log-in, which others may wait for too.
+      return await unlessAborted(request(api, { signal }), signal)
+    } catch (error) {
+      signal.throwIfAborted()
+      throw unanswered(error, now())
     }
   }
 
-  async function login(call: Call): Promise<string> {
-    if (token && token.until > now()) return token.value
-    const iat = Math.floor(now() / 1000)
-    const claims = { iss: account.email, scope, aud: 'https://oauth2.googleapis.com/token', iat, exp: iat + lifetimeS }
-    const assertion = jwt.sign(claims, account.key, {
-      algorithm: 'RS256',
-      ...(account.keyId ? { keyid: account.keyId } : {})
-    })
-    const body = new URLSearchParams({ grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer', assertion })
-    const answer = await send(call, {
-      method: 'POST',
-      url: urls.token,
-      headers: { 'content-type': 'application/x-www-form-urlencoded', accept: 'application/json' },
-      body: body.toString()
-    })
-    const { access_token, expires_in, error_description } = parsed(answer)
-    if (answer.status === 400 || answer.status === 401) {
-      const reason = typeof error_description === 'string' ? `: ${error_description.slice(0, 200)}` : ''
-      throw new CloudProblem('credentials', `Google Cloud refuses the service account's key${reason}`)
+  async function ask<T>(request: Request<T>, call: Call, none?: number): Promise<T | undefined> {
+    let answer = await send(request, call)
+    if (answer.status === 401) {
+      // A token may be refused before its time.
+      api = undefined
+      answer = await send(request, call)
     }
-    if (answer.status >= 300) throw problemOf(answer, now())
-    const value = String(access_token)
-    token = { value, until: now() + Number(expires_in ?? lifetimeS) * 1000 - marginMs }
-    return value
+    if (answer.status < 300) return answer.data
+    if (answer.status === none) return undefined
+    throw problemOf(answer, now())
   }
 
-  function ask(path: string, call: Call, { method = 'GET', body, allow }: Ask = {}) {
-    const place = path.startsWith('projects/') ? path : `projects/${encodeURIComponent(project)}/${path}`
-    return answered({
-      send: async () =>
-        send(call, {
-          method,
-          url: `${urls.compute}/${place}`,
-          headers: {
-            authorization: `Bearer ${await login(call)}`,
-            'content-type': 'application/json',
-            accept: 'application/json'
-          },
-          body: body === undefined ? undefined : JSON.stringify(body)
-        }),
-      forget: () => {
-        token = undefined
-      },
-      allow,
-      problemOf: (answer) => problemOf(answer, now())
-    })
+  async function ended(operation: Operation, call: Call): Promise<Operation> {
+    const named = { project, operation: operation.name ?? '' }
+    const until = now() + longestChangeMs
+    let current: Operation | undefined = operation
+    for (let pause = firstPollMs; current?.status !== 'DONE'; pause = Math.min(2 * pause, longestPollMs)) {
+      if (now() > until) throw new CloudProblem('unavailable', 'Google Cloud does not come to an end with a change')
+      await sleep(pause, call.signal)
+      current = await ask(
+        (api, options) =>
+          operation.zone
+            ? api.zoneOperations.get({ ...named, zone }, options)
+            : api.globalOperations.get(named, options),
+        call
+      )
+    }
+    return current
   }
 
   return {
     ask,
 
-    async all<T>(path: string, filter: string, call: Call): Promise<T[]> {
-      const items: T[] = []
-      let page = ''
+    async all(request, call) {
+      const items = []
+      let page: string | undefined
       for (let count = 0; count < maxPages; count++) {
-        const query = new URLSearchParams({ filter, ...(page ? { pageToken: page } : {}) })
-        const { body } = await ask(`${path}?${query}`, call)
-        items.push(...((body.items ?? []) as T[]))
-        page = String(body.nextPageToken ?? '')
-        if (page === '') break
+        const found = await ask(request(page), call)
+        items.push(...(found?.items ?? []))
+        page = found?.nextPageToken || undefined
+        if (!page) break
       }
       return items
     },
 
-    async change(path, call, options) {
-      const { status, body } = await ask(path, call, { ...options, allow: options.method === 'DELETE' ? [404] : [409] })
-      if (status >= 300) return
-      let operation = body as unknown as Operation
-      // `…/zones/<zone>/operations/<name>` or `…/global/operations/<name>`: beside what was changed.
-      const place = path
-        .split('/')
-        .slice(0, path.startsWith('global/') ? 1 : 2)
-        .join('/')
-      const until = now() + longestChangeMs
-      for (let pause = firstPollMs; operation.status !== 'DONE'; pause = Math.min(2 * pause, longestPollMs)) {
-        if (now() > until) throw new CloudProblem('unavailable', 'Google Cloud does not come to an end with a change')
-        await sleep(pause, call.signal)
-        const answer = await ask(`${place}/operations/${encodeURIComponent(operation.name)}`, call)
-        operation = answer.body as unknown as Operation
-      }
-      const [error] = operation.error?.errors ?? []
+    async change(request, call, wanted) {
+      const operation = await ask(request, call, wanted === 'gone' ? 404 : 409)
+      if (!operation) return
+      const { error, httpErrorStatusCode } = await ended(operation, call)
+      const [first] = error?.errors ?? []
       // Taken at the same time as another of the same name, or for what goes already, it fails only now.
-      const isSo = options.method === 'DELETE' ? 'RESOURCE_NOT_FOUND' : 'RESOURCE_ALREADY_EXISTS'
-      if (error && error.code !== isSo)
-        throw failed(error.code ?? '', error.message ?? '', operation.httpErrorStatusCode ?? 400)
+      const isSo = wanted === 'gone' ? 'RESOURCE_NOT_FOUND' : 'RESOURCE_ALREADY_EXISTS'
+      if (first && first.code !== isSo) throw failed(first.code ?? '', first.message ?? '', httpErrorStatusCode ?? 400)
     }
   }
-}
-
-/** `{"error": {"code", "message", "errors": [{"reason"}]}}`. */
-function problemOf(answer: HttpAnswer, now: number): CloudProblem {
-  const { error } = parsed(answer) as { error?: { message?: string; errors?: { reason?: string }[] } }
-  const said = typeof error?.message === 'string' ? error.message : `it answered ${answer.status}`
-  return failed(error?.errors?.[0]?.reason ?? '', said, answer.status, retryAfter(answer.headers['retry-after'], now))
-}
-
-/** Reasons of answers are written `quotaExceeded`, codes of operations `QUOTA_EXCEEDED`. */
-function failed(code: string, said: string, status: number, wait?: number): CloudProblem {
-  const word = code.replaceAll('_', '').toLowerCase()
-  const message = `Google Cloud: ${said.slice(0, 300)}`
-  // Of operations at the same time, too many for now; other quotas stay as they are.
-  const isBusy = /ratelimit|rateexceeded|^concurrentoperations/.test(word)
-  if (isBusy || status === 429) return new CloudProblem('throttled', message, wait)
-  if (word.includes('quota')) return new CloudProblem('quota', message)
-  if (word.includes('resourcepoolexhausted') || word.includes('stockout')) return new CloudProblem('capacity', message)
-  if (status === 401 || status === 403) return new CloudProblem('credentials', message)
-  if (word === 'resourceinusebyanotherresource' || word === 'resourcenotready')
-    return new CloudProblem('unavailable', message)
-  if (status >= 500) return new CloudProblem('unavailable', message, wait)
-  return new CloudProblem('invalid', message)
 }

@@ -1,6 +1,6 @@
 import type { HttpAnswer } from '@fleetgate/kit/outbound'
 import { CloudProblem, type CloudProblemKind, retryAfter } from '../driver.js'
-import { parsed } from '../jsonApi.js'
+import { parsed } from './exchange.js'
 
 /** Of Neutron: the pool or the network has none left. */
 const noAddress = /^(?:IpAddressGenerationFailure|ExternalIpAddressExhausted)/

@@ -1,7 +1,7 @@
 import type { HttpAnswer } from '@fleetgate/kit/outbound'
 import { type Call, CloudProblem } from '../driver.js'
-import { parsed } from '../jsonApi.js'
 import { problemOf } from './answers.js'
+import { parsed } from './exchange.js'
 import type { ServiceType } from './openstackClient.js'
 import type { OpenstackSettings } from './settings.js'
 

@@ -1,7 +1,7 @@
 import type { Http } from '@fleetgate/kit/outbound'
 import { type Call, CloudProblem } from '../driver.js'
-import { type Ask, answered, type Body, unanswered } from '../jsonApi.js'
 import { problemOf } from './answers.js'
+import { type Ask, answered, type Body, unanswered } from './exchange.js'
 import { openToken, type Token } from './keystone.js'
 import type { OpenstackSettings } from './settings.js'
 
@@ -45,7 +45,7 @@ export function createOpenstackClient(settings: OpenstackSettings, http: Http, n
       return await http({ method, url, headers: all, ...content, signal: call.signal })
     } catch (cause) {
       call.signal.throwIfAborted()
-      throw unanswered('OpenStack', cause)
+      throw unanswered(cause)
     }
   }
 

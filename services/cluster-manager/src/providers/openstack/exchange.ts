@@ -1,10 +1,10 @@
 import { AppError } from '@fleetgate/kit'
 import type { HttpAnswer } from '@fleetgate/kit/outbound'
-import { CloudProblem } from './driver.js'
+import { CloudProblem } from '../driver.js'
 
 export type Body = Record<string, unknown>
 
-/** One request to a cloud that speaks JSON. */
+/** One request to a service. */
 export interface Ask {
   method?: 'GET' | 'POST' | 'DELETE'
   body?: unknown
@@ -43,8 +43,8 @@ export async function answered({ send, forget, allow = [], problemOf }: Exchange
 }
 
 /** The problem behind a call that got no answer; that an address may not be called stays so. */
-export function unanswered(cloud: string, cause: unknown): CloudProblem {
+export function unanswered(cause: unknown): CloudProblem {
   const isFinal = !(cause instanceof AppError) || cause.details.isClosed === true
-  const message = `${cloud}: ${(cause as Error).message}`
+  const message = `OpenStack: ${(cause as Error).message}`
   return new CloudProblem(isFinal ? 'invalid' : 'unavailable', message, undefined, { cause })
 }
