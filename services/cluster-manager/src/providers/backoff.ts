@@ -8,24 +8,32 @@ export interface BackOff {
   signal: AbortSignal
   /** Told before each pause. */
   onWait?: (problem: CloudProblem) => void
+  /** From 0 up to 1. */
+  random?: () => number
+  pause?: (ms: number, signal: AbortSignal) => Promise<void>
 }
 
 const firstMs = 500
 const longestMs = 30_000
 
-/** Does it again where the cloud is busy or away: after as long as the cloud asks for, else twice as long each time, less up to half by chance. */
-export async function withBackOff<T>(work: () => Promise<T>, { until, now, signal, onWait }: BackOff): Promise<T> {
-  for (let pause = firstMs; ; pause = Math.min(2 * pause, longestMs)) {
+/**
+ * Does it again where the cloud is busy or away: after as long as the cloud asks for and up to half a pause more, else after
+ * pauses twice as long each time, less up to half. By chance, for many hosts are told to wait at the same time.
+ */
+export async function withBackOff<T>(work: () => Promise<T>, options: BackOff): Promise<T> {
+  const { until, now, signal, onWait, random = Math.random, pause = sleep } = options
+  for (let longest = firstMs; ; longest = Math.min(2 * longest, longestMs)) {
     signal.throwIfAborted()
     try {
       return await work()
     } catch (error) {
       signal.throwIfAborted()
       if (!(error instanceof CloudProblem) || (error.kind !== 'throttled' && error.kind !== 'unavailable')) throw error
-      const wait = error.retryAfterMs ?? pause * (1 - Math.random() / 2)
+      const chance = (longest / 2) * random()
+      const wait = error.retryAfterMs === undefined ? longest - chance : error.retryAfterMs + chance
       if (now() + wait > until) throw error
       onWait?.(error)
-      await sleep(wait, signal)
+      await pause(wait, signal)
     }
   }
 }
