@@ -1,6 +1,7 @@
 import { createAllowed, createHttp } from '@fleetgate/kit/outbound'
 import { sshKeyPair } from '@fleetgate/testkit'
 import t from 'tap'
+import { problemOf as amazonProblem } from '../src/providers/amazonec2/ec2Client.js'
 import { withBackOff } from '../src/providers/backoff.js'
 import { type ProviderType, providerTypes } from '../src/providers/driver.js'
 import { problemOf as openstackProblem } from '../src/providers/openstack/answers.js'
@@ -25,7 +26,8 @@ const wrong: Record<ProviderType, Record<string, string>[]> = {
   amazonec2: [
     { 'amazonec2-access-key': 'AKIAOTHER' },
     { 'amazonec2-ami': 'ami-0none' },
-    { 'amazonec2-instance-type': 't3.none' }
+    { 'amazonec2-instance-type': 't3.none' },
+    { 'amazonec2-iam-instance-profile': 'none' }
   ],
   google: [
     { 'google-project': 'other' },
@@ -71,12 +73,19 @@ for (const type of providerTypes) {
         t.match(fake, { name: spec(1).name, cluster: group.clusterId, order: { publicKey: group.publicKey } })
         const orders: Record<string, object> = {
           openstack: { image: 'debian-13', size: 'm1.small', network: 'inside', groups: [group.name] },
-          amazonec2: { image: 'ami-0fake', size: 't3.small 20', network: 'subnet-0fake', groups: [group.name] },
+          amazonec2: {
+            image: 'ami-0fake',
+            size: 't3.small 20',
+            network: 'subnet-0fake',
+            groups: [group.name],
+            more: { profile: '', httpTokens: 'required' }
+          },
           google: {
             user: 'admin',
             image: 'projects/debian-cloud/global/images/family/debian-13',
             size: 'zones/europe-west3-a/machineTypes/e2-small 20',
-            groups: ['tills', group.name]
+            groups: ['tills', group.name],
+            more: { serviceAccounts: undefined, subnetwork: undefined }
           }
         }
         t.match(fake?.order, orders[type] ?? {})
@@ -222,6 +231,7 @@ for (const type of providerTypes) {
         t.match(await said(elsewhere), { kind: 'invalid', message: /no Keystone v3/ })
         t.equal(await said({ 'openstack-network': '' }), undefined, 'the only one there is')
         t.match(await said({ 'openstack-region': 'three' }), { kind: 'invalid', message: /catalog/ })
+        t.match(await said({ 'openstack-flavor-name': 'none' }), { message: /"none": there are m1\.small, m1\.tiny$/ })
       })
     }
 
@@ -232,6 +242,30 @@ for (const type of providerTypes) {
     })
   })
 }
+
+await t.test("the codes of Amazon's errors are told apart", async (t) => {
+  const answers: [string, number | undefined, string][] = [
+    ['AuthFailure', 401, 'credentials'],
+    ['UnauthorizedOperation', 403, 'credentials'],
+    ['PendingVerification', 400, 'credentials'],
+    ['RequestExpired', 400, 'credentials'],
+    ['VcpuLimitExceeded', 400, 'quota'],
+    ['RulesPerSecurityGroupLimitExceeded', 400, 'quota'],
+    ['InsufficientInstanceCapacity', 500, 'capacity'],
+    ['InsufficientFreeAddressesInSubnet', 400, 'capacity'],
+    ['RequestLimitExceeded', 503, 'throttled'],
+    ['ThrottlingException', 400, 'throttled'],
+    ['Unavailable', 503, 'unavailable'],
+    ['InternalError', 500, 'unavailable'],
+    ['TimeoutError', undefined, 'unavailable'],
+    ['InvalidAMIID.NotFound', 400, 'invalid'],
+    ['IdempotentParameterMismatch', 400, 'invalid']
+  ]
+  for (const [name, httpStatusCode, kind] of answers) {
+    const error = { name, message: `of ${name}`, $metadata: { httpStatusCode } }
+    t.match(amazonProblem(error, 0), { kind, message: `Amazon EC2: of ${name} (${name})` }, name)
+  }
+})
 
 await t.test("the forms of OpenStack's errors are told apart, with the reason of each", async (t) => {
   const neutron = (type: string, message: string) => ({ NeutronError: { type, message, detail: '' } })

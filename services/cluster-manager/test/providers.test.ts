@@ -134,6 +134,62 @@ await t.test('keeps secrets sealed, shows a mask, and takes the mask as the secr
   t.notMatch(JSON.stringify(await store.connection.collection('providers').find().toArray()), /swordfish/)
 })
 
+await t.test('keeps one secret of an account: that of the log-in it is told to take', async (t) => {
+  const ann = user('logins')
+  const { 'openstack-password': _password, ...info } = openstack.openstackInfo
+  const credential = {
+    'openstack-application-credential-id': '0ba5ed',
+    'openstack-application-credential-secret': 'salmon-1'
+  }
+  const body = (more: object) => ({ ...openstack, openstackInfo: { ...info, ...more } })
+  const made = await ann.post<Reply<Provider>>('/v1/provider', body(credential))
+  const path = `/v1/provider/${made.body.data._id}`
+  const shown = async () => (await ann.get<Reply<Provider>>(path)).body.data.openstackInfo
+  const sealed = async () =>
+    (await store.connection.collection('providers').findOne({ _id: made.body.data._id as never }))
+      ?.sealedSecret as string
+  const before = await sealed()
+  t.match(await shown(), {
+    'openstack-password': '',
+    'openstack-application-credential-id': '0ba5ed',
+    'openstack-application-credential-secret': '******'
+  })
+  t.equal((await ann.put(path, { ...made.body.data })).status, 200, 'what was read may be sent back')
+  t.equal((await ann.put(path, body({ 'openstack-application-credential-id': '0ff1ce' }))).status, 200)
+  t.equal(await sealed(), before)
+
+  const mask = '******'
+  const others: [object, RegExp][] = [
+    [{ 'openstack-password': mask }, /^openstack-password must be given anew where .*kind of log-in/],
+    [{}, /^openstack-password must be given anew/],
+    [
+      {
+        ...credential,
+        'openstack-auth-url': 'https://evil.example.com',
+        'openstack-application-credential-secret': mask
+      },
+      /^openstack-application-credential-secret must be given anew/
+    ],
+    [{ ...credential, 'openstack-password': 'swordfish-2' }, /^openstack-password is not taken beside/],
+    [{ 'openstack-application-credential-secret': 'salmon-2' }, /^openstack-application-credential-id or its name/],
+    [
+      { ...credential, 'openstack-application-credential-secret': 'x'.repeat(16_385) },
+      /openstack-application-credential-secret/
+    ],
+    [{ ...credential, 'openstack-application-credential-id': { $ne: '' } }, /openstack-application-credential-id/]
+  ]
+  for (const [change, message] of others) {
+    const reply = await ann.put(path, body(change))
+    t.match(reply, { status: 400, body: { error: { code: 'E12002', message } } }, JSON.stringify(change))
+  }
+  t.equal(await sealed(), before, 'what was refused changes nothing')
+  t.equal((await ann.put(path, openstack)).status, 200)
+  t.match(await shown(), { 'openstack-password': mask, 'openstack-application-credential-secret': '' })
+  const replies = [made, await ann.get(path), await ann.get('/v1/provider'), await ann.get('/v1/logs')]
+  t.notMatch(replies.map(({ text }) => text).join(), /swordfish|salmon|sealed/)
+  t.notMatch(JSON.stringify(await store.connection.collection('providers').find().toArray()), /swordfish|salmon/)
+})
+
 await t.test('refuses bad input, naming the field, and keeps nothing', async (t) => {
   const ann = user('bad')
   const bad: [object, RegExp][] = [

@@ -18,10 +18,11 @@ const names: Record<string, string> = {
   'openstack-flavor-name': 'OS_FLAVOR',
   'openstack-image-name': 'OS_IMAGE',
   'openstack-network': 'OS_NETWORK',
-  'openstack-floatingip-pool': 'OS_FLOATING_POOL'
+  'openstack-floatingip-pool': 'OS_FLOATING_POOL',
+  'openstack-application-credential-id': 'OS_APPLICATION_CREDENTIAL_ID'
 }
 const settings = Object.fromEntries(Object.entries(names).map(([field, name]) => [field, process.env[name] ?? '']))
-const password = process.env.OS_PASSWORD ?? ''
+const password = process.env.OS_APPLICATION_CREDENTIAL_SECRET ?? process.env.OS_PASSWORD ?? ''
 
 t.setTimeout(1_800_000)
 const { hostname } = new URL(settings['openstack-auth-url'] || 'http://OS_AUTH_URL.is.not.set')

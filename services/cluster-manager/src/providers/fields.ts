@@ -12,6 +12,8 @@ export interface FieldReader {
   /** A whole number; 0 where it is not there. */
   whole(name: string): number
   isTrue(name: string): boolean
+  /** The first where it is not there. */
+  oneOf<T extends string>(name: string, choices: readonly [T, ...T[]]): T
 }
 
 export function readerOf(settings: Settings): FieldReader {
@@ -38,7 +40,13 @@ export function readerOf(settings: Settings): FieldReader {
           return word
         }),
     whole: (name) => Number(optional(name, /^\d{1,6}$/) || 0),
-    isTrue: (name) => optional(name).toLowerCase() === 'true'
+    isTrue: (name) => optional(name).toLowerCase() === 'true',
+    oneOf(name, choices) {
+      const value = optional(name) || choices[0]
+      const chosen = choices.find((choice) => choice === value)
+      if (!chosen) throw bad(name, `must be one of ${choices.join(', ')}`)
+      return chosen
+    }
   }
 }
 

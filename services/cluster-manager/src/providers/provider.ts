@@ -3,7 +3,7 @@ import type { Secrets } from '@fleetgate/store'
 import { checkOwner, newHexId } from '../linkerFields.js'
 import type { Logs } from '../logs/log.js'
 import type { ProviderType } from './driver.js'
-import { mask, type Settings, sections } from './providerFields.js'
+import { isGiven, type Settings, secretField, sections } from './providerFields.js'
 import type { ProviderFilter, ProviderStore } from './providerStore.js'
 
 /** An account at a cloud that machines are made with. */
@@ -58,18 +58,17 @@ export function createProviders({ store, secrets, logs, check, now }: ProvidersO
   }
 
   function sealed(id: string, secret: string): string {
-    return secret === '' || secret === mask ? '' : secrets.seal(secret, providerContext(id))
+    return isGiven(secret) ? secrets.seal(secret, providerContext(id)) : ''
   }
 
   async function exchange(before: Provider, draft: ProviderDraft): Promise<void> {
     const { secret, userId: _userId, ...given } = draft
-    const isKept = secret === '' || secret === mask
+    const isKept = !isGiven(secret)
     if (isKept && before.sealedSecret !== '' && !isSameDoor(before, draft)) {
       // Else whoever may edit, and may not read, could have it sent to a server of their own.
-      const field = sections[draft.type].secret
-      throw new AppError('invalid_input', `${field} must be given anew where type or openstack-auth-url change`, {
-        field
-      })
+      const field = secretField(draft.type, draft.settings)
+      const reason = 'must be given anew where type, openstack-auth-url or the kind of log-in change'
+      throw new AppError('invalid_input', `${field} ${reason}`, { field })
     }
     const provider: Provider = {
       ...before,
@@ -152,9 +151,10 @@ function checkAuthUrl({ settings }: ProviderDraft): void {
     throw new AppError('invalid_input', `${field} must be an http or https address without a log-in in it`, { field })
 }
 
-/** Whom the secret is told to. */
+/** Whom the secret is told to, and as what. */
 function isSameDoor(a: Provider, b: ProviderDraft): boolean {
-  return a.type === b.type && a.settings['openstack-auth-url'] === b.settings['openstack-auth-url']
+  const isSameUrl = a.settings['openstack-auth-url'] === b.settings['openstack-auth-url']
+  return a.type === b.type && isSameUrl && secretField(a.type, a.settings) === secretField(b.type, b.settings)
 }
 
 function isSamePlace(a: Provider, b: ProviderDraft): boolean {

@@ -15,6 +15,12 @@ import {
 } from './cloud.js'
 
 const accessKey = 'AKIAFAKE0000EXAMPLE'
+const profileArn = 'arn:aws:iam::123456789012:instance-profile/tills/till-role'
+/** Of the image: the second stays unless the order says otherwise. */
+const imageDisks = [
+  ['/dev/xvda', true],
+  ['/dev/sdb', false]
+] as const
 const states = {
   pending: ['0', 'pending'],
   running: ['16', 'running'],
@@ -41,7 +47,7 @@ export async function startAmazon(t: Test): Promise<Cloud> {
     switch (action) {
       case 'DescribeImages':
         return ask.get('ImageId.1') === 'ami-0fake'
-          ? xml(action, list('imagesSet', ['<imageId>ami-0fake</imageId><rootDeviceName>/dev/xvda</rootDeviceName>']))
+          ? xml(action, list('imagesSet', [shownImage]))
           : refused(400, 'InvalidAMIID.NotFound', `The image id '[${ask.get('ImageId.1')}]' does not exist`)
       case 'DescribeInstanceTypes': {
         const type = ask.get('InstanceType.1')
@@ -130,6 +136,13 @@ export async function startAmazon(t: Test): Promise<Cloud> {
       return refused(400, 'IdempotentParameterMismatch', 'Arguments on this idempotent request are inconsistent')
     if (known)
       return xml(action, list('instancesSet', [shown(known, cloud.machines.has(known.id) ? 'pending' : 'gone')]))
+    const profile = ask.get('IamInstanceProfile.Name') ?? ask.get('IamInstanceProfile.Arn') ?? ''
+    if (!['', 'till-role', profileArn].includes(profile)) {
+      const text = `Value (${profile}) for parameter iamInstanceProfile.name is invalid. Invalid IAM Instance Profile name`
+      return refused(400, 'InvalidParameterValue', text)
+    }
+    if (ask.get('DryRun') === 'true')
+      return refused(412, 'DryRunOperation', 'Request would have succeeded, but DryRun flag is set.')
     const fault = cloud.createFaults.shift()
     if (fault && fault !== 'silent') return faulty(fault)
     const keyName = ask.get('KeyName') ?? ''
@@ -150,7 +163,9 @@ export async function startAmazon(t: Test): Promise<Cloud> {
         groups: [...groupIds].flatMap(([name, id]) =>
           id === ask.get('NetworkInterface.1.SecurityGroupId.1') ? [name] : []
         ),
-        network: ask.get('NetworkInterface.1.SubnetId') ?? ''
+        network: ask.get('NetworkInterface.1.SubnetId') ?? '',
+        lasting: lastingOf(ask),
+        more: { profile, httpTokens: ask.get('MetadataOptions.HttpTokens') }
       }
     })
     tokens.set(token, { asked, machine })
@@ -197,6 +212,27 @@ export async function startAmazon(t: Test): Promise<Cloud> {
     }
   }
   return cloud
+}
+
+const shownImage = [
+  '<imageId>ami-0fake</imageId><rootDeviceName>/dev/xvda</rootDeviceName>',
+  list(
+    'blockDeviceMapping',
+    imageDisks.map(([name, isGoing]) => {
+      const disk = `<volumeSize>8</volumeSize><deleteOnTermination>${isGoing}</deleteOnTermination>`
+      return `<deviceName>${name}</deviceName><ebs>${disk}</ebs>`
+    })
+  )
+].join('')
+
+/** The image's disks, as the order changes them, that stay when the machine ends. */
+function lastingOf(ask: URLSearchParams): string[] {
+  const going = new Map<string, boolean>(imageDisks)
+  for (let index = 1; ask.has(`BlockDeviceMapping.${index}.DeviceName`); index++) {
+    const isGoing = ask.get(`BlockDeviceMapping.${index}.Ebs.DeleteOnTermination`) === 'true'
+    going.set(ask.get(`BlockDeviceMapping.${index}.DeviceName`) ?? '', isGoing)
+  }
+  return [...going].flatMap(([name, isGoing]) => (isGoing ? [] : [name]))
 }
 
 function tagsOf(ask: URLSearchParams): Map<string, string> {

@@ -17,6 +17,8 @@ export interface FakeMachine {
     size: string
     groups: string[]
     network: string
+    /** Disks that stay when the machine goes. */
+    lasting?: string[]
     /** What only this cloud has. */
     more?: Record<string, unknown>
   }
@@ -50,6 +52,8 @@ export interface Cloud {
   groups: Map<string, Rule[]>
   /** Addresses that are let: by the id of a machine. */
   floating: Map<string, string>
+  /** Disks of machines that are gone. */
+  disks: string[]
   /** Creations that were taken, of machines that are gone too. */
   created: string[]
   /** Each creation takes the first. */
@@ -84,6 +88,7 @@ export function newCloud(type: ProviderType): Cloud {
     keys: new Map(),
     groups: new Map(),
     floating: new Map(),
+    disks: [],
     created: [],
     createFaults: [],
     faults: [],
@@ -103,8 +108,8 @@ export function newCloud(type: ProviderType): Cloud {
 }
 
 /** Whether nothing of anybody is left. */
-export function isEmpty({ machines, keys, groups, floating }: Cloud): boolean {
-  return machines.size + keys.size + groups.size + floating.size === 0
+export function isEmpty({ machines, keys, groups, floating, disks }: Cloud): boolean {
+  return machines.size + keys.size + groups.size + floating.size + disks.length === 0
 }
 
 export async function order(
@@ -142,7 +147,10 @@ export function leave(machine: FakeMachine): void {
 }
 
 export function vanish(cloud: Cloud, machine: FakeMachine): 'gone' {
-  if (cloud.machines.delete(machine.id)) cloud.onGone(machine)
+  if (cloud.machines.delete(machine.id)) {
+    cloud.disks.push(...(machine.order.lasting ?? []))
+    cloud.onGone(machine)
+  }
   return 'gone'
 }
 

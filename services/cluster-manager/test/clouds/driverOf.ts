@@ -9,7 +9,7 @@ import type { Cloud } from './cloud.js'
 const secrets = createSecrets({ keys: loadKeyRing({ value: `test:${Buffer.alloc(32, 7).toString('base64')}` }) })
 
 /** The account at the cloud, with some fields changed. */
-export function driverOf(
+export async function driverOf(
   { type, url, infos }: Cloud,
   http: Http,
   change: Record<string, string> = {}

@@ -27,7 +27,7 @@ interface Body {
   name: string
   labels?: Record<string, string>
   machineType?: string
-  disks?: { initializeParams: { sourceImage: string; diskSizeGb?: string } }[]
+  disks?: { autoDelete?: boolean; initializeParams: { sourceImage: string; diskSizeGb?: string } }[]
   metadata?: { items: { key: string; value: string }[] }
   tags?: { items: string[] }
   networkInterfaces?: { network: string; subnetwork?: string }[]
@@ -66,7 +66,8 @@ export async function startGoogle(t: Test): Promise<Cloud> {
     const [user = '', publicKey = ''] = (body.metadata?.items.find(({ key }) => key === 'ssh-keys')?.value ?? '').split(
       /:(.*)/
     )
-    const disk = body.disks?.[0]?.initializeParams
+    const [first] = body.disks ?? []
+    const disk = first?.initializeParams
     await order(cloud, {
       id: body.name,
       tag: body.labels?.['fleetgate-machine'] ?? '',
@@ -79,6 +80,7 @@ export async function startGoogle(t: Test): Promise<Cloud> {
         size: `${body.machineType} ${disk?.diskSizeGb}`,
         groups: body.tags?.items ?? [],
         network: body.networkInterfaces?.[0]?.network ?? '',
+        lasting: first?.autoDelete ? [] : [body.name],
         more: { serviceAccounts: body.serviceAccounts, subnetwork: body.networkInterfaces?.[0]?.subnetwork }
       }
     })

@@ -1,15 +1,11 @@
-import { createHash } from 'node:crypto'
 import {
   DeleteKeyPairCommand,
-  DescribeImagesCommand,
-  DescribeInstanceTypesCommand,
   DescribeKeyPairsCommand,
   type Filter,
   ImportKeyPairCommand,
   type Instance,
   paginateDescribeInstances,
   RunInstancesCommand,
-  type RunInstancesCommandInput,
   TerminateInstancesCommand
 } from '@aws-sdk/client-ec2'
 import {
@@ -23,6 +19,7 @@ import {
 } from '../driver.js'
 import { codeOf, createEc2, unless } from './ec2Client.js'
 import { createNetwork } from './network.js'
+import { createOrders } from './orders.js'
 import type { Ec2Settings } from './settings.js'
 
 export interface AmazonEc2Options {
@@ -38,6 +35,7 @@ const pageSize = 100
 export function createAmazonEc2({ settings, endpoint, now }: AmazonEc2Options): Driver {
   const ec2 = createEc2(settings, endpoint, now)
   const network = createNetwork(ec2, settings)
+  const orders = createOrders(ec2, network, settings)
 
   async function instances(filters: Filter[], call: Call): Promise<Machine[]> {
     return ec2.ask(async (client, options) => {
@@ -55,58 +53,12 @@ export function createAmazonEc2({ settings, endpoint, now }: AmazonEc2Options): 
     return found.filter(({ state }) => state !== 'GONE')
   }
 
-  async function image(call: Call) {
-    const { Images = [] } = await ec2.ask(
-      (client, options) => client.send(new DescribeImagesCommand({ ImageIds: [settings.image] }), options),
-      call
-    )
-    const [found] = Images
-    if (!found) throw new CloudProblem('invalid', `Amazon EC2 has no image ${settings.image} in ${settings.region}`)
-    return found
-  }
-
-  /** Whoever may not look can still order. */
-  async function typeKnown(call: Call): Promise<void> {
-    const command = new DescribeInstanceTypesCommand({ InstanceTypes: [settings.instanceType as never] })
-    await unless(
-      /^UnauthorizedOperation$/,
-      ec2.ask((client, options) => client.send(command, options), call)
-    )
-  }
-
-  /** The root disk of the size that is asked for; it goes with the machine. */
-  async function rootDisk(call: Call) {
-    const { RootDeviceName } = await image(call)
-    if (!RootDeviceName) return {}
-    const size = settings.rootSize > 0 ? { VolumeSize: settings.rootSize } : {}
-    return { BlockDeviceMappings: [{ DeviceName: RootDeviceName, Ebs: { DeleteOnTermination: true, ...size } }] }
-  }
-
-  async function run({ tag, name, group }: MachineSpec, call: Call): Promise<Machine> {
-    const tags = [
-      { Key: 'Name', Value: name },
-      { Key: machineTag, Value: tag },
-      { Key: clusterTag, Value: group.clusterId }
-    ]
-    const asked: RunInstancesCommandInput = {
-      ImageId: settings.image,
-      InstanceType: settings.instanceType as never,
-      KeyName: group.name,
-      MinCount: 1,
-      MaxCount: 1,
-      MetadataOptions: { HttpTokens: 'required' },
-      NetworkInterfaces: [await network.interfaceOf(group, call)],
-      TagSpecifications: [
-        { ResourceType: 'instance', Tags: tags },
-        { ResourceType: 'volume', Tags: tags }
-      ],
-      ...(await rootDisk(call))
-    }
-    const command = new RunInstancesCommand({ ...asked, ClientToken: tokenOf(tag, asked) })
+  async function run(spec: MachineSpec, call: Call): Promise<Machine> {
+    const command = new RunInstancesCommand(await orders.of(spec, call))
     const { Instances = [] } = await ec2.ask((client, options) => client.send(command, options), call).catch(notYet)
     const [made] = Instances
     if (!made) throw new CloudProblem('unavailable', 'Amazon EC2 took the order for a machine and named none')
-    return { ...toMachine(made, settings), tag }
+    return { ...toMachine(made, settings), tag: spec.tag }
   }
 
   return {
@@ -121,9 +73,8 @@ export function createAmazonEc2({ settings, endpoint, now }: AmazonEc2Options): 
     },
 
     async validate(call) {
-      await image(call)
-      await typeKnown(call)
       await network.validate(call)
+      await orders.validate(call)
     },
 
     async ensureKey({ name, publicKey }, call) {
@@ -154,14 +105,6 @@ export function createAmazonEc2({ settings, endpoint, now }: AmazonEc2Options): 
       await network.release(group, call)
     }
   }
-}
-
-/**
- * At most 64 characters. The same token with another order is an IdempotentParameterMismatch at Amazon, for ever: where image,
- * type, key or group were changed between two attempts the order is a new one, and of two machines one is taken away.
- */
-function tokenOf(tag: string, asked: RunInstancesCommandInput): string {
-  return `${tag}-${createHash('sha256').update(JSON.stringify(asked)).digest('hex').slice(0, 16)}`
 }
 
 /** Key and group were made a moment ago: Amazon may not know them everywhere yet. */

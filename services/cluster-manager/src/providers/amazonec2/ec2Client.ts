@@ -26,7 +26,7 @@ export function createEc2(settings: Ec2Settings, endpoint: string | undefined, n
         return await work(client, { abortSignal: call.signal })
       } catch (error) {
         call.signal.throwIfAborted()
-        throw toProblem(error, now())
+        throw problemOf(error, now())
       }
     }
   }
@@ -43,14 +43,18 @@ interface Ec2Error {
 const quota = /LimitExceeded$|^Vcpu|QuotaExceeded/
 const capacity = /^Insufficient/
 const throttled = /^RequestLimitExceeded$|Throttl|^TooManyRequests|^EC2ThrottledException$/
-const credentials =
-  /^AuthFailure$|^UnauthorizedOperation$|^InvalidClientTokenId$|^SignatureDoesNotMatch$|^OptInRequired$|^Blocked$/
+const credentials = new RegExp(
+  [
+    '^AuthFailure|^AccessDenied|^UnauthorizedOperation$|^InvalidClientTokenId$|^UnrecognizedClient|^SignatureDoesNotMatch$',
+    '^RequestExpired$|^OptInRequired$|^PendingVerification$|^Blocked$'
+  ].join('|')
+)
 
 export function codeOf(error: unknown): string {
   return (error as Ec2Error).name ?? ''
 }
 
-function toProblem(error: unknown, now: number): CloudProblem {
+export function problemOf(error: unknown, now: number): CloudProblem {
   const { name = '', message = '', $metadata, $response } = error as Ec2Error
   const status = $metadata?.httpStatusCode
   const text = `Amazon EC2: ${message.slice(0, 300) || name} (${name})`

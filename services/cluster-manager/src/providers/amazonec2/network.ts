@@ -11,6 +11,8 @@ import { type Call, CloudProblem, type MachineGroup } from '../driver.js'
 import { type Ec2, unless } from './ec2Client.js'
 import type { Ec2Settings } from './settings.js'
 
+export type Network = ReturnType<typeof createNetwork>
+
 /** Where machines are put, and the cluster's own rules there. */
 export function createNetwork(ec2: Ec2, { vpc, subnet, securityGroups, isPrivate }: Ec2Settings) {
   let home: Promise<string> | undefined
@@ -42,6 +44,18 @@ export function createNetwork(ec2: Ec2, { vpc, subnet, securityGroups, isPrivate
     const { Subnets = [] } = await ec2.ask((client, options) => client.send(command, options), call)
     const [first] = Subnets.map(({ SubnetId }) => SubnetId ?? '').sort()
     return first ?? missing(`subnet in ${vpc}`)
+  }
+
+  /** A machine's way to the network, but for the rules of its own cluster. */
+  async function place(call: Call) {
+    const SubnetId = await subnetId(call)
+    return {
+      DeviceIndex: 0,
+      AssociatePublicIpAddress: !isPrivate,
+      DeleteOnTermination: true,
+      ...(securityGroups.length > 0 ? { Groups: securityGroups } : {}),
+      ...(SubnetId ? { SubnetId } : {})
+    }
   }
 
   async function groupId(name: string, call: Call): Promise<string | undefined> {
@@ -90,16 +104,11 @@ export function createNetwork(ec2: Ec2, { vpc, subnet, securityGroups, isPrivate
       await allow(id, { IpProtocol: '-1', UserIdGroupPairs: [{ GroupId: id }] }, call)
     },
 
+    place,
+
     async interfaceOf({ name }: MachineGroup, call: Call) {
-      const SubnetId = await subnetId(call)
-      const Groups = securityGroups.length > 0 ? securityGroups : [(await groupId(name, call)) ?? late(name)]
-      return {
-        DeviceIndex: 0,
-        AssociatePublicIpAddress: !isPrivate,
-        DeleteOnTermination: true,
-        Groups,
-        ...(SubnetId ? { SubnetId } : {})
-      }
+      const there = await place(call)
+      return securityGroups.length > 0 ? there : { ...there, Groups: [(await groupId(name, call)) ?? late(name)] }
     },
 
     async release({ name }: MachineGroup, call: Call): Promise<void> {

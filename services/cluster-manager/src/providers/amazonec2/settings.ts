@@ -17,7 +17,13 @@ export interface Ec2Settings {
   /** Ids of groups that are there already; where there are some, none is made. */
   securityGroups: string[]
   isPrivate: boolean
+  /** Name or ARN of the instance profile whose role the machines have; empty: none. */
+  profile: string
+  /** Whether the machines' metadata service answers only who fetched a token before (IMDSv2). */
+  httpTokens: 'required' | 'optional'
 }
+
+const profileForm = /^(?:arn:aws[a-z-]*:iam::\d{12}:instance-profile\/(?:[\w+=,.@-]+\/)*)?[\w+=,.@-]{1,128}$/
 
 /** Throws `invalid_input` with the field that is missing or wrong. */
 export function readEc2(settings: Settings, secretKey: string): Ec2Settings {
@@ -33,6 +39,8 @@ export function readEc2(settings: Settings, secretKey: string): Ec2Settings {
     vpc: read.optional('amazonec2-vpc-id', /^vpc-[0-9a-z]{4,32}$/),
     subnet: read.optional('amazonec2-subnet-id', /^subnet-[0-9a-z]{4,32}$/),
     securityGroups: read.words('amazonec2-security-groups', /^sg-[0-9a-z]{4,32}$/),
-    isPrivate: read.isTrue('amazonec2-use-private-address')
+    isPrivate: read.isTrue('amazonec2-use-private-address'),
+    profile: read.optional('amazonec2-iam-instance-profile', profileForm),
+    httpTokens: read.oneOf('amazonec2-http-tokens', ['required', 'optional'])
   }
 }

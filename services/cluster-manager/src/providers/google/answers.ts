@@ -1,5 +1,11 @@
 import { CloudProblem, retryAfter } from '../driver.js'
-import type { Answer } from './googleClient.js'
+
+/** What the SDK makes of an answer, whatever its status. */
+export interface Answer<T> {
+  status: number
+  data: T
+  headers: { 'retry-after'?: string | undefined }
+}
 
 /** `{"error": {"code", "message", "errors": [{"reason"}]}}`. */
 interface Refusal {

@@ -2,7 +2,7 @@ import { auth, compute_v1 } from '@googleapis/compute'
 import { unlessAborted } from '../../unlessAborted.js'
 import { sleep } from '../backoff.js'
 import { type Call, CloudProblem } from '../driver.js'
-import { failed, problemOf, unanswered } from './answers.js'
+import { type Answer, failed, problemOf, unanswered } from './answers.js'
 import type { GoogleSettings } from './settings.js'
 
 export interface GoogleUrls {
@@ -12,13 +12,6 @@ export interface GoogleUrls {
 }
 
 type Operation = compute_v1.Schema$Operation
-
-/** What the SDK makes of an answer, whatever its status. */
-export interface Answer<T> {
-  status: number
-  data: T
-  headers: { 'retry-after'?: string | undefined }
-}
 
 interface Page<T> {
   items?: T[]
@@ -56,11 +49,17 @@ export interface GoogleClientOptions {
 /** Compute Engine by Google's SDK. The log-in is the given key and nothing else: no files, variables or metadata servers of this machine are asked for one. */
 export function createGoogleClient({ settings, urls, now }: GoogleClientOptions): GoogleClient {
   const { account, project, zone } = settings
-  let api: compute_v1.Compute | undefined
+  let opened: compute_v1.Compute | undefined
 
   function open(): compute_v1.Compute {
-    // Trying again is the caller's.
-    const transporterOptions = { timeout: requestMs, retryConfig: { retry: 0 }, fetchImplementation: fetch }
+    const transporterOptions = {
+      timeout: requestMs,
+      // Trying again is the caller's.
+      retryConfig: { retry: 0 },
+      // Node's own, to which the proxies of this machine's variables do not matter.
+      fetchImplementation: fetch,
+      noProxy: [/^/]
+    }
     const login = new auth.JWT({ ...account, scopes: [scope], transporterOptions })
     login.transporter.interceptors.request.add({
       async resolved(request) {
@@ -77,9 +76,8 @@ export function createGoogleClient({ settings, urls, now }: GoogleClientOptions)
     })
   }
 
-  async function send<T>(request: Request<T>, { signal }: Call): Promise<Answer<T>> {
+  async function send<T>(api: compute_v1.Compute, request: Request<T>, { signal }: Call): Promise<Answer<T>> {
     signal.throwIfAborted()
-    api ??= open()
     try {
       // The SDK does not give up a log-in, which others may wait for too.
       return await unlessAborted(request(api, { signal }), signal)
@@ -90,11 +88,13 @@ export function createGoogleClient({ settings, urls, now }: GoogleClientOptions)
   }
 
   async function ask<T>(request: Request<T>, call: Call, none?: number): Promise<T | undefined> {
-    let answer = await send(request, call)
+    opened ??= open()
+    const first = opened
+    let answer = await send(first, request, call)
     if (answer.status === 401) {
-      // A token may be refused before its time.
-      api = undefined
-      answer = await send(request, call)
+      // A token may be refused before its time: whoever sees it first logs in anew for all.
+      if (opened === first) opened = open()
+      answer = await send(opened, request, call)
     }
     if (answer.status < 300) return answer.data
     if (answer.status === none) return undefined

@@ -31,7 +31,7 @@ export function createNames(client: OpenstackClient) {
   }
 
   return {
-    /** Nova has no filter for names of flavors. */
+    /** Nova has no filter for names of flavors: where none fits, all are known. */
     flavor: (name: string, call: Call) =>
       once('flavor', name, () => client.all<Named>('compute', '/flavors', 'flavors', call)),
     image: (name: string, call: Call) =>
@@ -63,6 +63,8 @@ export type Names = ReturnType<typeof createNames>
 
 function one(what: string, name: string, found: Named[]): string {
   const chosen = found.find((each) => each.name === name) ?? found.find(({ id }) => id === name)
-  if (!chosen) throw new CloudProblem('invalid', `OpenStack has no ${what} "${name}"`)
-  return chosen.id
+  if (chosen) return chosen.id
+  const others = found.flatMap((each) => each.name ?? []).sort()
+  const told = others.length > 0 ? `: there are ${others.slice(0, 20).join(', ')}` : ''
+  throw new CloudProblem('invalid', `OpenStack has no ${what} "${name}"${told}`.slice(0, 500))
 }

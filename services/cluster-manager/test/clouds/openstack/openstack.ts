@@ -5,6 +5,48 @@ import { startNeutron } from './neutron.js'
 import { startNova } from './nova.js'
 import { faulty, newSite, pageOf, unauthorized } from './site.js'
 
+interface User {
+  name: string
+  domain?: { name: string }
+}
+
+interface Auth {
+  identity: {
+    methods: string[]
+    password?: { user: User & { password: string } }
+    application_credential?: { id?: string; name?: string; secret: string; user?: User }
+  }
+  scope?: { project: { name: string } }
+}
+
+/** Two of the user `fleet`, the second for another project of his. */
+const credentials = [
+  { id: '0ba5ed', name: 'tills', project: 'till' },
+  { id: '0ff1ce', name: 'offices', project: 'office' }
+]
+
+/** What Keystone looks for before it compares. */
+function missingOf({ identity }: Auth): string | undefined {
+  const { id, user } = identity.application_credential ?? {}
+  if (id !== undefined && !credentials.some((one) => one.id === id)) return `Application Credential: ${id}`
+  return user && user.domain?.name === 'Default' && user.name !== 'fleet' ? `user: ${user.name}` : undefined
+}
+
+/** The project of the token that this log-in is worth. */
+function projectOf({ identity, scope }: Auth): object | undefined {
+  const shown = (name: string) => ({ id: `id-of-${name}`, name, domain: { id: 'default', name: 'Default' } })
+  const { methods, password, application_credential: asked } = identity
+  if (methods.join() === 'password') {
+    const { name = '', password: secret = '' } = password?.user ?? {}
+    const isGood = name === 'fleet' && secret === 'open-secret' && scope?.project.name === 'till'
+    return isGood ? shown('till') : undefined
+  }
+  const isOwn = asked?.user?.name === 'fleet' && asked.user.domain?.name === 'Default'
+  const found = credentials.find(({ id, name }) => id === asked?.id || (isOwn && name === asked?.name))
+  const isGood = methods.join() === 'application_credential' && asked?.secret === 'application-secret' && !scope
+  return found && isGood ? shown(found.project) : undefined
+}
+
 /** Keystone v3, Nova v2.1, Glance v2 and Neutron v2.0 behind one address, answering as those of OpenStack Zed do; lists have pages, tokens run out. */
 export async function startOpenstack(t: Test): Promise<Cloud> {
   const cloud = newCloud('openstack')
@@ -13,14 +55,11 @@ export async function startOpenstack(t: Test): Promise<Cloud> {
   let tokens = new Set<string>()
 
   function login(body: string): FakeAnswer {
-    const { auth } = JSON.parse(body) as {
-      auth: {
-        identity: { password: { user: { name: string; password: string } } }
-        scope: { project: { name: string } }
-      }
-    }
-    const { name, password } = auth.identity.password.user
-    if (name !== 'fleet' || password !== 'open-secret' || auth.scope.project.name !== 'till') return unauthorized
+    const { auth } = JSON.parse(body) as { auth: Auth }
+    const missing = missingOf(auth)
+    if (missing) return json(404, { error: { code: 404, title: 'Not Found', message: `Could not find ${missing}.` } })
+    const project = projectOf(auth)
+    if (!project) return unauthorized
     const token = randomUUID()
     tokens.add(token)
     const endpoint = (type: string, path: string) => ({
@@ -36,7 +75,7 @@ export async function startOpenstack(t: Test): Promise<Cloud> {
       endpoint('image', '/image'),
       endpoint('network', '/network/')
     ]
-    return json(201, { token: { catalog } }, { 'x-subject-token': token })
+    return json(201, { token: { catalog, project } }, { 'x-subject-token': token })
   }
 
   function glance(path: string, url: URL): FakeAnswer {
