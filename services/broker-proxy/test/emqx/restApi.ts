@@ -119,11 +119,10 @@ async function rowOf(standIn: StandIn, one: SessionOf) {
     subscriptions_cnt: (await standIn.subscriptionsOf(one)).length,
     subscriptions_max: 'infinity',
     inflight_max: 32,
-    inflight_cnt: 0,
     awaiting_rel_cnt: 0,
-    mqueue_len: 0,
     mqueue_dropped: 0,
     send_msg: 0,
+    ...standIn.queued(client.id),
     ...standIn.counts.get(client.id)
   }
 }

@@ -1,6 +1,7 @@
 import type { Persistence } from '../../src/broker/embedded/aedesParts.js'
 import type { Rights } from './asking.js'
 import type { Groups } from './groups.js'
+import type { MemberQueues } from './memberQueues.js'
 import type { Connected } from './standIn.js'
 
 /** A session: that of a connected client, or one kept for its return. */
@@ -15,7 +16,7 @@ export interface Sessions {
   subscriptionsOf(one: Connected): Promise<{ topic: string; qos: number }[]>
   subscribe(one: SessionOf, topic: string, qos: number): Promise<void>
   unsubscribe(one: SessionOf, topic: string): Promise<void>
-  /** Ends the connection and the session. */
+  /** Ends the connection and the session, with what it has not acknowledged. */
   kick(clientId: string): Promise<void>
 }
 
@@ -26,10 +27,11 @@ export function createSessions(parts: {
   /** Subscriptions about which nobody is asked, as `id place`. */
   granted: Set<string>
   groups: Groups
+  queues: MemberQueues
   persistence: Persistence
   mountOf(rights: Rights): string
 }): Sessions {
-  const { clients, kept, kicked, granted, groups, persistence, mountOf } = parts
+  const { clients, kept, kicked, granted, groups, queues, persistence, mountOf } = parts
 
   return {
     sessions: () => [
@@ -45,7 +47,7 @@ export function createSessions(parts: {
     },
 
     async subscribe({ client, rights, isConnected }, topic, qos) {
-      const place = groups.join(client.id, topic, mountOf(rights))
+      const place = groups.join(client.id, { topic, qos }, mountOf(rights))
       if (!isConnected) return persistence.addSubscriptions(client, [{ topic: place, qos }])
       granted.add(`${client.id} ${place}`)
       await called((done) => client.subscribe({ topic: place, qos: qos as 0 }, done))
@@ -54,6 +56,7 @@ export function createSessions(parts: {
     async unsubscribe({ client, rights, isConnected }, topic) {
       const place = groups.placeOf(client.id, topic, mountOf(rights))
       if (!isConnected || !client.clean) await persistence.removeSubscriptions(client, [place])
+      groups.leave(place)
       if (isConnected) await called((done) => client.unsubscribe({ unsubscriptions: [place] } as never, done))
     },
 
@@ -61,6 +64,7 @@ export function createSessions(parts: {
       const one = kept.get(clientId) ?? clients.get(clientId)
       if (!one) return
       kicked.add(one.client)
+      queues.end(clientId, true)
       if (!kept.delete(clientId)) one.client.close()
       if (!one.client.clean) await persistence.cleanSubscriptions(one.client)
     }

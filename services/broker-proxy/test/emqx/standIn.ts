@@ -6,6 +6,7 @@ import { type AedesClient, insideOf, type Persistence } from '../../src/broker/e
 import { empty } from '../../src/broker/embedded/packetGuard.js'
 import { createAsking, type Rights } from './asking.js'
 import { createGroups } from './groups.js'
+import { createMemberQueues, type MemberQueues } from './memberQueues.js'
 import { answerRest } from './restApi.js'
 import { createSessions, type Sessions } from './sessions.js'
 
@@ -62,6 +63,8 @@ export interface StandIn extends Sessions {
   /** Topics with a retained message. */
   retained: Set<string>
   alarms: object[]
+  /** What a session holds of shared subscriptions. */
+  queued: MemberQueues['counts']
   close(): Promise<void>
 }
 
@@ -103,6 +106,8 @@ export async function startStandIn(t: Teardown, options: StandInOptions): Promis
       const question = { clientid: client.id, username, password: String(password ?? ''), peerhost: peer.remoteAddress }
       asking.logIn(question).then((rights) => {
         if (!rights) return done(Object.assign(new Error('not authorized'), { returnCode: 5 }), false)
+        // What was kept under this id ends.
+        if ((client as AedesClient).clean) queues.end(client.id, false)
         arriving.set(client, { rights, username, keepalive: keepalives.get(client) ?? 0 })
         done(null, true)
       })
@@ -111,7 +116,7 @@ export async function startStandIn(t: Teardown, options: StandInOptions): Promis
       const rights = client ? arriving.get(client)?.rights : undefined
       if (!client || !rights) return callback(new Error('not logged in'))
       const question = { clientid: client.id, username: usernameOf(client), action: 'publish', topic: packet.topic }
-      asking.mayUse(rights, question).then(async (isAllowed) => {
+      asking.mayUse(rights, question).then((isAllowed) => {
         // deny_action = ignore
         if (!isAllowed) {
           empty(packet as Parameters<typeof empty>[0])
@@ -121,7 +126,7 @@ export async function startStandIn(t: Teardown, options: StandInOptions): Promis
         if (packet.retain && packet.payload.length > 0) state.retained.add(packet.topic)
         else if (packet.retain) state.retained.delete(packet.topic)
         count(`messages.qos${packet.qos}.received`)
-        await route(client, packet, rights)
+        route(client, packet, rights)
         callback(null)
       }, callback)
     },
@@ -132,17 +137,28 @@ export async function startStandIn(t: Teardown, options: StandInOptions): Promis
       const filter = (groups.of(subscription.topic)?.filter ?? subscription.topic).slice(mountOf(rights).length)
       const question = { clientid: client.id, username: usernameOf(client), action: 'subscribe', topic: filter }
       asking.mayUse(rights, question).then(
-        (isAllowed) => callback(null, isAllowed ? subscription : null),
+        (isAllowed) => {
+          if (!isAllowed) groups.leave(subscription.topic)
+          callback(null, isAllowed ? subscription : null)
+        },
         (error) => callback(error)
       )
     },
     authorizeForward(client, packet) {
       const rights = arriving.get(client)?.rights
-      packet.topic = groups.plainTopic(packet.topic).slice(rights ? mountOf(rights).length : 0)
+      packet.topic = packet.topic.slice(rights ? mountOf(rights).length : 0)
       return packet
     }
   })
   insideOf(broker).on('error', () => undefined)
+  const queues = createMemberQueues({
+    groups,
+    clientOf: (clientId) => state.clients.get(clientId)?.client,
+    mountOf: (client) => {
+      const rights = arriving.get(client)?.rights
+      return rights ? mountOf(rights) : ''
+    }
+  })
 
   /** Our own service comes by a listener without one. */
   function mountOf({ isSuperuser, tenant }: Rights): string {
@@ -154,14 +170,14 @@ export async function startStandIn(t: Teardown, options: StandInOptions): Promis
   }
 
   /** Before the PUBACK, as EMQX routes before it answers. */
-  async function route(client: Client, packet: PublishPacket, rights: Rights): Promise<void> {
+  function route(client: Client, packet: PublishPacket, rights: Rights): void {
     const { topic, payload, qos, retain } = packet
-    await dispatch(client.id, topic, payload, qos)
+    dispatch(client.id, topic, payload, qos)
     const isReport = /^([^/]+\/)?fleet\/(group\/)?[^/]+\/(up|down)\//.test(topic)
     if (rights.isSuperuser || isReport) return
     // What a rule sends counts as received, too.
     count(`messages.qos${qos}.received`)
-    await dispatch(client.id, `$fleetgate/from/${client.id}/${qos}/${retain}/${topic}`, payload, qos)
+    dispatch(client.id, `$fleetgate/from/${client.id}/${qos}/${retain}/${topic}`, payload, qos)
   }
 
   /** The topic rewriting of the README for mountpoints. */
@@ -169,8 +185,8 @@ export async function startStandIn(t: Teardown, options: StandInOptions): Promis
     return topic.replace(/^([^/]+)\/\$delayed\/([^/]+)\/(.+)$/s, '$delayed/$2/$1/$3')
   }
 
-  async function dispatch(sender: string, topic: string, payload: Buffer | string, qos: 0 | 1 | 2): Promise<void> {
-    for (const place of groups.placesOf(sender, topic)) await publish(place, payload, qos)
+  function dispatch(sender: string, topic: string, payload: Buffer | string, qos: 0 | 1 | 2): void {
+    for (const member of groups.chosen(sender, topic)) queues.put(member, { topic, payload, qos })
   }
 
   function publish(topic: string, payload: Buffer | string, qos: 0 | 1 | 2): Promise<void> {
@@ -194,8 +210,9 @@ export async function startStandIn(t: Teardown, options: StandInOptions): Promis
     if (state.faults.loseEvents) return
     const topic = `$SYS/brokers/${node}/clients/${clientId}/${event}`
     const payload = JSON.stringify({ ...facts, ts: Date.now() })
+    dispatch('emqx_sys', topic, payload, 1)
     // At its end the broker takes nothing any more.
-    Promise.all([publish(topic, payload, 1), dispatch('emqx_sys', topic, payload, 1)]).catch(() => undefined)
+    publish(topic, payload, 1).catch(() => undefined)
   }
 
   /** With `client_subscribed` and `client_unsubscribed` switched on; EMQX fails at those of shared subscriptions. */
@@ -226,6 +243,7 @@ export async function startStandIn(t: Teardown, options: StandInOptions): Promis
     const older = state.clients.get(client.id)
     state.clients.set(client.id, one)
     kept.delete(client.id)
+    queues.resume(one.client)
     count('packets.connect.received')
     tell('connected', one, { keepalive: one.keepalive, clean_start: client.clean })
     // In the wrong order, as it happens there.
@@ -237,6 +255,7 @@ export async function startStandIn(t: Teardown, options: StandInOptions): Promis
     const one = state.clients.get(client.id)
     if (one?.client !== client) return
     state.clients.delete(client.id)
+    if (client.clean) queues.end(client.id, kicked.has(client))
     if (!client.clean && !kicked.has(client)) kept.set(client.id, { ...one, disconnectedAt: Date.now() })
     const reason = kicked.has(client) ? 'kicked' : saidGoodbye.has(client) ? 'normal' : 'tcp_closed'
     tell('disconnected', one, { reason, disconnected_at: Date.now() })
@@ -247,8 +266,9 @@ export async function startStandIn(t: Teardown, options: StandInOptions): Promis
     client._parser.prependListener('packet', (packet) => {
       const rights = arriving.get(client)?.rights
       if (packet.cmd === 'disconnect') saidGoodbye.add(client)
+      if (packet.cmd === 'puback') queues.acknowledged(client.id, packet.messageId ?? 0)
       for (const one of packet.subscriptions ?? [])
-        one.topic = groups.join(client.id, one.topic, rights ? mountOf(rights) : '')
+        one.topic = groups.join(client.id, one, rights ? mountOf(rights) : '')
       const ended = packet.unsubscriptions ?? []
       ended.forEach((filter, index) => {
         ended[index] = groups.placeOf(client.id, filter, rights ? mountOf(rights) : '')
@@ -259,7 +279,16 @@ export async function startStandIn(t: Teardown, options: StandInOptions): Promis
   const [mqttPort, restPort] = await Promise.all([portOf(server), portOf(rest)])
 
   const { persistence } = broker as unknown as { persistence: Persistence }
-  const sessions = createSessions({ clients: state.clients, kept, kicked, granted, groups, persistence, mountOf })
+  const sessions = createSessions({
+    clients: state.clients,
+    kept,
+    kicked,
+    granted,
+    groups,
+    queues,
+    persistence,
+    mountOf
+  })
 
   const standIn: StandIn = Object.assign(state, {
     node,
@@ -267,6 +296,7 @@ export async function startStandIn(t: Teardown, options: StandInOptions): Promis
     url: `http://127.0.0.1:${restPort}`,
     mqttUrl: `mqtt://127.0.0.1:${mqttPort}`,
     ...sessions,
+    queued: queues.counts,
     async close() {
       await new Promise<void>((resolve) => broker.close(() => resolve()))
       rest.closeAllConnections()

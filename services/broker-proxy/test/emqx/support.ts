@@ -1,5 +1,6 @@
-import { connect, createServer, type Socket } from 'node:net'
-import { freePort, type Parts, startService, type Teardown, until } from '@fleetgate/testkit'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
+import { join } from 'node:path'
+import { freePort, type Parts, type RunningService, startService, type Teardown, until } from '@fleetgate/testkit'
 import { createApi } from '../../src/broker/emqx/api.js'
 import { createRest } from '../../src/broker/emqx/rest.js'
 import { type Keys, type Running, startProxy } from '../support.js'
@@ -73,20 +74,43 @@ export async function startOnEmqx(t: Teardown, { parts, keys, env = {} }: Place)
   return { ...running, mqttUrl: EMQX_TEST_MACHINES_URL ?? mqttUrl, broker }
 }
 
-/** The service in a process of its own, to be killed. A real EMQX finds it at one port, whichever it has. */
+/** The service in a process of its own, to be killed. */
 export async function startServiceOnEmqx(t: Teardown, parts: Parts) {
-  const standIn = EMQX_TEST_URL ? undefined : await startStandIn(t, emqxKeys)
-  const broker = standIn ?? { url: EMQX_TEST_URL ?? '', mqttUrl: EMQX_TEST_MQTT_URL ?? '' }
-  const service = await startService(t, { name: 'broker-proxy', parts, env: emqxEnv(broker) })
-  if (standIn) standIn.authUrl = service.url
-  else await forward(t, service.port)
-  return { service, broker, running: { url: service.url, mqttUrl: EMQX_TEST_MACHINES_URL ?? broker.mqttUrl } }
+  const { services, ...found } = await startReplicasOnEmqx(t, { parts, names: ['test'] })
+  return { service: services[0] as RunningService, ...found }
 }
 
-async function forward(t: Teardown, port: number): Promise<void> {
+/** Replicas in processes of their own; EMQX finds them at one port, whichever they have. */
+export async function startReplicasOnEmqx(
+  t: Teardown,
+  { parts, names, env = {} }: { parts: Parts; names: readonly string[]; env?: NodeJS.ProcessEnv }
+) {
+  const standIn = EMQX_TEST_URL ? undefined : await startStandIn(t, emqxKeys)
+  const broker = standIn ?? { url: EMQX_TEST_URL ?? '', mqttUrl: EMQX_TEST_MQTT_URL ?? '' }
+  const start = (name: string) =>
+    startService(t, {
+      name: 'broker-proxy',
+      parts,
+      env: { ...emqxEnv(broker, { EMQX_REPLICA: name, ...env }), DATA_DIR: join(parts.dir, name) }
+    })
+  const services = await Promise.all(names.map(start))
+  const ports = services.map(({ port }) => port)
+  const here = standIn ? { port: 0, host: '127.0.0.1' } : { port: Number(realPort), host: realHost }
+  const port = await forward(t, here, ports)
+  if (standIn) standIn.authUrl = `http://127.0.0.1:${port}`
+  return {
+    services,
+    broker,
+    running: { url: services[0]?.url ?? '', mqttUrl: EMQX_TEST_MACHINES_URL ?? broker.mqttUrl }
+  }
+}
+
+/** One port for several: a connection goes to the first that takes it, as with the address of a service in a cluster. */
+async function forward(t: Teardown, here: { port: number; host: string }, ports: readonly number[]): Promise<number> {
   const sockets = new Set<Socket>()
-  const server = createServer((socket) => {
-    const there = connect(port, '127.0.0.1')
+  const server = createServer(async (socket) => {
+    const there = await firstOf(ports)
+    if (!there) return void socket.destroy()
     for (const [one, other] of [
       [socket, there],
       [there, socket]
@@ -96,11 +120,23 @@ async function forward(t: Teardown, port: number): Promise<void> {
       one.pipe(other)
     }
   })
-  await new Promise<void>((resolve) => server.listen(Number(realPort), realHost, resolve))
+  await new Promise<void>((resolve) => server.listen(here.port, here.host, resolve))
   t.teardown(() => {
     server.close()
     for (const socket of sockets) socket.destroy()
   })
+  return (server.address() as AddressInfo).port
+}
+
+async function firstOf(ports: readonly number[]): Promise<Socket | undefined> {
+  for (const port of ports) {
+    const socket = connect(port, '127.0.0.1')
+    const isOpen = await new Promise<boolean>((resolve) => {
+      socket.once('connect', () => resolve(true)).once('error', () => resolve(false))
+    })
+    if (isOpen) return socket
+  }
+  return undefined
 }
 
 /** Until the service has subscribed: before that nobody is let in. */
