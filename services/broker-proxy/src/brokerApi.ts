@@ -79,7 +79,7 @@ function watchedBroker(facts: () => BrokerFacts): Watched {
     title: 'The broker is away',
     summary: 'Its REST API does not answer as it should',
     async isWell() {
-      await facts().load?.()
+      await facts().node?.()
       return true
     }
   }

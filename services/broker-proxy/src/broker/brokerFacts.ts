@@ -66,14 +66,22 @@ export interface BrokerAlarm {
   occurredAt: number
 }
 
-/** What the machines of a broker carry that is not in this process. */
-export interface BrokerLoad {
+/** The nodes of a broker that run, taken together as the one that we show. */
+export interface BrokerNode {
+  version: string
+  /** What it is. */
+  description: string
+  /** What it runs on: `R24.2/12.2`. */
+  runtime: string
+  uptimeMs: number
   memoryTotal: number
   memoryUsed: number
   /** Open files allowed; 0 where the broker does not tell. */
   maxFiles: number
   /** Over 1, 5 and 15 minutes. */
   load: readonly number[]
+  /** Erlang's; of a broker that has such. */
+  processes?: { available: number; used: number }
 }
 
 export interface Gauge {
@@ -98,7 +106,7 @@ export interface BrokerFacts {
   stats(tenantId: string): Promise<Record<StatName, Gauge>>
   /** Of a broker in a process of its own. */
   alarms?(tenantId: string): Promise<BrokerAlarm[]>
-  load?(): Promise<BrokerLoad>
+  node?(): Promise<BrokerNode>
 }
 
 /** What can be done to sessions from outside. */

@@ -1,12 +1,9 @@
 import { type Static, Type } from '@fleetgate/contracts'
 import { type Route, route } from '@fleetgate/kit'
-import type { BrokerFacts } from '../broker/brokerFacts.js'
+import type { BrokerFacts, BrokerNode } from '../broker/brokerFacts.js'
 import { localTime } from '../clients/localTime.js'
-import { memoryText, nodeLoad } from './nodeLoad.js'
 import { checkNode, nodeParam } from './nodeParam.js'
-
-/** The runtime of the node; there it was Erlang's. */
-const otpRelease = `node/${process.versions.node}`
+import { memoryText, ownNode } from './ownNode.js'
 
 const facts = {
   version: Type.String(),
@@ -55,7 +52,7 @@ function managementRoutes(node: NodeInfo): Route[] {
       summary: 'Nodes of the cluster',
       needs: 'broker.view',
       reply: Type.Array(NamedNode),
-      handle: () => [{ name: node.name, ...toReply(node) }]
+      handle: async () => [{ name: node.name, ...(await toReply(node)) }]
     }),
     route({
       method: 'get',
@@ -97,23 +94,25 @@ function monitoringRoutes(node: NodeInfo): Route[] {
   ]
 }
 
-/** An Erlang process served one connection; what is counted as processes here are connections. */
-async function toLoad({ name, facts }: NodeInfo, tenantId: string): Promise<Static<typeof LoadedNode>> {
-  const broker = facts()
-  const [{ memoryTotal, memoryUsed, maxFiles, load }, listeners] = await Promise.all([
-    broker.load?.() ?? nodeLoad(),
-    broker.listeners(tenantId)
-  ])
-  const clients = listeners.reduce((sum, { currentClients }) => sum + currentClients, 0)
-  const [load1 = '', load5 = '', load15 = ''] = load.map((one) => one.toFixed(2))
+function factsOf({ facts, version, startedAt, now }: NodeInfo): BrokerNode | Promise<BrokerNode> {
+  return facts().node?.() ?? ownNode({ version, uptimeMs: now() - startedAt })
+}
+
+/** Clients are those of the tenant. Where Erlang does not serve them, connections stand for its processes. */
+async function toLoad(node: NodeInfo, tenantId: string): Promise<Static<typeof LoadedNode>> {
+  const [found, listeners] = await Promise.all([factsOf(node), node.facts().listeners(tenantId)])
+  const sum = (of: (one: (typeof listeners)[number]) => number) => listeners.reduce((all, one) => all + of(one), 0)
+  const clients = sum(({ currentClients }) => currentClients)
+  const { available, used } = found.processes ?? { available: sum(({ maxClients }) => maxClients), used: clients }
+  const [load1 = '', load5 = '', load15 = ''] = found.load.map((one) => one.toFixed(2))
   return {
-    name,
-    otp_release: otpRelease,
-    memory_total: memoryText(memoryTotal),
-    memory_used: memoryText(memoryUsed),
-    process_available: listeners.reduce((sum, { maxClients }) => sum + maxClients, 0),
-    process_used: clients,
-    max_fds: maxFiles,
+    name: node.name,
+    otp_release: found.runtime,
+    memory_total: memoryText(found.memoryTotal),
+    memory_used: memoryText(found.memoryUsed),
+    process_available: available,
+    process_used: used,
+    max_fds: found.maxFiles,
     clients,
     node_status: 'Running',
     load1,
@@ -122,13 +121,14 @@ async function toLoad({ name, facts }: NodeInfo, tenantId: string): Promise<Stat
   }
 }
 
-function toReply({ version, startedAt, now }: NodeInfo): Static<typeof NodeFacts> {
+async function toReply(node: NodeInfo): Promise<Static<typeof NodeFacts>> {
+  const { version, description, uptimeMs, runtime } = await factsOf(node)
   return {
     version,
-    sysdescr: 'Fleetgate',
-    uptime: uptime(now() - startedAt),
-    datetime: localTime(now()),
-    otp_release: otpRelease,
+    sysdescr: description,
+    uptime: uptime(uptimeMs),
+    datetime: localTime(node.now()),
+    otp_release: runtime,
     node_status: 'Running'
   }
 }

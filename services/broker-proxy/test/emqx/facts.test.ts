@@ -57,7 +57,7 @@ t.test('lists longer than a page of EMQX are whole', async (t) => {
   t.equal((await read(`nodes/${node}/clients`)).result.total_num, 1, 'those are not connected')
 })
 
-t.test('listeners, and the load of the nodes that run', async (t) => {
+t.test('listeners', async (t) => {
   const { result } = await read(`monitoring/listeners/${node}`)
   t.same(result, [
     {
@@ -70,14 +70,37 @@ t.test('listeners, and the load of the nodes that run', async (t) => {
     },
     { protocol: 'mqtt:tcp', listen: '11883', acceptors: 16, max_clients: 0, current_clients: 0, shutdown_count: [] }
   ])
-  t.match((await read(`monitoring/nodes/${node}`)).result, {
-    memory_total: '512.00M',
-    memory_used: '256.50M',
-    max_fds: 1024,
+})
+
+t.test('the nodes that run are described as one, each field as EMQX tells it', async (t) => {
+  const loaded = {
+    name: node,
+    otp_release: 'R24.2/12.2',
+    memory_total: '2.00G',
+    memory_used: '512.50M',
+    process_available: 4_194_304,
+    process_used: 1000,
+    max_fds: 2048,
+    clients: 1,
+    node_status: 'Running',
     load1: '1.50',
     load5: '0.25',
-    clients: 1
-  })
+    load15: '0.30'
+  }
+  t.same((await read('monitoring/nodes')).result, [loaded])
+  t.same((await read(`monitoring/nodes/${node}`)).result, loaded)
+  t.match((await read(`monitoring/nodes/${node}`, strange)).result, { clients: 0 }, 'clients are those of the tenant')
+  const described = {
+    version: '5.8.0',
+    sysdescr: 'EMQX',
+    uptime: '1 hours, 25 minutes, 20 seconds',
+    otp_release: 'R24.2/12.2',
+    node_status: 'Running'
+  }
+  const { datetime, ...rest } = (await read(`management/nodes/${node}`)).result
+  t.same(rest, described)
+  t.match(datetime, /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d$/)
+  t.match((await read('management/nodes')).result, [{ name: node, ...described }])
 })
 
 t.test('counters are told to the tenant of EMQX_TENANT alone, as they are those of all', async (t) => {
@@ -154,6 +177,7 @@ t.test('slow and broken answers are told as such, and pass', async (t) => {
     standIn.faults = {}
   })
   const lists = ['sessions/one', 'subscriptions/one', `monitoring/listeners/${node}`, `monitoring/stats/${node}`]
+  lists.push('management/nodes', `monitoring/nodes/${node}`)
   standIn.faults = { delayMs: 2000 }
   for (const path of lists) {
     t.match(await api.get(`/api/v2/${path}`), { status: 504, body: { code: 101, message: /1000 ms/ } }, path)
@@ -175,6 +199,7 @@ t.test('the oldest version knows less, and is read all the same', async (t) => {
     { what: 'the client at the first listener' }
   )
   t.match((await there.get(`/api/v2/monitoring/nodes/${node}`)).body.result, { load1: '1.50', clients: 1 })
+  t.match((await there.get(`/api/v2/management/nodes/${node}`)).body.result, { version: '5.0', sysdescr: 'EMQX' })
 })
 
 t.test('a look at EMQX is shared, renewed beside the answer, and not remembered when it failed', async (t) => {

@@ -78,23 +78,36 @@ function listeners({ node, sessions }: StandIn) {
   ]
 }
 
-function nodes({ node, version }: StandIn) {
+/** Two that run, in the middle of an upgrade, and one that has stopped. */
+function nodes({ node, version, clients }: StandIn) {
+  const row = {
+    node,
+    version: `${version}.0`,
+    node_status: 'running',
+    role: 'core',
+    edition: 'Opensource',
+    uptime: 5_120_000,
+    otp_release: '24.2/12.2',
+    memory_total: '512.00M',
+    memory_used: '256.50M',
+    process_available: 2_097_152,
+    process_used: 500,
+    connections: clients.size,
+    // From 5.1 on.
+    ...(version < 5.1 ? {} : { live_connections: clients.size, cluster_sessions: clients.size }),
+    max_fds: 1024,
+    // Numbers from 5.0.12 or so, texts before.
+    load1: version < 5.1 ? '1.50' : 1.5,
+    load5: 0.25,
+    load15: 0.1,
+    log_path: 'log.file.enable is false, not logging to file.',
+    sys_path: '/opt/emqx'
+  }
+  const newer = { ...row, node: 'emqx@newer', version: '5.10.1', otp_release: '27.3.4/15.2', uptime: 60_000 }
   return [
-    {
-      node,
-      version: `${version}.0`,
-      node_status: 'running',
-      uptime: 5_120_000,
-      otp_release: '24.2/12.2',
-      memory_total: '512.00M',
-      memory_used: '256.50M',
-      max_fds: 1024,
-      // Numbers from 5.0.12 or so, texts before.
-      load1: version < 5.1 ? '1.50' : 1.5,
-      load5: 0.25,
-      load15: 0.1
-    },
-    { node: 'emqx@gone', node_status: 'stopped' }
+    { ...newer, memory_total: '1.50G', memory_used: '256.00M', load1: 0.4, load15: 0.3 },
+    row,
+    { node: 'emqx@gone', node_status: 'stopped', role: 'core' }
   ]
 }
 

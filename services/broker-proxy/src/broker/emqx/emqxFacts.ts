@@ -5,6 +5,7 @@ import { type BrokerFacts, createGauge, type Gauge, type SessionFacts, type Stat
 import type { EmqxApi, EmqxSession } from './api.js'
 import { toTraffic } from './emqxTraffic.js'
 import type { EmqxFigures } from './figures.js'
+import { asOne } from './nodes.js'
 import type { EmqxSettings } from './settings.js'
 import type { Surveys, TenantSurvey } from './survey.js'
 import type { TopicSpace } from './topicSpace.js'
@@ -88,7 +89,7 @@ export function createEmqxFacts(parts: EmqxFactParts): BrokerFacts {
         return kind !== 'conn_congestion' || rules.account(username ?? '')?.tenantId === tenantId
       })
     },
-    load: figures.load
+    node: async () => asOne(await figures.nodes())
   }
 }
 

@@ -1,6 +1,7 @@
 import { compile, recordOf, type Static, Type } from '@fleetgate/contracts'
-import type { BrokerAlarm, BrokerLoad, ListenerFacts } from '../brokerFacts.js'
+import type { BrokerAlarm, ListenerFacts } from '../brokerFacts.js'
 import { matches } from '../topics.js'
+import { type EmqxNode, Nodes } from './nodes.js'
 import type { Rest } from './rest.js'
 import { createRows, epochMs, understood } from './rows.js'
 
@@ -17,7 +18,8 @@ export interface EmqxFigures {
   /** Retained messages whose topics match, counted up to so many. */
   countRetained(filter: string, upTo: number): Promise<number>
   alarms(): Promise<BrokerAlarm[]>
-  load(): Promise<BrokerLoad>
+  /** Those of the cluster, stopped ones too. */
+  nodes(): Promise<EmqxNode[]>
 }
 
 const Listeners = Type.Array(
@@ -45,18 +47,6 @@ const AlarmRow = Type.Object({
   message: Type.Optional(Type.String()),
   activate_at: Type.Optional(Type.Union([Type.String(), Type.Number()]))
 })
-const Figure = Type.Optional(Type.Union([Type.Number(), Type.String()]))
-const Nodes = Type.Array(
-  Type.Object({
-    node_status: Type.Optional(Type.String()),
-    memory_total: Figure,
-    memory_used: Figure,
-    max_fds: Type.Optional(Type.Integer()),
-    load1: Figure,
-    load5: Figure,
-    load15: Figure
-  })
-)
 const read = {
   listeners: compile(Listeners),
   aggregate: compile(Aggregate),
@@ -91,7 +81,7 @@ export function createFigures(rest: Rest): EmqxFigures {
       for await (const row of alarmRows('/alarms', { activated: 'true' })) alarms.push(toAlarm(row))
       return alarms
     },
-    load: async () => toLoad(understood(read.nodes, await rest.call('GET', '/nodes')))
+    nodes: async () => understood(read.nodes, await rest.call('GET', '/nodes'))
   }
 }
 
@@ -121,30 +111,4 @@ function summed(answer: Static<typeof Aggregate>): Record<string, number> {
     }
   }
   return sums
-}
-
-/** Of the nodes that run: memory and files of all together, the load of the busiest. */
-function toLoad(nodes: Static<typeof Nodes>): BrokerLoad {
-  const running = nodes.filter(({ node_status }) => (node_status ?? 'running').toLowerCase() === 'running')
-  const sum = (figures: number[]) => figures.reduce((all, one) => all + one, 0)
-  const highest = (figures: (number | string | undefined)[]) => Math.max(0, ...figures.map((one) => Number(one) || 0))
-  return {
-    memoryTotal: sum(running.map(({ memory_total }) => bytesOf(memory_total))),
-    memoryUsed: sum(running.map(({ memory_used }) => bytesOf(memory_used))),
-    maxFiles: sum(running.map(({ max_fds = 0 }) => max_fds)),
-    load: [
-      highest(running.map(({ load1 }) => load1)),
-      highest(running.map(({ load5 }) => load5)),
-      highest(running.map(({ load15 }) => load15))
-    ]
-  }
-}
-
-const units: Record<string, number> = { K: 1024, M: 1024 ** 2, G: 1024 ** 3, T: 1024 ** 4 }
-
-/** `512.00M`, `2GB`, or bytes. */
-function bytesOf(size: number | string | undefined): number {
-  if (typeof size !== 'string') return size ?? 0
-  const [, digits, unit = ''] = /^([\d.]+)\s*([KMGT]?)/i.exec(size) ?? []
-  return Math.round((Number(digits) || 0) * (units[unit.toUpperCase()] ?? 1))
 }

@@ -1,11 +1,20 @@
 import { readFileSync } from 'node:fs'
 import { loadavg } from 'node:os'
-import type { BrokerLoad } from '../broker/brokerFacts.js'
+import type { BrokerNode } from '../broker/brokerFacts.js'
 
-/** Memory is the process's own, as emqttd told that of the Erlang VM. */
-export function nodeLoad(): BrokerLoad {
+/** Of a broker in this process. Memory is the process's own, as emqttd told that of the Erlang VM. */
+export function ownNode({ version, uptimeMs }: Pick<BrokerNode, 'version' | 'uptimeMs'>): BrokerNode {
   const { rss, heapUsed, external } = process.memoryUsage()
-  return { memoryTotal: rss, memoryUsed: Math.min(rss, heapUsed + external), maxFiles: maxFiles(), load: loadavg() }
+  return {
+    version,
+    description: 'Fleetgate',
+    runtime: `node/${process.versions.node}`,
+    uptimeMs,
+    memoryTotal: rss,
+    memoryUsed: Math.min(rss, heapUsed + external),
+    maxFiles: maxFiles(),
+    load: loadavg()
+  }
 }
 
 let foundFiles: number | undefined
