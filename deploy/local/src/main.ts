@@ -7,7 +7,7 @@ import { checkOutsideParts } from './outsideParts.js'
 import { portFrom } from './ports.js'
 import { ClaimedError } from './process/claim.js'
 import { findStack } from './runtimeFile.js'
-import { workspaceRoot } from './services.js'
+import { usesEmqx, workspaceRoot } from './services.js'
 import { type PreparedStack, prepareStack } from './stack.js'
 
 const { env } = process
@@ -70,7 +70,10 @@ async function main(dataDir: string): Promise<void> {
     mqttPort: portFrom(env, 'MQTT_PORT') ?? defaultMqttPort
   }
   await checkOutsideParts(env)
-  stack = await prepareStack({ ...ports, replicas: wantedReplicas(), dataDir, log, onLine })
+  const replicas = wantedReplicas()
+  if (replicas > 1 && !usesEmqx(env))
+    log.info({}, 'broker-proxy stays one, as its broker is in it; BROKER=emqx has more')
+  stack = await prepareStack({ ...ports, replicas, dataDir, log, onLine })
   log.info({ data: dataDir, mqtt: stack.mqttUrl }, 'starting')
   await stack.start()
   console.log(`Fleetgate is ready at ${stack.url}`)

@@ -37,8 +37,14 @@ export function replicaName(service: string, replica: number): string {
 }
 
 /** One door, and one embedded broker: it keeps its sessions in its own memory. The rest runs as often as one likes. */
-export function replicasOf(service: StackService, wanted: number): number {
-  return service === 'gateway' || service === 'broker-proxy' ? 1 : wanted
+export function replicasOf(service: StackService, wanted: number, env: NodeJS.ProcessEnv): number {
+  const isSingle = service === 'gateway' || (service === 'broker-proxy' && !usesEmqx(env))
+  return isSingle ? 1 : wanted
+}
+
+/** An EMQX in place of the embedded broker. */
+export function usesEmqx(env: NodeJS.ProcessEnv): boolean {
+  return env.BROKER === 'emqx'
 }
 
 export interface ServiceProgram {

@@ -27,7 +27,7 @@ export interface StackOptions {
   /** On top of this process's environment, for every service; MONGODB_URI, NATS_URL and BROKER=emqx replace a part. */
   env?: NodeJS.ProcessEnv
   services?: readonly StackService[]
-  /** Processes of each service, default 1; gateway and broker-proxy stay one. */
+  /** Processes of each service, default 1; the gateway stays one, and broker-proxy with its embedded broker. */
   replicas?: number
   log?: Log
   /** Each line that a process writes. */

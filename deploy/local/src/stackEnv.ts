@@ -1,10 +1,11 @@
 import { mkdirSync } from 'node:fs'
+import { hostname } from 'node:os'
 import { join } from 'node:path'
 import { natsBinary } from './natsBinary.js'
 import { freePort, isPortFree, portFrom } from './ports.js'
 import { secretsKeyFile } from './secretsKey.js'
 import { selfSignedFiles } from './selfSigned.js'
-import { replicaName, replicasOf, type StackService, stackServices, variableOf } from './services.js'
+import { replicaName, replicasOf, type StackService, stackServices, usesEmqx, variableOf } from './services.js'
 
 /** Where everything of a stack listens. */
 export interface Ports {
@@ -42,7 +43,7 @@ export async function choosePorts(given: WantedPorts, env: NodeJS.ProcessEnv): P
   const entries = await Promise.all(
     stackServices.map(async (name) => {
       const wanted = name === 'gateway' ? given.port : portFrom(env, variableOf(name, 'PORT'))
-      const further = Array.from({ length: replicasOf(name, given.replicas ?? 1) - 1 }, () => freePort())
+      const further = Array.from({ length: replicasOf(name, given.replicas ?? 1, env) - 1 }, () => freePort())
       return [name, [wanted ?? (await freePort()), ...(await Promise.all(further))]] as const
     })
   )
@@ -72,7 +73,7 @@ function wantedPorts(ports: Ports, env: NodeJS.ProcessEnv): WantedPort[] {
       return port === undefined ? [] : [[variable, port, host]]
     })
   const mqttHost = env.MQTT_HOST || '127.0.0.1'
-  const isEmbedded = env.BROKER !== 'emqx'
+  const isEmbedded = !usesEmqx(env)
   return [
     ...stackServices.map(
       (name): WantedPort =>
@@ -122,9 +123,17 @@ export function serviceEnv(
     NATS_URL: natsUrl,
     MONGODB_URI: mongoUri,
     DATA_DIR: serviceFolder(dataDir, replicaName(service, replica)),
+    ...(service === 'broker-proxy' && nameAtEmqx(replica, env)),
     ...(isGateway && gatewayTargets(ports)),
     ...(tellsMachines.includes(service) && !env.MACHINE_MQTT_URL && { MACHINE_MQTT_URL: mqttUrlOf(ports, env) })
   }
+}
+
+/** What the first replica is called without us: by its setting, or by this machine's name. */
+function nameAtEmqx(replica: number, env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  if (replica === 1 || !usesEmqx(env)) return {}
+  const first = env.EMQX_REPLICA || hostname().replace(/[^A-Za-z0-9_.-]/g, '-')
+  return { EMQX_REPLICA: `${first.slice(0, 60)}-${replica}` }
 }
 
 /** Only where it is asked for: a certificate that nobody has signed is for trying things out. */

@@ -70,6 +70,29 @@ t.test('makes a certificate for the broker where it is asked for, once', async (
   t.equal(new X509Certificate(readFileSync(certFile)).fingerprint256, certificate.fingerprint256, 'and it is kept')
 })
 
+t.test('runs broker-proxy once with its embedded broker, and as often as the others with EMQX', async (t) => {
+  const { dataDir } = temporaryPlace(t)
+  /** What each process is told, by its name. */
+  const told = async (more: NodeJS.ProcessEnv) => {
+    const options = fakeOptions(dataDir, { ...noParts, ...more })
+    const stack = await startStack({ ...options, services: ['auth', 'broker-proxy', 'gateway'], replicas: 2 })
+    const names = stack.processes().map(({ name }) => name)
+    const ask = async (url: string) => (await (await fetch(`${url}/`)).json()) as NodeJS.ProcessEnv
+    const gateway = await ask(stack.url)
+    const brokers = await Promise.all((gateway.BROKER_PROXY_URL ?? '').split(',').map(ask))
+    await stack.stop()
+    return { names, brokers }
+  }
+  const embedded = await told({})
+  t.same(embedded.names, ['auth', 'auth-2', 'broker-proxy', 'gateway'])
+  t.match(embedded.brokers, [{ EMQX_REPLICA: undefined }])
+  const named = await told({ BROKER: 'emqx', EMQX_REPLICA: 'here' })
+  t.same(named.names, ['auth', 'auth-2', 'broker-proxy', 'broker-proxy-2', 'gateway'])
+  t.match(named.brokers, [{ EMQX_REPLICA: 'here' }, { EMQX_REPLICA: 'here-2' }])
+  t.not(named.brokers[0]?.DATA_DIR, named.brokers[1]?.DATA_DIR)
+  t.match((await told({ BROKER: 'emqx' })).brokers, [{ EMQX_REPLICA: undefined }, { EMQX_REPLICA: /^[\w.-]+-2$/ }])
+})
+
 t.test('starts what dies again, on the same port, and leaves the others alone', async (t) => {
   const { dataDir, journal } = temporaryPlace(t)
   const stack = await startStack(fakeOptions(dataDir))
