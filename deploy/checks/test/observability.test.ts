@@ -11,6 +11,9 @@ import { findPrometheus, startPrometheus } from '../src/prometheus.js'
 interface Rules {
   groups: { name: string; rules: { alert: string; expr: string; for: string; annotations: Record<string, string> }[] }[]
 }
+interface RuleTests {
+  tests: { alert_rule_test: { alertname: string; exp_alerts: object[] }[] }[]
+}
 interface Dashboard {
   panels: { title: string; targets: { expr: string }[] }[]
 }
@@ -43,6 +46,17 @@ t.test('each alert has a reason, and a runbook that is there', async (t) => {
     const [file, anchor = ''] = (annotations.runbook ?? '').split('#')
     t.ok(file === 'k8s/README.md' && anchors.includes(anchor), `${alert}: ${annotations.runbook}`)
   }
+})
+
+t.test('each alert has cases in which it fires and in which it is silent', async (t) => {
+  const cases = (parse(read('rules.test.yml')) as RuleTests).tests.flatMap(({ alert_rule_test }) => alert_rule_test)
+  const named = (isFiring: boolean) =>
+    [
+      ...new Set(cases.filter(({ exp_alerts }) => exp_alerts.length > 0 === isFiring).map(({ alertname }) => alertname))
+    ].sort()
+  const all = alerts.map(({ alert }) => alert).sort()
+  t.same(named(true), all)
+  t.same(named(false), all)
 })
 
 if (typeof programs !== 'string') {
