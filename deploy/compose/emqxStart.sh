@@ -1,5 +1,7 @@
 #!/bin/sh
-# The image's own start, with the configuration that holds this installation's secrets.
+# The image's own start, with a variable for each file of this installation's settings.
 set -eu
-cat /secrets/emqx.conf >/opt/emqx/etc/emqx.conf
+for file in /secrets/env/*; do
+  export "${file##*/}=$(cat "$file")"
+done
 exec /usr/bin/docker-entrypoint.sh /opt/emqx/bin/emqx foreground

@@ -1,7 +1,7 @@
 // First container of the compose file: makes each secret once, into a volume that it alone has, and hands each container
 // what that one needs, in the container's own volume and anew at each start: templates change with the version.
 import { randomBytes } from 'node:crypto'
-import { chownSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
+import { chownSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 
 const root = process.argv[2] ?? '/secrets'
@@ -59,17 +59,30 @@ write('broker-proxy/emqx.apiSecret', apiSecret)
 write('broker-proxy/emqx.mqttPassword', keep('emqx.mqttPassword', word))
 write('emqx/apiKeys', `fleetgate:${apiSecret}:administrator\n`)
 
-fill('nats/nats.conf', { NATS_PASSWORD })
+write('nats/nats.conf', filled('nats.conf', { NATS_PASSWORD }))
 const [COOKIE, DASHBOARD_PASSWORD] = [keep('emqx.cookie', word), keep('emqx.dashboard', word)]
-fill('emqx/emqx.conf', { AUTH_SECRET, COOKIE, DASHBOARD_PASSWORD })
+const emqxSettings = variablesOf(filled('emqx.conf', { AUTH_SECRET, COOKIE, DASHBOARD_PASSWORD }))
+for (const [name, value] of emqxSettings) write(`emqx/env/${name}`, value)
+// What an earlier version has set.
+for (const name of readdirSync(join(root, 'emqx/env'))) {
+  if (!emqxSettings.some(([wanted]) => wanted === name)) rmSync(join(root, 'emqx/env', name))
+}
 
-function fill(path, values) {
-  const template = readFileSync(join(templates, path.split('/')[1]), 'utf8')
-  const text = template.replaceAll(/@([A-Z_]+)@/g, (_, key) => {
-    if (values[key] === undefined) throw new Error(`${path} asks for ${key}, which is not made here`)
+function filled(name, values) {
+  return readFileSync(join(templates, name), 'utf8').replaceAll(/@([A-Z_]+)@/g, (_, key) => {
+    if (values[key] === undefined) throw new Error(`${name} asks for ${key}, which is not made here`)
     return values[key]
   })
-  write(path, text)
+}
+
+/** EMQX takes any part of its configuration from a variable that is named after its path. */
+function variablesOf(text) {
+  const statements = text.replaceAll(/^#.*\n/gm, '').split(/\n(?=[a-z])/)
+  return statements.map((statement) => {
+    const [, path, value] = /^([a-z_.]+)\s*=?\s*(.+)$/s.exec(statement.trim()) ?? []
+    if (value === undefined) throw new Error('emqx.conf has a line that belongs to no statement')
+    return [`EMQX_${path.toUpperCase().replaceAll('.', '__')}`, value]
+  })
 }
 
 // Volumes of images that run as nobody special begin as root's.

