@@ -1,6 +1,6 @@
 /** What deploy/Dockerfile puts into each image, started from that file set alone on real parts. */
-import { execFile, execFileSync, spawn } from 'node:child_process'
-import { mkdirSync, readdirSync, readFileSync } from 'node:fs'
+import { execFile, execFileSync, spawn, spawnSync } from 'node:child_process'
+import { mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { connectBus } from '@fleetgate/contracts'
@@ -145,7 +145,7 @@ async function health(port: number): Promise<number> {
 
 t.test('the agent starts from its files, by the command of its image, on an empty volume', async (t) => {
   const [, part = ''] = dockerfile.split('FROM base AS agent')
-  const here = (text = '') => text.replaceAll('/data', join(dir, 'agent'))
+  const here = (text = '') => text.replaceAll(/\/data|\/tmp(?=\/heartbeat)/g, join(dir, 'agent'))
   const command = JSON.parse(here(/^CMD (.+)$/m.exec(part)?.[1])) as string[]
   const settings = here(/^ENV (.+)$/m.exec(part)?.[1]).split(' ')
   mkdirSync(join(dir, 'agent'))
@@ -157,7 +157,15 @@ t.test('the agent starts from its files, by the command of its image, on an empt
   await until(() => output().includes('agent started'), { what: 'the agent to say so' }).catch((cause) => {
     throw new Error(output(), { cause })
   })
-  t.pass('it runs')
+  const [program = '', ...args] = JSON.parse(here(/^HEALTHCHECK .*\n +CMD (.+)$/m.exec(part)?.[1])) as string[]
+  const health = () => spawnSync(program, args).status
+  t.equal(health(), 1, 'without a broker it is not well')
+  const beat = join(dir, 'agent/heartbeat')
+  writeFileSync(beat, '')
+  t.equal(health(), 0)
+  const before = Date.now() / 1000 - 180
+  utimesSync(beat, before, before)
+  t.equal(health(), 1, 'nor when its last beat is long ago')
 })
 
 /** Without the checkout's packages in reach, as the folder lies outside of it. */

@@ -23,6 +23,7 @@ const Config = Type.Object({
   ATTRIBUTES: recordOf(Type.String()),
   FLEET_URL: Type.Optional(Type.String({ pattern: '^https?://' })),
   FLEET_CA_FILE: Type.Optional(Type.String()),
+  HEARTBEAT_FILE: Type.Optional(Type.String()),
   LOG_FILE: Type.Optional(Type.String()),
   LOG_MAX_BYTES: Type.Integer({ default: 10 * 1024 * 1024, minimum: 4096 }),
   LOG_KEEP: Type.Integer({ default: 5, minimum: 0, maximum: 1000 }),
@@ -50,6 +51,8 @@ export interface AgentConfig {
   concurrency: number
   /** The operator's own attributes of this machine, for query groups. */
   attributes: Record<string, string>
+  /** Written again and again while the machine is connected. */
+  heartbeatFile?: string | undefined
   logLevel: string
   /** Where the log goes; standard output where it is absent. */
   logFile?: { path: string; maxBytes: number; keep: number } | undefined
@@ -87,6 +90,7 @@ function toConfig(config: Static<typeof Config>, passwordFile: string | undefine
     programTimeoutMs: config.PROGRAM_TIMEOUT * 1000,
     concurrency: config.CONCURRENCY,
     attributes: config.ATTRIBUTES,
+    heartbeatFile: config.HEARTBEAT_FILE && resolve(config.HEARTBEAT_FILE),
     logLevel: config.LOG_LEVEL,
     logFile: config.LOG_FILE
       ? { path: resolve(config.LOG_FILE), maxBytes: config.LOG_MAX_BYTES, keep: config.LOG_KEEP }

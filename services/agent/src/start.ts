@@ -2,6 +2,7 @@ import { pino } from 'pino'
 import { startAgent } from './agent.js'
 import { loadConfig } from './config.js'
 import { createConnection } from './connection.js'
+import { startHeartbeat } from './heartbeat.js'
 import { openLogFile } from './logFile.js'
 
 /** On Windows Ctrl-C, Ctrl-Break, and a console that is closed; who ends the process there asks nobody. */
@@ -14,7 +15,8 @@ export async function start(file: string | undefined): Promise<void> {
   const log = pino({ name: 'agent', level: config.logLevel }, destination)
   const connection = createConnection({ mqtt: config.mqtt, clientId: config.clientId, log })
   const agent = await startAgent({ config, connection, now: Date.now, log })
-  const { clientId, role, roots, programs } = config
+  const { clientId, role, roots, programs, heartbeatFile } = config
+  if (heartbeatFile) startHeartbeat({ file: heartbeatFile, connection, now: Date.now, log })
   log.info({ clientId, role, roots, programs }, 'agent started')
 
   let isStopping = false

@@ -1,5 +1,5 @@
 /** The agent's MQTT connection to a broker that renews its certificate, says nothing, or takes nothing. */
-import { copyFileSync, mkdirSync, readFileSync } from 'node:fs'
+import { copyFileSync, existsSync, mkdirSync, readFileSync } from 'node:fs'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { createServer as createTlsServer, type TlsOptions } from 'node:tls'
@@ -8,6 +8,7 @@ import { generate, type Packet, parser } from 'mqtt-packet'
 import t, { type Test } from 'tap'
 import { loadConfig } from '../src/config.js'
 import { createConnection } from '../src/connection.js'
+import { startHeartbeat } from '../src/heartbeat.js'
 import { clientId, quiet } from './bare.js'
 import { makeFolders } from './machine.js'
 
@@ -104,3 +105,32 @@ t.test('a broker that acknowledges nothing does not hold up the end', async (t) 
   await connection.close()
   await lost
 })
+
+t.test(
+  'a heartbeat is written while the machine is connected, and by no agent that is told nothing of it',
+  async (t) => {
+    const { base, state, root } = makeFolders(t)
+    const file = join(base, 'heartbeat')
+    let [isUp, asked, time] = [false, 0, 0]
+    const isConnected = () => {
+      asked += 1
+      return isUp
+    }
+    const looks = (count: number) => {
+      const mark = asked + count
+      return until(() => asked >= mark, { what: 'more looks' })
+    }
+    t.teardown(startHeartbeat({ file, connection: { isConnected }, now: () => ++time, log: quiet, everyMs: 5 }))
+    await looks(3)
+    t.notOk(existsSync(file))
+    isUp = true
+    await until(() => existsSync(file) && Number(readFileSync(file, 'utf8')) >= 2, { what: 'the second beat' })
+    isUp = false
+    await looks(3)
+    const last = readFileSync(file, 'utf8')
+    await looks(3)
+    t.equal(readFileSync(file, 'utf8'), last)
+    const read = (env: NodeJS.ProcessEnv) => loadConfig({ STATE_DIR: state, ROOTS: root, ...env }).heartbeatFile
+    t.same([read({}), read({ HEARTBEAT_FILE: file })], [undefined, file])
+  }
+)
