@@ -6,7 +6,6 @@ export {
   Schema,
   type UpdateQuery
 } from 'mongoose'
-export * from './appliedOnce.js'
 export * from './conflict.js'
 export * from './counters.js'
 export * from './keyRing.js'

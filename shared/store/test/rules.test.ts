@@ -1,7 +1,7 @@
 import { AppError } from '@fleetgate/contracts'
 import t from 'tap'
 import { connectionOptions } from '../src/connectionOptions.js'
-import { appliedOnce, containsPattern, isDuplicateKey, toConflict } from '../src/index.js'
+import { containsPattern, isDuplicateKey, toConflict } from '../src/index.js'
 
 t.test('a contains pattern takes every character for itself and no notice of case', async (t) => {
   for (const text of ['.*', 'a+b', '(x)', '[a-z]', '^$', 'a|b', '\\d', '{1}', '/', 'a-b', '$where', 'a\0b']) {
@@ -32,11 +32,4 @@ t.test('writes are journalled on the embedded engine and with a majority elsewhe
   t.notOk('directConnection' in server || 'retryWrites' in server)
   t.match(connectionOptions('mongodb://db.example', 'db', 'journal'), { writeConcern: { w: 1, journal: true } })
   t.match(connectionOptions('mongodb://user:pass@%2frun%2fe.sock/?x=1', 'db'), { directConnection: true })
-})
-
-t.test('an event applied once is remembered by its id', async (t) => {
-  t.strictSame(appliedOnce('e1'), {
-    filter: { applied: { $ne: 'e1' } },
-    push: { applied: { $each: ['e1'], $slice: -64 } }
-  })
 })

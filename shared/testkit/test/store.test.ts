@@ -1,7 +1,5 @@
 import { connectBus, type EventContract, Type, withOrigin } from '@fleetgate/contracts'
 import {
-  appliedField,
-  appliedOnce,
   containsPattern,
   createCounters,
   createOutbox,
@@ -19,7 +17,6 @@ interface Thing {
   tenantId: string
   name: string
   size: number
-  applied?: string[]
   outbox?: OutboxEntry[]
 }
 
@@ -34,7 +31,6 @@ function thingSchema() {
     tenantId: { type: String, required: true },
     name: { type: String, required: true },
     size: { type: Number, default: 0 },
-    applied: appliedField,
     outbox: outboxField
   }).index({ tenantId: 1, name: 1 }, { unique: true })
 }
@@ -122,16 +118,6 @@ t.test('store', async (t) => {
       Array.from({ length: given.length }, (_, n) => n + 1)
     )
     t.strictSame([await one.next('t2', 'jobs'), await one.next('t1', 'tasks')], [1, 1])
-  })
-
-  await t.test('applies an event once, however often it comes', async (t) => {
-    const { _id } = await things.create(thing('applied'))
-    const apply = (id: string) => {
-      const once = appliedOnce(id)
-      return things.updateOne({ _id, ...once.filter }, { $inc: { size: 1 }, $push: once.push })
-    }
-    await Promise.all(['a', 'a', 'b', 'a', 'b'].map(apply))
-    t.match(await things.findById(_id).lean(), { size: 2 })
   })
 
   await t.test('builds an index anew that differs', async (t) => {
