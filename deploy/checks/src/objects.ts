@@ -72,6 +72,8 @@ export function podOf(object: KubeObject): PodSpec | undefined {
   if (kind === 'EMQX') return podOfEmqx(object)
   if (kind === 'MongoDBCommunity')
     return (spec as { statefulSet: { spec: { template: { spec: PodSpec } } } }).statefulSet.spec.template.spec
+  if (kind === 'CronJob')
+    return (spec as { jobTemplate: { spec: { template: { spec: PodSpec } } } }).jobTemplate.spec.template.spec
   if (!['Deployment', 'StatefulSet', 'Job'].includes(kind)) return undefined
   return (spec as { template: { spec: PodSpec } }).template.spec
 }

@@ -130,7 +130,8 @@ t.test('every service starts from its files, outside of the checkout, and is rea
   for await (const { config } of bus.manager.streams.list()) streams.push(config.name)
   const copied = /for stream in (.+); do/.exec(read('k8s/overlays/production/streams.yaml'))?.[1]?.split(' ') ?? []
   t.same(copied.toSorted(), streams.toSorted(), 'on Kubernetes each stream that they make gets its copies')
-  for (const stream of streams) t.match(read('k8s/README.md'), `\`${stream}\``, `${stream} is backed up`)
+  const saved = /for stream in (.+); do/.exec(read('k8s/components/backup/streams.sh'))?.[1]?.split(' ') ?? []
+  t.same(saved.toSorted(), streams.toSorted(), 'and each is backed up')
 })
 
 /** The HEALTHCHECK of the Dockerfile, word for word. */

@@ -85,7 +85,7 @@ for (const overlay of kustomize ? overlays : []) {
         t.match(securityContext, confined, of)
       }
       // A job ends by itself; the operator's pods bring probes of their own.
-      if (['Job', 'MongoDBCommunity'].includes(object.kind)) continue
+      if (['Job', 'CronJob', 'MongoDBCommunity'].includes(object.kind)) continue
       for (const container of pod.containers) {
         t.ok(container.startupProbe && container.readinessProbe && container.livenessProbe, `${of} has its probes`)
       }
@@ -275,7 +275,9 @@ if (kustomize) {
     t.equal(production.find(({ kind }) => kind === 'MongoDBCommunity')?.spec?.members, 3)
     const spread = production.flatMap((object) => {
       const pod = podOf(object)
-      return pod && object.kind !== 'Job' ? [[object.metadata.name, JSON.stringify(pod)] as const] : []
+      return pod && !['Job', 'CronJob'].includes(object.kind)
+        ? [[object.metadata.name, JSON.stringify(pod)] as const]
+        : []
     })
     t.equal(spread.length, processes.length + 3)
     for (const [name, pod] of spread) t.match(pod, '"topologyKey":"kubernetes.io/hostname"', name)
