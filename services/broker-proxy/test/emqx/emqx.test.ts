@@ -182,6 +182,31 @@ t.test(
   }
 )
 
+t.test(
+  'a session that is cut off before it is empty is taken over again, though EMQX counts nothing in it',
+  async (t) => {
+    const gone = '$fleetgate:cut:up-0'
+    const us = { username: 'fleetgate-service', password: 'password-of-the-service', protocolVersion: 4 } as const
+    const former = await mqttClient(t, standIn.mqttUrl, { ...us, clientId: gone, clean: false })
+    await former.subscribeAsync('$share/fleetgate/fleet/+/up/#', q1)
+    await former.endAsync()
+    const texts = Array.from({ length: 12 }, (_, index) => `cut ${index}`)
+    // Nobody knows the sender yet, so that whoever gets these holds on to them.
+    for (const [index, text] of texts.entries()) {
+      const sender = await mqttClient(t, standIn.mqttUrl, { ...us, clientId: `$fleetgate:cut:down-${index}` })
+      await sender.publishAsync(upTopic('cut-1', 'report'), text, q1)
+      await sender.endAsync()
+    }
+    const heir = await until(() => standIn.clients.get(gone)?.client, { what: 'the heir' })
+    t.not(standIn.queued(gone).inflight_cnt, 0, 'a part of them lies there')
+    standIn.counts.set(gone, { subscriptions_cnt: 0, mqueue_len: 0, inflight_cnt: 0 })
+    heir.close()
+    await until(() => !standIn.clients.has(gone), { what: 'the end of its connection' })
+    await logIn(t, proxy, 'machine1', 'cut-1')
+    await until(() => texts.every((text) => stored.includes(text)), { what: 'all of them' })
+  }
+)
+
 t.test('the REST API', async (t) => {
   const settings = { url: `${standIn.url}/api/v5`, ...emqxKeys, timeoutMs: 20_000 }
   const emqx = createApi(createRest(settings))

@@ -20,19 +20,23 @@ const patience = 1.5
 export function watchOrphans(parts: OrphanParts): Link {
   const { api, settings, log, now } = parts
   const heirs = new Map<string, Heir>()
+  /** Sessions that were taken over and not seen to be empty since: what EMQX counts of them may be old. */
+  const unfinished = new Set<string>()
   const own = new Set(ownReceivers(settings))
   const everyMs = settings.reconcileMs
   const patienceMs = everyMs * patience
 
   function isOrphan(session: EmqxSession): boolean {
     const { clientId, isConnected, disconnectedAt } = session
-    if (isConnected || isEmpty(session) || !isReceiver(clientId)) return false
+    if (isConnected || !isReceiver(clientId)) return false
+    if (isEmpty(session) && !unfinished.has(clientId)) return false
     if (own.has(clientId) || heirs.has(clientId)) return false
     return now() - disconnectedAt > patienceMs
   }
 
   function inherit({ clientId, queued }: EmqxSession): void {
     log.warn({ clientId, queued }, 'a replica is gone: its session at EMQX is taken over')
+    unfinished.add(clientId)
     heirs.set(clientId, openHeir({ ...parts, clientId, onEnd: () => heirs.delete(clientId) }))
   }
 
@@ -41,7 +45,10 @@ export function watchOrphans(parts: OrphanParts): Link {
       const heir = heirs.get(session.clientId)
       if (isOrphan(session)) inherit(session)
       // EMQX counts now and then only.
-      else if (heir && isEmpty(session) && heir.quietMs() > patienceMs) await heir.close()
+      else if (heir && isEmpty(session) && heir.quietMs() > patienceMs) {
+        unfinished.delete(session.clientId)
+        await heir.close()
+      } else if (!heir && session.isConnected) unfinished.delete(session.clientId)
     }
   }
 
