@@ -2,7 +2,7 @@ import { type App, createApp, dialects, type Guard, type Log, type Route } from 
 import type { AccessKeys } from './accessKeys/accessKeys.js'
 import { accessKeyRoutes } from './accessKeys/iam.js'
 import type { Audit } from './audit/audit.js'
-import { audited } from './audit/audited.js'
+import { auditActions } from './audit/auditActions.js'
 import { auditRoutes } from './audit/beaver.js'
 import { type Directory, directoryRoutes } from './directory.js'
 import { keyRoutes } from './keys/beaver.js'
@@ -42,10 +42,11 @@ export function createAuthApp(deps: AuthAppDeps): App {
     guard,
     checks,
     checkReplies,
+    audit: { auditor: deps.audit, actions: auditActions },
     apis: [
-      { dialect: dialects.beaver, routes: audited(beaverRoutes(deps), deps.audit) },
+      { dialect: dialects.beaver, routes: beaverRoutes(deps) },
       { dialect: dialects.linker, routes: loginRoutes(tokens) },
-      { dialect: dialects.iam, routes: audited(iamRoutes(deps), deps.audit) }
+      { dialect: dialects.iam, routes: iamRoutes(deps) }
     ]
   })
 }
@@ -55,7 +56,7 @@ function beaverRoutes(deps: AuthAppDeps): Route[] {
   return [
     ...tokenRoutes(tokens, keys, client),
     ...keyRoutes(keys),
-    ...publicUserRoutes(registration),
+    ...publicUserRoutes(registration, audit),
     ...userRoutes(users, directory.members),
     ...directoryRoutes(directory),
     ...serviceTokenRoutes(serviceTokens),

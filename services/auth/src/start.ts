@@ -1,4 +1,4 @@
-import { type Bus, connectBus, createGuard, type Log } from '@fleetgate/kit'
+import { type Bus, changeRecorded, connectBus, createGuard, type Log } from '@fleetgate/kit'
 import { createSecrets, loadKeyRing, openStore, type Secrets, type Store, startResealing } from '@fleetgate/store'
 import { createAccessKeys } from './accessKeys/accessKeys.js'
 import { watchKeyChanges } from './accessKeys/watchKeyChanges.js'
@@ -81,7 +81,10 @@ export async function startAuth({ config, log, add, passwordCost }: StartOptions
     ...(await servePeople(bus, identity)),
     await serveUserNames(bus, stores.namesOf),
     await onUserRevoked(bus, stores.serviceTokens),
-    ...(await watchKeyChanges(bus, identity.accessKeys))
+    ...(await watchKeyChanges(bus, identity.accessKeys)),
+    await bus.consume(changeRecorded, { durable: 'auth-audit' }, (batch) =>
+      stores.audit.merge(batch.map(({ data }) => data))
+    )
   ]
   for (const subscription of answering) add('rpc', () => subscription.stop())
 

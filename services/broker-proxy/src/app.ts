@@ -1,6 +1,17 @@
 import { type Bus, type Log, mqttUserChanged } from '@fleetgate/contracts'
-import { type App, addStreamFigures, createApp, createMetrics, dms, emq, type Guard, sdes } from '@fleetgate/kit'
-import type { Secrets, Store } from '@fleetgate/store'
+import {
+  type App,
+  addStreamFigures,
+  createApp,
+  createAuditor,
+  createMetrics,
+  dms,
+  emq,
+  type Guard,
+  sdes
+} from '@fleetgate/kit'
+import { createAuditTrail, type Secrets, type Store } from '@fleetgate/store'
+import { auditActions } from './auditActions.js'
 import type { Account, BrokerDriver } from './broker/brokerDriver.js'
 import type { MaybeExtras } from './broker/brokerFacts.js'
 import { createBrokerApi } from './brokerApi.js'
@@ -116,6 +127,7 @@ export function createBrokerProxy(parts: BrokerProxyParts): BrokerProxy {
   const checks = { nats: bus.isReady, store: store.ready }
   const broker = createBrokerApi({ config, version, plugins: plugins.plugins, driver, clients, accounts, checks, now })
   const publish = createPublish({ driver, onPublished: plugins.webHook.published })
+  const trail = createAuditTrail({ store, bus, log, service: 'broker-proxy' })
   const stops: (() => unknown)[] = []
 
   function evict(clientId: string, tenantId: string): void {
@@ -143,6 +155,7 @@ export function createBrokerProxy(parts: BrokerProxyParts): BrokerProxy {
       log,
       guard,
       metrics,
+      audit: { auditor: createAuditor(trail, log), actions: auditActions },
       checkReplies: config.CHECK_REPLIES,
       checks,
       apis: [
@@ -161,6 +174,8 @@ export function createBrokerProxy(parts: BrokerProxyParts): BrokerProxy {
     }),
 
     async open() {
+      trail.start()
+      stops.push(() => trail.stop())
       const watching = await bus.watch(mqttUserChanged, { sinceMs: watchBackMs }, refresh)
       stops.push(() => watching.stop())
       stops.push(files.startSweeping())

@@ -1,4 +1,14 @@
-import { type App, type CreatorsOf, createApp, dialects, type Guard, type Log, type Route } from '@fleetgate/kit'
+import {
+  type App,
+  type Auditor,
+  type CreatorsOf,
+  createApp,
+  dialects,
+  type Guard,
+  type Log,
+  type Route
+} from '@fleetgate/kit'
+import { auditActions } from './auditActions.js'
 import { mailRoutes } from './mail/linker.js'
 import type { Mails } from './mail/mail.js'
 import { providerRoutes } from './providers/linker.js'
@@ -11,6 +21,7 @@ import type { Smtp } from './smtp/smtp.js'
 export interface ClusterManagerAppDeps {
   log: Log
   guard: Guard
+  auditor: Auditor
   pubkeys: Pubkeys
   smtp: Smtp
   providers: Providers
@@ -23,11 +34,12 @@ export interface ClusterManagerAppDeps {
 }
 
 export function createClusterManagerApp(deps: ClusterManagerAppDeps): App {
-  const { log, guard, pubkeys, smtp, providers, mails, creatorsOf, clusterRoutes, checks, checkReplies } = deps
+  const { log, guard, auditor, pubkeys, smtp, providers, mails, creatorsOf, clusterRoutes, checks, checkReplies } = deps
   return createApp({
     service: 'cluster-manager',
     log,
     guard,
+    audit: { auditor, actions: auditActions },
     checks,
     checkReplies,
     apis: [

@@ -1,5 +1,5 @@
-import { connectBus, createCreatorsOf, createGuard, type Log } from '@fleetgate/kit'
-import { createSecrets, loadKeyRing, openStore, startResealing } from '@fleetgate/store'
+import { connectBus, createAuditor, createCreatorsOf, createGuard, type Log } from '@fleetgate/kit'
+import { createAuditTrail, createSecrets, loadKeyRing, openStore, startResealing } from '@fleetgate/store'
 import { createClusterManagerApp } from './app.js'
 import { createClusterParts } from './clusterParts.js'
 import { allClusterRoutes } from './clusterRoutes.js'
@@ -39,7 +39,10 @@ export async function startClusterManager({ config, log, add }: StartOptions): P
   const registryStore = createRegistryStore(store)
   const clusterStore = createClusterStore(store)
   const providerStore = createProviderStore(store)
+  const trail = createAuditTrail({ store, bus, log, service: 'cluster-manager' })
   await store.sync()
+  trail.start()
+  add('audit', () => trail.stop())
   const resealing = startResealing({ secrets, places: store.sealedPlaces, log })
   add('resealing', () => resealing.stop())
   add('mail', await mailing.start())
@@ -73,6 +76,7 @@ export async function startClusterManager({ config, log, add }: StartOptions): P
   const app = createClusterManagerApp({
     log,
     guard,
+    auditor: createAuditor(trail, log),
     pubkeys: createPubkeys({ store: pubkeyStore, secrets, logs, keyBits: config.KEY_BITS, now }),
     smtp: mailing.smtp,
     providers: providing.providers,

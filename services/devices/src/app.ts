@@ -1,4 +1,14 @@
-import { type App, type CreatorsOf, createApp, dialects, type Guard, type Log, type Route } from '@fleetgate/kit'
+import {
+  type App,
+  type Auditor,
+  type CreatorsOf,
+  createApp,
+  dialects,
+  type Guard,
+  type Log,
+  type Route
+} from '@fleetgate/kit'
+import { auditActions } from './auditActions.js'
 import { dashboardRoutes } from './dashboards/beaver.js'
 import type { Dashboards } from './dashboards/dashboard.js'
 import { dashboardShareRoutes } from './dashboards/shareBeaver.js'
@@ -7,6 +17,7 @@ import type { Shares } from './dashboards/shares.js'
 export interface DevicesAppDeps {
   log: Log
   guard: Guard
+  auditor: Auditor
   dashboards: Dashboards
   shares: Shares
   creatorsOf: CreatorsOf
@@ -21,6 +32,7 @@ export interface DevicesAppDeps {
 export function createDevicesApp({
   log,
   guard,
+  auditor,
   dashboards,
   shares,
   creatorsOf,
@@ -34,6 +46,7 @@ export function createDevicesApp({
     service: 'devices',
     log,
     guard,
+    audit: { auditor, actions: auditActions },
     checks,
     checkReplies,
     apis: [

@@ -1,5 +1,13 @@
-import { connectBus, createCreatorsOf, createGuard, Gauge, type Log, machineChanged } from '@fleetgate/kit'
-import { createSecrets, loadKeyRing, openStore, startResealing } from '@fleetgate/store'
+import {
+  connectBus,
+  createAuditor,
+  createCreatorsOf,
+  createGuard,
+  Gauge,
+  type Log,
+  machineChanged
+} from '@fleetgate/kit'
+import { createAuditTrail, createSecrets, loadKeyRing, openStore, startResealing } from '@fleetgate/store'
 import { createDevicesApp } from './app.js'
 import type { Config } from './config.js'
 import { createDashboards } from './dashboards/dashboard.js'
@@ -52,7 +60,10 @@ export async function startDevices({ config, log, add }: StartOptions): Promise<
   })
   const secrets = createSecrets({ keys: loadKeyRing({ file: config.SECRETS_KEY_FILE, value: config.SECRETS_KEY }) })
   const workflows = createWorkflowParts({ ...things, store, bus, log, secrets, settings: config, now: Date.now })
+  const trail = createAuditTrail({ store, bus, log, service: 'devices' })
   await store.sync()
+  trail.start()
+  add('audit', () => trail.stop())
   const resealing = startResealing({ secrets, places: store.sealedPlaces, log })
   add('resealing', () => resealing.stop())
   for (const outbox of [dashboardStore.outbox, ...things.outboxes, workflows.outbox]) {
@@ -94,6 +105,7 @@ export async function startDevices({ config, log, add }: StartOptions): Promise<
   const app = createDevicesApp({
     log,
     guard,
+    auditor: createAuditor(trail, log),
     things: [...things.routes(grants, creatorsOf), ...brokerInfoRoutes(config), ...imageRoutes(images)],
     workflows: working.routes({ grants, grantNow, creatorsOf, reachOf: things.reachOf(grants) }),
     dashboards: createDashboards({

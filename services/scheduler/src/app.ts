@@ -1,7 +1,9 @@
 import {
   type App,
+  type Auditor,
   type Bus,
   createApp,
+  createAuditor,
   createCreatorsOf,
   dialects,
   type Guard,
@@ -10,7 +12,8 @@ import {
   type Route,
   type Subscription
 } from '@fleetgate/kit'
-import { createOutbox, type Store } from '@fleetgate/store'
+import { createAuditTrail, createOutbox, type Store } from '@fleetgate/store'
+import { auditActions } from './auditActions.js'
 import { fillNameParts } from './clients/fillNameParts.js'
 import { createPresence } from './clients/presence.js'
 import { createPresenceStore } from './clients/presenceStore.js'
@@ -123,6 +126,7 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
   )
   const { sweep } = createRenames({ ...stores, rename: executions.rename, release, now })
   const renames = repeatEvery(settings.sweepMs, [sweep], log)
+  const trail = createAuditTrail({ store: deps.store, bus, log, service: 'scheduler' })
   const alertOutbox = createOutbox({ model: stores.alerts.model, bus, log })
   const alertMails = createAlertMailing(stores, { config, bus, log, settings: tenantSettings, now })
   const mailing = repeatEvery(config.ALERT_MAIL_SWEEP_MS, [alertMails.sendDue], log)
@@ -183,11 +187,13 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
       bus,
       store: deps.store,
       guard,
+      auditor: createAuditor(trail, log),
       log,
       metrics: figures.metrics
     }),
     async start() {
       await fillNameParts(stores.clients, log)
+      trail.start()
       outbox.start()
       engine.start()
       timetable.start()
@@ -211,6 +217,7 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
       await engine.stop()
       await outbox.stop()
       await alertOutbox.stop()
+      await trail.stop()
     }
   }
 }
@@ -221,17 +228,19 @@ export interface SchedulerAppDeps {
   bus: Bus
   store: Store
   guard: Guard
+  auditor: Auditor
   log: SchedulerDeps['log']
   metrics: Metrics
 }
 
 function createSchedulerApp(deps: SchedulerAppDeps): App {
-  const { routes, config, bus, store, guard, log, metrics } = deps
+  const { routes, config, bus, store, guard, auditor, log, metrics } = deps
   return createApp({
     service: 'scheduler',
     metrics,
     log,
     guard,
+    audit: { auditor, actions: auditActions },
     checkReplies: config.CHECK_REPLIES,
     checks: { nats: bus.isReady, mongodb: store.ready },
     apis: [{ dialect: dialects.sdes, routes }]

@@ -1,5 +1,6 @@
 export * from './accessMessages.js'
 export * from './appError.js'
+export * from './auditMessages.js'
 export * from './bus.js'
 export * from './casts.js'
 export * from './connectBus.js'

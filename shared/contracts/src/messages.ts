@@ -10,6 +10,7 @@ import {
   roleGrantsChanged,
   userAuthorized
 } from './accessMessages.js'
+import { changeRecorded } from './auditMessages.js'
 import { downChannels, upChannels } from './fleetTopics.js'
 import { ClientId, EpochMs, TenantId } from './ids.js'
 import { createMachineUser, dropMqttAccount, keepMqttAccount } from './machineMessages.js'
@@ -241,6 +242,7 @@ export const events: readonly EventContract[] = [
   roleGrantsChanged,
   resourceCreated,
   resourceDeleted,
+  changeRecorded,
   clientConnected,
   clientDisconnected,
   mqttUserChanged,

@@ -2,6 +2,7 @@ import type { Server, ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { AppError, type DialectName, newRequestId } from '@fleetgate/contracts'
 import express, { type Express, type RequestHandler } from 'express'
+import { type AuditOptions, audited, checkActions } from './audited.js'
 import type { Dialect, JsonSchema } from './dialects/dialect.js'
 import { dialectOf } from './dialects/index.js'
 import { createDrain } from './drain.js'
@@ -30,6 +31,8 @@ export interface AppOptions {
   /** What /readyz asks, by name. The guard's keys are asked for anyway. */
   checks?: Checks
   checkReplies?: boolean
+  /** Keeps a record of every change that somebody makes over these routes. */
+  audit?: AuditOptions | undefined
   /** Runs before the routes. What runs after them is added with `app.express.use`. */
   middleware?: readonly RequestHandler[]
   metrics?: Metrics
@@ -93,15 +96,21 @@ export function createApp(options: AppOptions): App {
   }
 }
 
-function createExpress({ apis, guard, checkReplies = false, middleware = [], ...options }: AppOptions): Express {
+function createExpress({ apis, guard, audit, checkReplies = false, middleware = [], ...options }: AppOptions): Express {
   const app = express()
   app.disable('x-powered-by')
   app.disable('etag')
   app.enable('case sensitive routing')
   app.set('trust proxy', options.trustProxy ?? privateNetworks)
   for (const handler of middleware) app.use(handler)
+  if (audit) {
+    checkActions(
+      apis.flatMap(({ routes }) => routes),
+      audit.actions
+    )
+  }
   for (const { dialect, routes } of apis) {
-    for (const route of routes) {
+    for (const route of audit ? audited(routes, audit) : routes) {
       const handler = createHandler({ route, dialect, guard, checkReplies })
       app[route.method](pathsOf(route), handler as unknown as RequestHandler)
     }

@@ -1,6 +1,8 @@
 export * from '@fleetgate/contracts'
 export { type AddressRanges, createAddressRanges } from './addressRanges.js'
 export * from './app.js'
+export { type Auditor, boundedTargets, createAuditor } from './audit.js'
+export { type AuditAction, type AuditActions, type AuditOptions, idsIn } from './audited.js'
 export * from './basic.js'
 export { defaultBodyLimit, readText, takeBody, takenBody } from './body.js'
 export * from './caller.js'

@@ -6,6 +6,7 @@ export {
   Schema,
   type UpdateQuery
 } from 'mongoose'
+export * from './auditTrail.js'
 export * from './conflict.js'
 export * from './counters.js'
 export * from './keyRing.js'

@@ -1,36 +1,16 @@
-import { newId } from '@fleetgate/kit'
-import { type Page, type PageOf, pageOf, type Store } from '@fleetgate/store'
+import { type AuditRecord, type DeedEnd, newId } from '@fleetgate/kit'
+import { type AnyBulkWriteOperation, type Page, type PageOf, pageOf, type Store } from '@fleetgate/store'
 import { Schema } from 'mongoose'
 
-export const auditResults = ['started', 'succeeded', 'refused', 'failed'] as const
-export type AuditResult = (typeof auditResults)[number]
+type AuditDoc = Omit<AuditRecord, 'id'> & { _id: string }
 
-/** Who did what, when, from where, to what, and how it ended. */
-export interface AuditEntry {
-  id: string
-  tenantId: string
-  /** Epoch ms. */
-  at: number
-  action: string
-  /** Ids and names of what was touched. */
-  targets: string[]
-  /** Empty where nobody was signed in. */
-  userId: string
-  email: string
-  serviceTokenId?: string | undefined
-  address: string
-  requestId: string
-  /** `started` stays only where the process died before the end: the change may have happened. */
-  result: AuditResult
-  /** Why it was refused or failed. */
-  error?: string | undefined
-}
-
-type AuditDoc = Omit<AuditEntry, 'id'> & { _id: string }
+/** Records from before others told theirs name no service. */
+const own = 'auth'
 
 const schema = new Schema<AuditDoc>({
   _id: String,
   tenantId: { type: String, required: true },
+  service: { type: String, default: own },
   at: { type: Number, required: true },
   action: { type: String, required: true },
   targets: [String],
@@ -44,12 +24,14 @@ const schema = new Schema<AuditDoc>({
 })
 // Ids are in order of time, so each of these serves its filter, the span of time and the order of the list.
 schema.index({ tenantId: 1, _id: -1 })
+schema.index({ tenantId: 1, service: 1, _id: -1 })
 schema.index({ tenantId: 1, userId: 1, _id: -1 })
 schema.index({ tenantId: 1, action: 1, _id: -1 })
 schema.index({ tenantId: 1, targets: 1, _id: -1 })
 
 export interface AuditFilter {
   tenantId: string
+  service?: string | undefined
   userId?: string | undefined
   action?: string | undefined
   target?: string | undefined
@@ -63,30 +45,43 @@ export type AuditStore = ReturnType<typeof createAuditStore>
 export function createAuditStore(store: Store) {
   const model = store.model<AuditDoc>('audit', schema)
   return {
-    async insert(entry: Omit<AuditEntry, 'id'>): Promise<string> {
+    async insert(entry: Omit<AuditRecord, 'id'>): Promise<string> {
       const id = newId(entry.at)
       await model.create({ _id: id, ...entry })
       return id
     },
-    async finish(id: string, { result, error, targets }: Pick<AuditEntry, 'result' | 'error' | 'targets'>) {
+    async finish(id: string, { result, error, targets }: DeedEnd): Promise<void> {
       await model.updateOne({ _id: id }, { $set: { result, targets, ...(error === undefined ? {} : { error }) } })
     },
+    /** Takes what other services tell, also again: what ended replaces what was begun, never the other way round. */
+    async merge(records: readonly AuditRecord[]): Promise<void> {
+      await model.bulkWrite(records.map(toMerge), { ordered: true })
+    },
     /** Newest first. */
-    async search({ tenantId, userId, action, target, from, to }: AuditFilter, page: Page): Promise<PageOf<AuditEntry>> {
+    async search(
+      { tenantId, service, userId, action, target, from, to }: AuditFilter,
+      page: Page
+    ): Promise<PageOf<AuditRecord>> {
       const filter = {
         tenantId,
+        ...(service === undefined ? {} : { service: service === own ? { $in: [own, null] } : service }),
         ...(userId === undefined ? {} : { userId }),
         ...(action === undefined ? {} : { action }),
         ...(target === undefined ? {} : { targets: target }),
         ...(from === undefined && to === undefined ? {} : { _id: span(from, to) })
       }
       const { items, total } = await pageOf(model.find(filter).sort({ _id: -1 }), page)
-      return { items: items.map(toEntry), total }
+      return { items: items.map(toRecord), total }
     },
     async purge(before: number): Promise<void> {
       await model.deleteMany({ _id: { $lt: firstIdOf(before) } })
     }
   }
+}
+
+function toMerge({ id, ...record }: AuditRecord): AnyBulkWriteOperation<AuditDoc> {
+  const update = record.result === 'started' ? { $setOnInsert: record } : { $set: record }
+  return { updateOne: { filter: { _id: id }, update, upsert: true } }
 }
 
 function span(from: number | undefined, to: number | undefined) {
@@ -101,19 +96,20 @@ function firstIdOf(at: number): string {
   return Math.max(0, Math.floor(at)).toString(16).padStart(12, '0')
 }
 
-function toEntry(doc: AuditDoc): AuditEntry {
+function toRecord({ _id, serviceTokenId, error, ...doc }: AuditDoc): AuditRecord {
   return {
-    id: doc._id,
+    id: _id,
     tenantId: doc.tenantId,
+    service: doc.service,
     at: doc.at,
     action: doc.action,
     targets: [...doc.targets],
     userId: doc.userId,
     email: doc.email,
-    serviceTokenId: doc.serviceTokenId,
+    ...(serviceTokenId === undefined ? {} : { serviceTokenId }),
     address: doc.address,
     requestId: doc.requestId,
     result: doc.result,
-    error: doc.error
+    ...(error === undefined ? {} : { error })
   }
 }

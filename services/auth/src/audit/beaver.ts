@@ -1,4 +1,6 @@
 import {
+  type AuditRecord,
+  auditResults,
   BeaverPage,
   beaverPaging,
   beaverRange,
@@ -12,7 +14,6 @@ import {
   type UserNames
 } from '@fleetgate/kit'
 import type { Audit } from './audit.js'
-import { type AuditEntry, auditResults } from './auditStore.js'
 
 const Id = Type.Unsafe<string | number>({ type: ['string', 'integer'], pattern: '^[0-9]{1,19}$', minimum: 0 })
 /** Epoch ms. */
@@ -25,6 +26,7 @@ const Time = Type.Unsafe<string | number>({
 
 const Query = Type.Object({
   ...beaverPaging,
+  service: Type.Optional(Type.String({ maxLength: 64 })),
   user_id: Type.Optional(Id),
   action: Type.Optional(Type.String({ maxLength: 128 })),
   target: Type.Optional(Type.String({ maxLength: 320 })),
@@ -35,6 +37,7 @@ const Query = Type.Object({
 const Entry = Type.Object({
   id: Type.String(),
   created_at: Type.String(),
+  service: Type.String(),
   action: Type.String(),
   targets: Type.Array(Type.String()),
   user_id: Type.String(),
@@ -65,8 +68,9 @@ export function auditRoutes(audit: Audit): Route[] {
   ]
 }
 
-function toFilter({ user_id, action, target, from, to }: Static<typeof Query>) {
+function toFilter({ service, user_id, action, target, from, to }: Static<typeof Query>) {
   return {
+    service,
     userId: user_id === undefined ? undefined : String(user_id),
     action,
     target,
@@ -75,11 +79,12 @@ function toFilter({ user_id, action, target, from, to }: Static<typeof Query>) {
   }
 }
 
-function toReply(entry: AuditEntry, actors: UserNames): Static<typeof Entry> {
+function toReply(entry: AuditRecord, actors: UserNames): Static<typeof Entry> {
   const { user_nickname, user_deleted } = toBeaverCreator(entry.userId, actors)
   return {
     id: entry.id,
     created_at: String(entry.at),
+    service: entry.service,
     action: entry.action,
     targets: entry.targets,
     user_id: entry.userId,

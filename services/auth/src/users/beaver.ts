@@ -1,4 +1,5 @@
 import { type Route, route, type Static, TenantId, Type } from '@fleetgate/kit'
+import type { Audit } from '../audit/audit.js'
 import { MenuTree, toMenuNode } from '../menus/beaver.js'
 import { toTree } from '../menus/menu.js'
 import { memberRoutes, RoleNames, toMember, UserStatus } from './beaverMembers.js'
@@ -26,7 +27,7 @@ const MeReply = Type.Object({
   super_admin: Type.Boolean()
 })
 
-export function publicUserRoutes(registration: Registration): Route[] {
+export function publicUserRoutes(registration: Registration, audit: Pick<Audit, 'done'>): Route[] {
   return [
     route({
       method: 'get',
@@ -42,7 +43,11 @@ export function publicUserRoutes(registration: Registration): Route[] {
       summary: 'Register the first user, or any user while registration is open',
       needs: 'public',
       body: Type.Object(Person),
-      handle: ({ body, request }) => registration.register(body, request.address)
+      handle: async ({ body: { email, ...draft }, request: { id, address } }) => {
+        await registration.register({ email, ...draft }, address)
+        const nobody = { tenantId: 'default', userId: '', email }
+        await audit.done({ ...nobody, action: 'user.register', targets: [email], address, requestId: id })
+      }
     })
   ]
 }

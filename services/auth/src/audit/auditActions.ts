@@ -1,0 +1,46 @@
+import type { AuditActions } from '@fleetgate/kit'
+
+/** What the record calls the changes. Beaver asks by POST where others GET. */
+export const auditActions: AuditActions = {
+  'post /user/members': 'user.create',
+  'put /user/members/:id': 'user.update',
+  'put /user/members/:id/change-password': 'user.reset-password',
+  'put /user/members/:id/status': {
+    action: (body) => ((body as { status: string }).status === 'ENABLED' ? 'user.enable' : 'user.disable')
+  },
+  'delete /user/members/:id': 'user.delete',
+  'post /user/batch-delete': 'user.delete',
+  'put /user/password': 'user.change-password',
+  'post /user/tenants': 'tenant.create',
+  'post /user/roles': 'role.create',
+  'put /user/roles/:id': 'role.update',
+  'delete /user/roles/:id': 'role.delete',
+  'post /user/roles/:id/associate-user': 'role.associate-user',
+  'post /user/roles/:id/disassociate-user': 'role.disassociate-user',
+  'post /user/roles/:id/associate-resource': 'role.associate-resource',
+  'post /user/roles/:id/disassociate-resource': 'role.disassociate-resource',
+  'post /user/roles/:id/associate-menu': 'role.associate-menu',
+  'post /user/menus': 'menu.create',
+  'put /user/menus/:id': 'menu.update',
+  'delete /user/menus/:id': 'menu.delete',
+  'post /user/tokens': 'service-token.create',
+  'delete /user/tokens/:id': 'service-token.revoke',
+  'post /v3.0/OS-CREDENTIAL/credentials': 'access-key.create',
+  'put /v3.0/OS-CREDENTIAL/credentials/:access_key': 'access-key.update',
+  'delete /v3.0/OS-CREDENTIAL/credentials/:access_key': 'access-key.delete',
+  'post /oauth2/keys/rotate': 'signing-key.rotate',
+  'post /user/audit/search': null,
+  'post /user/members/search': null,
+  'post /user/members/:id/permission': null,
+  'post /user/roles/search': null,
+  'post /user/roles/:id/members': null,
+  'post /user/roles/:id/resources': null,
+  'post /user/roles/:id/integrations': null,
+  'post /user/roles/:id/devices': null,
+  'post /user/roles/:id/dashboards': null,
+  'post /user/roles/:id/undistributed-users': null,
+  'post /user/roles/:id/undistributed-integrations': null,
+  'post /user/roles/:id/undistributed-devices': null,
+  'post /user/roles/:id/undistributed-dashboards': null,
+  'post /user/tokens/search': null
+}

@@ -1,0 +1,65 @@
+import type { AuditActions } from '@fleetgate/kit'
+
+/** Which entities, not what was written to them. */
+const keysOf = (body: unknown) => Object.keys((body as { exchange: object }).exchange)
+
+/**
+ * What the record calls the changes. Beaver asks by POST where others GET, and switches workflows by GET. Measured values are too many, and
+ * a user's own order of dashboards is nobody else's.
+ */
+export const auditActions: AuditActions = {
+  'post /dashboard': 'dashboard.create',
+  'put /dashboard/:id': 'dashboard.update',
+  'delete /dashboard/:id': 'dashboard.delete',
+  'post /dashboard/:id/share': 'dashboard.share',
+  'delete /dashboard/:id/share/:share': 'dashboard.unshare',
+  'post /resource/upload-config': 'image.create',
+  'post /device': 'device.create',
+  'put /device/:id': 'device.update',
+  'post /device/batch-delete': 'device.delete',
+  'post /device-group': 'device-group.create',
+  'put /device-group/:id': 'device-group.update',
+  'delete /device-group/:id': 'device-group.delete',
+  'post /device/move-to-group': 'device-group.move-devices',
+  'post /mqtt-device/device-template': 'device-template.create',
+  'put /mqtt-device/device-template/:id': 'device-template.update',
+  'post /mqtt-device/device-template/batch-delete': 'device-template.delete',
+  'post /entity': 'entity.create',
+  'put /entity/:id': 'entity.update',
+  'post /entity/delete': 'entity.delete',
+  'post /entity/property/update': { action: 'entity.write', targets: keysOf },
+  'post /entity/service/call': { action: 'entity.call', targets: keysOf },
+  'post /entity/tags': 'entity-tag.create',
+  'put /entity/tags/:id': 'entity-tag.update',
+  'post /entity/tags/delete': 'entity-tag.delete',
+  'post /entity/tags/mapping': 'entity-tag.map',
+  'post /workflow/flows/design': 'workflow.save',
+  'put /workflow/flows/:id': 'workflow.update',
+  'post /workflow/flows/batch-delete': 'workflow.delete',
+  'get /workflow/flows/:id/enable': 'workflow.enable',
+  'get /workflow/flows/:id/disable': 'workflow.disable',
+  'post /workflow/flows/design/test': 'workflow.try',
+  'post /workflow/flows/node/test': 'workflow.try-node',
+  'post /credentials': 'credential.create',
+  'put /credentials/:id': 'credential.update',
+  'post /credentials/delete': 'credential.delete',
+  'put /dashboard/order': null,
+  'post /dashboard/:id/home': null,
+  'post /dashboard/:id/cancel-home': null,
+  'post /entity/ingest': null,
+  'post /integration/search': null,
+  'post /device/search': null,
+  'post /device-group/search': null,
+  'post /entity/tags/search': null,
+  'post /mqtt-device/device-template/search': null,
+  'post /mqtt-device/device-template/validate': null,
+  'post /mqtt-device/device-template/:id/test': null,
+  'post /entity/search': null,
+  'post /entity/advanced-search': null,
+  'post /entity/batch-get-status': null,
+  'post /entity/history/search': null,
+  'post /entity/history/aggregate': null,
+  'post /workflow/flows/search': null,
+  'post /workflow/flows/:id/logs/search': null,
+  'post /workflow/flows/design/validate': null
+}
