@@ -13,6 +13,7 @@ import { createEntityStore } from './entities/entityStore.js'
 import { createCheck, createIngest, type Measured, reportMeasured } from './entities/ingest.js'
 import type { Measurement } from './entities/measurement.js'
 import { createRecorder } from './entities/recorder.js'
+import { createRecordingStore } from './entities/recordingStore.js'
 import { createValues } from './entities/values.js'
 import { createFleet } from './fleet/fleet.js'
 import type { Grants } from './grants/grants.js'
@@ -67,7 +68,8 @@ export async function createThings({ historyDays, workflows, ...parts }: ThingsO
     await workflows.onValues(tenantId, samples)
   }
   const tellCalled: Hooks['onCalled'] = (...called) => workflows.onCalled(...called)
-  const recorder = createRecorder({ history, entities, tell, now })
+  const recordings = createRecordingStore(parts)
+  const recorder = createRecorder({ history, entities, recordings, tell, log, now })
   const settling = createSettling({ devices, entities, log, now })
   const clean = createCleaning({ entities, history, log, now })
   const register = createRegister({ store: devices, templates, settle: settling.settle, now })
@@ -105,6 +107,7 @@ export async function createThings({ historyDays, workflows, ...parts }: ThingsO
     /** Finishes what crashes left undone. */
     async sweep(): Promise<void> {
       await settling.sweep()
+      await recorder.sweep()
       await sweepGroups()
       await sweepTags()
       await clean()

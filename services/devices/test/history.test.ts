@@ -53,14 +53,18 @@ await t.test('keeps late samples in the history, and the newest as the latest', 
   t.match(await statusOf(id), { value: 3 })
 })
 
-await t.test('the same moment twice is one sample, in one batch, in two, and of twenty at once', async (t) => {
+await t.test('of one moment the later value counts, in one batch, in two, and of twenty at once', async (t) => {
   const id = await addEntity(admin)
   const sample = { entity_id: id, value: 5, timestamp: 5000 }
   t.same(await ingest(admin, [sample, sample, { ...sample, value: 6 }]), { stored: 1, repeated: 2 })
-  t.same(await ingest(admin, [sample]), { stored: 0, repeated: 1 })
+  t.match(await statusOf(id), { value: 6, timestamp: '5000' })
+  t.same(await ingest(admin, [{ ...sample, value: 6 }]), { stored: 0, repeated: 1 }, 'the same again')
+  t.same(await ingest(admin, [sample]), { stored: 1, repeated: 0 }, 'put right')
+  t.same(await valuesOf(id), [5])
+  t.match(await statusOf(id), { value: 5, timestamp: '5000' })
   const many = Array.from({ length: 20 }, (_, value) => ingest(admin, [{ entity_id: id, value, timestamp: 6000 }]))
   const stored = (await Promise.all(many)).reduce((sum, one) => sum + one.stored, 0)
-  t.equal(stored, 1)
+  t.ok(stored >= 1)
   const values = await valuesOf(id)
   t.equal(values.length, 2)
   t.equal((await statusOf(id)).value, values[0], 'latest and history agree')

@@ -1,6 +1,4 @@
-import { existsSync, rmSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { createApi, startParts, startService, until } from '@fleetgate/testkit'
+import { createApi, createKillAtWrite, startParts, startService, until } from '@fleetgate/testkit'
 import t from 'tap'
 import { type Json, keys, makeJob, newTenant, programStep, startFleet, successOf } from './support.js'
 
@@ -14,7 +12,7 @@ t.setTimeout(300_000)
 t.test('killed after one write of a run or another, it ends every run right', async (t) => {
   const parts = await startParts(t)
   const fleet = await startFleet(t, parts)
-  const killAt = join(parts.dir, 'killAt')
+  const death = createKillAtWrite(parts)
   const quick = {
     LEASE_MS: '600',
     SWEEP_MS: '100',
@@ -22,8 +20,7 @@ t.test('killed after one write of a run or another, it ends every run right', as
     CONNECT_GRACE_MS: '50',
     STAGE_REPEAT_MS: '300'
   }
-  const hook = new URL('./killAtWrite.js', import.meta.url).href
-  const env = { LOG_LEVEL: 'warn', KILL_AT: killAt, NODE_OPTIONS: `--import ${hook}`, ...quick }
+  const env = { LOG_LEVEL: 'warn', ...death.env, ...quick }
   const service = await startService(t, { name: 'scheduler', parts, env })
   const tenantId = newTenant()
   const api = createApi(service.url).as(keys.token({ tenantId }))
@@ -54,7 +51,7 @@ t.test('killed after one write of a run or another, it ends every run right', as
   for (let write = first; write <= mostWrites; write += step) {
     begun = new Map()
     fleet.received = []
-    writeFileSync(killAt, String(write))
+    death.set(write, 'runs', 'executions')
     const key = { 'idempotency-key': `write-${write}` }
     const ask = () =>
       api.get(`/v1/jobs/${jobId}/run`, key).then(
@@ -67,7 +64,7 @@ t.test('killed after one write of a run or another, it ends every run right', as
       return list[0]?.runId === runId ? list[0] : undefined
     }
     // It dies on the way, unless the run has fewer writes than that.
-    const isDead = () => !existsSync(killAt)
+    const isDead = () => !death.isSet()
     const isOver = () =>
       row().then(
         (one) => one?.status === 'SUCCESS',
@@ -112,7 +109,7 @@ t.test('killed after one write of a run or another, it ends every run right', as
   }
   await t.test('killed between a new name and what is open for it, what is open follows by itself', async (t) => {
     // The last run left its number behind.
-    rmSync(killAt)
+    death.clear()
     await service.kill()
     await service.restart()
     const { list } = (await api.get<Json>(`/v1/clients?mqttClientId=${names[0]}`)).body
@@ -128,7 +125,7 @@ t.test('killed after one write of a run or another, it ends every run right', as
     const others = async () => (await row()).counts.succeeded === machines - 1
     await until(others, { what: 'the other machines', deadlineMs: 60_000 })
     // The first write looks whether the name is the same.
-    writeFileSync(killAt, '2 clients')
+    death.set(2, 'clients')
     await t.rejects(api.put('/v1/clients', { clientId: before.clientId, mqttClientId: after }))
     await until(async () => !(await isAlive()), { what: 'the death' })
     await service.restart()

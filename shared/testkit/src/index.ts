@@ -1,6 +1,7 @@
 export { freePort, natsBinary, type Stack, type StackOptions, selfSignedFiles } from '@fleetgate/local'
 export * from './api.js'
 export * from './keyChange.js'
+export * from './killAtWrite.js'
 export * from './mailServer.js'
 export * from './mqttClient.js'
 export * from './parts.js'

@@ -8,7 +8,7 @@ export interface EntityDoc extends Omit<Entity, 'id' | 'attribute' | 'latest' | 
   _id: string
   tagIds?: string[]
   attribute: string
-  latest?: { value: unknown; at: number }
+  latest?: { value: unknown; at: number; by?: number }
   /** Once removed `tenantId` is empty, so that no query of a tenant finds what waits for its history to go. */
   formerTenantId?: string
   removedAt?: number
@@ -35,7 +35,7 @@ export const entitySchema = new Schema<EntityDoc>({
   userId: String,
   createdAt: { type: Number, required: true },
   updatedAt: { type: Number, required: true },
-  latest: { type: { _id: false, value: Schema.Types.Mixed, at: Number }, default: undefined },
+  latest: { type: { _id: false, value: Schema.Types.Mixed, at: Number, by: Number }, default: undefined },
   formerTenantId: String,
   removedAt: Number,
   outbox: outboxField

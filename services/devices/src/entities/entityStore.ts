@@ -22,6 +22,8 @@ export interface NewLatest {
   valueType: ValueType
   value: StoredValue
   at: number
+  /** See `Sample`. */
+  by?: number | undefined
 }
 
 /** A removed entity whose history may still be there. */
@@ -171,13 +173,13 @@ export function createEntityStore({ store, bus, log, now }: EntityStoreOptions) 
       await model.updateMany({ tenantId, deviceId, deviceName: { $ne: deviceName } }, { $set: { deviceName } })
     },
     /**
-     * Takes each where it is newer than what is there: late samples change nothing. The condition stands in the update, as a
+     * Takes each where it is newer than what is there, or of the same moment and brought later: late samples change nothing. The condition stands in the update, as a
      * filter by `_id` alone costs the database a third less than one with further conditions.
      */
     async setLatest(tenantId: string, values: NewLatest[]): Promise<void> {
-      const writes = values.map(({ id, valueType, value, at }) => {
-        const isNewer = { $and: [{ $eq: ['$tenantId', tenantId] }, { $not: [{ $gte: ['$latest.at', at] }] }] }
-        const latest = { value: { $literal: toBson(valueType, value) }, at }
+      const writes = values.map(({ id, valueType, value, at, by }) => {
+        const isNewer = { $and: [{ $eq: ['$tenantId', tenantId] }, isOlderThan(at, by)] }
+        const latest = { value: { $literal: toBson(valueType, value) }, at, ...(by === undefined ? {} : { by }) }
         const update = [{ $set: { latest: { $cond: [isNewer, latest, '$latest'] } } }]
         return { updateOne: { filter: { _id: id }, update } }
       })
@@ -207,6 +209,14 @@ export function createEntityStore({ store, bus, log, now }: EntityStoreOptions) 
       await model.deleteMany({ _id: { $in: ids }, tenantId: '', ...isOld })
     }
   }
+}
+
+/** Whether the latest value there is, if any, is of before. */
+function isOlderThan(at: number, by: number | undefined) {
+  const isEarlier = { $not: [{ $gte: ['$latest.at', at] }] }
+  if (by === undefined) return isEarlier
+  const isReplaced = { $and: [{ $eq: ['$latest.at', at] }, { $not: [{ $gte: ['$latest.by', by] }] }] }
+  return { $or: [isEarlier, isReplaced] }
 }
 
 /** A device or integration of more entities than this is a mistake. */

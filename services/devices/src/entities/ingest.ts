@@ -41,16 +41,25 @@ const turnMs = 20
 /** Values that people or programs bring, many at once. */
 export function createIngest({ reachOf, ...parts }: IngestOptions) {
   return {
-    /** All or nothing: what is refused is named, and then none is kept. */
+    /**
+     * All or nothing: what is refused is named, and then none is kept. Of several values of one entity at one moment the last one counts, in
+     * one request and of two. `repeated` are those that changed nothing.
+     */
     async ingest(measured: Measured[], caller: Caller): Promise<{ stored: number; repeated: number }> {
       const { tenantId } = caller
+      const { recorder } = parts
       const check = createCheck(parts, { tenantId, reach: await reachOf(caller) })
-      const { taken, refused } = await check(stamped(measured, parts.recorder.stamp))
+      const { taken, refused } = await check(stamped(measured, recorder.stamp))
       if (refused.length > 0) throw refusal(refused)
-      const repeated = await parts.recorder.record(tenantId, taken)
-      return { stored: taken.length - repeated, repeated }
+      const samples = lastOfEachMoment(taken)
+      const stored = samples.length - (await recorder.commit({ tenantId, samples, by: recorder.stamp() }))
+      return { stored, repeated: taken.length - stored }
     }
   }
+}
+
+function lastOfEachMoment(samples: Measurement[]): Measurement[] {
+  return [...new Map(samples.map((one) => [`${one.entityId}/${one.at}`, one])).values()]
 }
 
 /** Those without a time of their own are of one moment, but further ones of the same entity: they are no repeats. */

@@ -57,7 +57,7 @@ export function createValues({ entities, recorder, registry, reachOf, tellCalled
         }
       } finally {
         // What one device was told is kept, also where the next one cannot be told.
-        await recorder.record(tenantId, told)
+        await recorder.commit({ tenantId, samples: told })
       }
     },
 
@@ -72,7 +72,7 @@ export function createValues({ entities, recorder, registry, reachOf, tellCalled
       if (calls.length === 0) throw new AppError('invalid_input', 'exchange names no service that can be called')
       const at = recorder.stamp()
       const samples = calls.flatMap(({ filled }) => filled.flatMap((one) => sampleOf(one, at) ?? []))
-      await recorder.record(tenantId, samples)
+      await recorder.commit({ tenantId, samples })
       const told = new Set(samples.map(({ key, parentKey }) => parentKey ?? key))
       const untold = calls.map(({ service }) => service.key).filter((key) => !told.has(key))
       if (untold.length > 0) await tellCalled(tenantId, untold, at)

@@ -1,4 +1,5 @@
 import {
+  type AnyBulkWriteOperation,
   type Page,
   type PageOf,
   type PipelineStage,
@@ -16,6 +17,8 @@ export interface Sample {
   value: StoredValue
   /** Epoch ms; fractions keep samples apart that came in the same one. */
   at: number
+  /** When it was brought, where later ones take its place: see `replace`. A stamp, which no two have. */
+  by?: number | undefined
 }
 
 interface SampleDoc {
@@ -24,6 +27,7 @@ interface SampleDoc {
   at: number
   type: ValueType
   value: unknown
+  by?: number
 }
 
 /** Newest first where nothing else is said. */
@@ -42,7 +46,8 @@ const schema = new Schema<SampleDoc>({
   entityId: { type: String, required: true },
   at: { type: Number, required: true },
   type: { type: String, required: true },
-  value: { type: Schema.Types.Mixed, required: true }
+  value: { type: Schema.Types.Mixed, required: true },
+  by: Number
 })
 // One entity has one value at one moment: the same sample twice is one.
 schema.index({ tenantId: 1, entityId: 1, at: -1 }, { unique: true })
@@ -57,13 +62,15 @@ export function createHistoryStore({ store }: { store: Store }) {
 
   return {
     /** Answers those of which there was a sample of the same moment already: that one stays. */
-    async insert(tenantId: string, samples: Sample[]): Promise<Sample[]> {
+    async insert(tenantId: string, samples: Sample[], by?: number): Promise<Sample[]> {
+      const brought = by === undefined ? {} : { by }
       const docs = samples.map(({ entityId, valueType, value, at }) => ({
         tenantId,
         entityId,
         at,
         type: valueType,
-        value: toBson(valueType, value)
+        value: toBson(valueType, value),
+        ...brought
       }))
       try {
         await model.insertMany(docs, { ordered: false, lean: true })
@@ -71,6 +78,23 @@ export function createHistoryStore({ store }: { store: Store }) {
       } catch (error) {
         return repeatsOf(error).flatMap((index) => samples[index] ?? [])
       }
+    },
+    /** Puts them where others of the same moment are that were brought earlier; answers how many had another value. May be repeated. */
+    async replace(tenantId: string, samples: Sample[], by: number): Promise<number> {
+      if (samples.length === 0) return 0
+      const isEarlier = { by: { $not: { $gte: by } } }
+      const places = samples.map(({ entityId, at }) => ({ tenantId, entityId, at, ...isEarlier }))
+      const write = (updates: AnyBulkWriteOperation<SampleDoc>[]) => model.bulkWrite(updates, { ordered: false })
+      const { modifiedCount } = await write(
+        samples.map(({ valueType, value }, index) => {
+          const told = toBson(valueType, value)
+          const filter = { ...places[index], value: { $ne: told } }
+          return { updateOne: { filter, update: { $set: { value: told, type: valueType, by } } } }
+        })
+      )
+      // Those of the same value are from now on as late: what was brought between must not replace them.
+      await write(places.map((filter) => ({ updateOne: { filter, update: { $set: { by } } } })))
+      return modifiedCount
     },
     async findAt(tenantId: string, entityId: string, at: number): Promise<Sample | undefined> {
       const doc = await model.findOne({ tenantId, entityId, at }).lean()
@@ -130,6 +154,6 @@ function repeatsOf(error: unknown): number[] {
   return writeErrors.map(({ index }) => index)
 }
 
-function toSample({ entityId, type, value, at }: SampleDoc): Sample {
-  return { entityId, valueType: type, value: fromBson(type, value), at }
+function toSample({ entityId, type, value, at, by }: SampleDoc): Sample {
+  return { entityId, valueType: type, value: fromBson(type, value), at, by }
 }

@@ -2,7 +2,7 @@ import { AppError, type Bus, type Log, publishMessage } from '@fleetgate/kit'
 import type { DeviceStore } from '../devices/deviceStore.js'
 import { deviceKey, integrationKey } from '../entities/entityKeys.js'
 import type { EntityStore } from '../entities/entityStore.js'
-import { reportMeasured } from '../entities/ingest.js'
+import { createCheck } from '../entities/ingest.js'
 import type { Recorder } from '../entities/recorder.js'
 import { wholeReach } from '../grants/reach.js'
 import type { TemplateStore } from '../templates/templateStore.js'
@@ -27,6 +27,7 @@ export function createTools({
   devices,
   templates,
   bus,
+  recorder,
   workflows,
   log,
   ...parts
@@ -54,7 +55,8 @@ export function createTools({
         key: device === undefined ? integrationKey(integration, entity) : `${deviceKey(integration, device)}.${entity}`,
         value
       }))
-      const refused = await reportMeasured(parts, tenantId, measured)
+      const { taken, refused } = await createCheck(parts, { tenantId, reach: wholeReach })(measured)
+      await recorder.commit({ tenantId, samples: taken })
       if (refused.length > 0) log.warn({ integration, refused: refused.slice(0, 5) }, 'readings not taken')
     }
   })

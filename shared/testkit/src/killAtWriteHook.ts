@@ -2,13 +2,12 @@ import { existsSync, readFileSync, rmSync } from 'node:fs'
 import mongoose from 'mongoose'
 
 /**
- * Loaded into a scheduler of its own process: kills it, as `kill -9` does, right after so many writes to runs or executions, or
- * to the collection that it names behind the number, as the file KILL_AT says, counted from when the file is there; it is used up
- * by that.
+ * Loaded into a service of its own process: kills it, as `kill -9` does, right after so many writes to the collections named behind the
+ * number, as the file KILL_AT says, counted from when the file is there; it is used up by that. See killAtWrite.ts.
  */
 const path = process.env.KILL_AT ?? ''
 let wanted = 0
-let collections = ['runs', 'executions']
+let collections: string[] = []
 let written = 0
 
 const writes = ['insertOne', 'insertMany', 'updateOne', 'updateMany', 'findOneAndUpdate', 'bulkWrite', 'deleteMany']
@@ -34,7 +33,7 @@ for (const name of writes) {
 function read(): void {
   const [count, ...names] = readFileSync(path, 'utf8').split(' ')
   wanted = Number(count)
-  if (names.length > 0) collections = names
+  collections = names
 }
 
 /** Leases are kept all the time, whatever else is done. */
