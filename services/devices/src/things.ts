@@ -10,7 +10,7 @@ import { valueRoutes } from './entities/beaverValues.js'
 import { createCleaning } from './entities/clean.js'
 import { createEntities } from './entities/entities.js'
 import { createEntityStore } from './entities/entityStore.js'
-import { createCheck, createIngest, type Measured, reportMeasured } from './entities/ingest.js'
+import { commitMeasured, createCheck, createIngest, type Measured, reportMeasured } from './entities/ingest.js'
 import type { Measurement } from './entities/measurement.js'
 import { createRecorder } from './entities/recorder.js'
 import { createRecordingStore } from './entities/recordingStore.js'
@@ -23,6 +23,7 @@ import { createHistory } from './history/history.js'
 import { createHistoryStore } from './history/historyStore.js'
 import { createRetention } from './history/retention.js'
 import { integrationRoutes } from './integrations/beaver.js'
+import { createClaims } from './integrations/claims.js'
 import { createIntegrations } from './integrations/integration.js'
 import { createProvision } from './integrations/provision.js'
 import { loadIntegrations } from './integrations/registry.js'
@@ -70,17 +71,21 @@ export async function createThings({ historyDays, workflows, ...parts }: ThingsO
   const tellCalled: Hooks['onCalled'] = (...called) => workflows.onCalled(...called)
   const recordings = createRecordingStore(parts)
   const recorder = createRecorder({ history, entities, recordings, tell, log, now })
-  const settling = createSettling({ devices, entities, log, now })
+  const report = (tenantId: string, measured: Measured[]) =>
+    reportMeasured({ entities, recorder, now }, tenantId, measured)
+  const claims = createClaims({
+    ...parts,
+    report: (tenantId, key, value) => commitMeasured({ entities, recorder, now }, tenantId, [{ key, value }])
+  })
+  const tools = createTools({ devices, entities, templates, recorder, workflows, claims, bus, log, now })
+  const registry = await loadIntegrations(tools)
+  const settling = createSettling({ devices, entities, registry, log, now })
   const clean = createCleaning({ entities, history, log, now })
   const register = createRegister({ store: devices, templates, settle: settling.settle, now })
-  const tools = createTools({ devices, entities, templates, recorder, workflows, bus, log, now })
-  const registry = await loadIntegrations(tools)
   const provision = createProvision({ registry, entities })
   const sweepGroups = createLabelSweep({ store: groups, takeOff: devices.leaveGroups, now })
   const sweepTags = createLabelSweep({ store: tags, takeOff: entities.dropTags, now })
 
-  const report = (tenantId: string, measured: Measured[]) =>
-    reportMeasured({ entities, recorder, now }, tenantId, measured)
   const { settle: settleDevice } = settling
 
   return {
@@ -108,6 +113,7 @@ export async function createThings({ historyDays, workflows, ...parts }: ThingsO
     async sweep(): Promise<void> {
       await settling.sweep()
       await recorder.sweep()
+      await claims.sweep()
       await sweepGroups()
       await sweepTags()
       await clean()

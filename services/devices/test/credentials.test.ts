@@ -1,4 +1,5 @@
-import { startParts, testGuardKeys, until } from '@fleetgate/testkit'
+import { openStore } from '@fleetgate/store'
+import { quietLog, startParts, testGuardKeys, until } from '@fleetgate/testkit'
 import mqtt from 'mqtt'
 import t from 'tap'
 import { startBroker } from './mqttParts.js'
@@ -96,4 +97,27 @@ await t.test('what the broker could not be told while it was away it is told lat
   await becomes('late@t1', 'open-sesame', true)
   await becomes('moved@t1', 'second', true)
   await becomes('early@t1', 'open-sesame', false)
+})
+
+await t.test('credentials from before they were accounts become such by themselves', async (t) => {
+  const store = await openStore({ uri: parts.mongoUri, database: 'fleetgate_devices', log: quietLog })
+  t.teardown(() => store.close())
+  const make = async (access_key: string) =>
+    dataOf<{ id: string }>(await admin.post('/credentials', { ...draft, access_key })).id
+  const [plain, same] = [await make('plain'), await make('same')]
+  // Their names were anybody's: two could have the same one, without the tenant behind it.
+  const before = { $set: { accessKey: 'older' }, $unset: { accounts: 1, revision: 1, unsettledSince: 1 } } as const
+  await store.connection.collection<{ _id: string }>('credentials').updateMany({ _id: { $in: [plain, same] } }, before)
+  await becomes('older@t1', 'open-sesame', true)
+  const names = async () =>
+    Promise.all(
+      [plain, same].map(async (id) => dataOf<{ access_key: string }>(await admin.get(`/credentials/${id}`)).access_key)
+    )
+  await until(async () => (await names()).every((name) => name.endsWith('@t1')), { what: 'both', deadlineMs: 60_000 })
+  const [other = ''] = (await names()).filter((name) => name !== 'older@t1')
+  t.ok(
+    [plain, same].some((id) => other === `${id}@t1`),
+    'the other one has its id'
+  )
+  await becomes(other, 'open-sesame', true)
 })

@@ -2,7 +2,7 @@
 import { createApi, createKillAtWrite, startParts, startService, testGuardKeys, until } from '@fleetgate/testkit'
 import t from 'tap'
 import { serveKeys } from './support.js'
-import { addEntity, dataOf, type Page } from './things.js'
+import { addEntity, addPing, dataOf, type Page, searchEntities } from './things.js'
 
 const parts = await startParts(t)
 const keys = testGuardKeys()
@@ -63,4 +63,17 @@ await t.test('a property that was written is so wherever one looks', async (t) =
   const value = await until(() => latestOf(id), { what: 'the latest value', deadlineMs: 90_000 })
   t.equal(value, '9007199254740993', 'with all its digits')
   t.same(await historyOf(id), ['9007199254740993'])
+})
+
+await t.test('killed while it asks the machines of ping, it says no longer that it does', async (t) => {
+  // Of a network for documents: nobody answers there.
+  await addPing(admin, 'silent', '203.0.113.7')
+  const key = 'ping.integration.detect_status'
+  const id = (await searchEntities(admin, { entity_keys: [key] })).content[0]?.entity_id ?? ''
+  await dieAfter(1, 'history', () =>
+    admin.post('/entity/service/call', { exchange: { 'ping.integration.benchmark': {} } })
+  )
+  await until(async () => (await historyOf(id))[0] === '0', { what: 'the end of the detection', deadlineMs: 90_000 })
+  t.same(await historyOf(id), ['0', '1'])
+  t.equal(await latestOf(id), '0')
 })

@@ -113,9 +113,26 @@ export function createCredentials({ store, secrets, broker, max, log, now }: Cre
     }
   }
 
+  /** Under the name that it has, or where that is another's or none that a user may have, under its id. */
+  async function giveAccount(found: Credential): Promise<void> {
+    const named = async (wanted: string) => store.update(found, accessKeyOf(found, wanted))
+    await named(found.accessKey).catch((error) => {
+      if (!(error instanceof AppError && nameRefusals.has(error.code))) throw error
+      log.warn(
+        { credentialId: found.id },
+        'an older MQTT credential got its id as its name, as its own is not possible'
+      )
+      return named(found.id)
+    })
+    await accounts.settleSoon(found)
+  }
+
   return {
-    /** Tells the broker what a crash kept it from hearing. */
-    sweep: () => accounts.sweep(),
+    /** Tells the broker what a crash kept it from hearing, and of credentials that are older than their accounts. */
+    async sweep(): Promise<void> {
+      for (const found of await store.listWithoutAccount()) await giveAccount(found)
+      await accounts.sweep()
+    },
 
     async add(draft: CredentialDraft, caller: Caller): Promise<Credential> {
       const made = await insert(draft, caller)
@@ -207,6 +224,8 @@ export function createCredentials({ store, secrets, broker, max, log, now }: Cre
     }
   }
 }
+
+const nameRefusals = new Set(['conflict', 'invalid_input'])
 
 /** Of one that another was faster to change. */
 const maxTries = 5

@@ -33,6 +33,7 @@ schema.index({ tenantId: 1, isEditable: 1, createdAt: -1, _id: -1 })
 schema.index({ tenantId: 1, type: 1 }, { unique: true, partialFilterExpression: { isDefault: true } })
 // A name that waits to be dropped at the broker is nobody else's yet.
 schema.index({ accounts: 1 }, { unique: true, partialFilterExpression: { accounts: { $exists: true } } })
+schema.index({ type: 1, accounts: 1 })
 schema.index({ unsettledSince: 1 }, { sparse: true })
 schema.index({ workflowId: 1 }, { partialFilterExpression: { workflowId: { $exists: true } } })
 
@@ -107,6 +108,11 @@ export function createCredentialStore({ store, now }: { store: Store; now: () =>
     /** Those that wait since before then, the longest first. */
     async listUnsettled(before: number): Promise<Credential[]> {
       const found = model.find({ unsettledSince: { $lte: before } }).sort({ unsettledSince: 1 })
+      return (await found.limit(sweptAtOnce).lean()).map((doc) => toCredential(doc as CredentialDoc))
+    },
+    /** Those of the type MQTT from before such were accounts. */
+    async listWithoutAccount(): Promise<Credential[]> {
+      const found = model.find({ type: 'MQTT', accounts: { $exists: false } })
       return (await found.limit(sweptAtOnce).lean()).map((doc) => toCredential(doc as CredentialDoc))
     },
     /** False where it has changed since it was read. */

@@ -187,6 +187,9 @@ export function createDeviceStore({ store, bus, log, now }: DeviceStoreOptions) 
       if (matchedCount > 0) return
       await model.updateOne({ _id: id }, { $set: { unsettledSince: now() }, $inc: { revision: 1 } })
     },
+    async postpone({ id, revision }: Unsettled): Promise<void> {
+      await model.updateOne({ _id: id, revision }, { $set: { unsettledSince: now() } })
+    },
     /** Drops what was removed, is settled, and is known to everybody. */
     async purge(): Promise<void> {
       await model.deleteMany({ tenantId: '', unsettledSince: { $exists: false }, outbox: { $size: 0 } })

@@ -1,6 +1,7 @@
 import type { Log } from '@fleetgate/kit'
 import { deviceKey, draftsOf } from '../entities/entityKeys.js'
 import type { EntityStore } from '../entities/entityStore.js'
+import type { Registry } from '../integrations/registry.js'
 import type { DeviceStore, Unsettled } from './deviceStore.js'
 
 /** Lets the entities of one device follow it. Never rejects: the sweep does what could not be done now. */
@@ -15,6 +16,7 @@ export interface Settling {
 export interface SettlingOptions {
   devices: DeviceStore
   entities: Pick<EntityStore, 'ensure' | 'renameDevice' | 'listOf' | 'remove'>
+  registry: Pick<Registry, 'find'>
   log: Log
   now: () => number
 }
@@ -29,11 +31,13 @@ const keepRemovedMs = 60_000
  * A device and its entities are many documents and there are no transactions: the device is written first, with a mark,
  * and each step after that may be done again.
  */
-export function createSettling({ devices, entities, log, now }: SettlingOptions): Settling {
+export function createSettling({ devices, entities, registry, log, now }: SettlingOptions): Settling {
   async function follow(unsettled: Unsettled): Promise<void> {
     const { id, tenantId, device } = unsettled
-    if (unsettled.removedAt !== undefined) await removeAll(tenantId, id)
-    else {
+    if (unsettled.removedAt !== undefined) {
+      await removeAll(tenantId, id)
+      await registry.find(device.integration)?.handlers.deviceRemoved?.(device, { tenantId })
+    } else {
       const { integration, identifier, name: deviceName, userId } = device
       const owner = { tenantId, integration, deviceId: id, deviceName, userId }
       await entities.ensure(draftsOf(deviceKey(integration, identifier), unsettled.blueprint, owner))
@@ -50,17 +54,16 @@ export function createSettling({ devices, entities, log, now }: SettlingOptions)
     }
   }
 
-  /** True where there may be more, and none of these stays as it is. */
+  /** True where there may be more. What fails waits behind the others. */
   async function run(before: number, id?: string): Promise<boolean> {
     const found = await devices.listUnsettled(before, atOnce, id)
-    let failed = 0
     for (const unsettled of found) {
       await follow(unsettled).catch((err) => {
-        failed += 1
         log.warn({ err, deviceId: unsettled.id }, 'device not settled yet')
+        return devices.postpone(unsettled)
       })
     }
-    return found.length === atOnce && failed === 0
+    return found.length === atOnce
   }
 
   return {

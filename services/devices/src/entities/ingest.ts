@@ -83,6 +83,13 @@ export async function reportMeasured(parts: IngestParts, tenantId: string, measu
   return refused
 }
 
+/** The same for those who do not come again after a crash. */
+export async function commitMeasured(parts: IngestParts, tenantId: string, measured: Measured[]): Promise<Refused[]> {
+  const { taken, refused } = await createCheck(parts, { tenantId, reach: wholeReach })(measured)
+  await parts.recorder.commit({ tenantId, samples: taken })
+  return refused
+}
+
 export interface Checked {
   taken: Measurement[]
   refused: Refused[]

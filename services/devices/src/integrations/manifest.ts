@@ -3,6 +3,7 @@ import { accessMods, entityTypes } from '../entities/entity.js'
 import { checkIdentifier, type EntityTemplate, identifierPattern } from '../entities/entityKeys.js'
 import { type StoredValue, valueTypes } from '../entities/storedValue.js'
 import type { Template } from '../templates/template.js'
+import type { PlainValue } from './claims.js'
 
 const Identifier = Type.String({ minLength: 1, maxLength: 127, pattern: identifierPattern })
 const Child = {
@@ -63,6 +64,15 @@ export interface IntegrationTools {
   listDevices(tenantId: string): AsyncIterable<IntegrationDevice>
   /** Values that an entity does not take are logged and dropped. */
   report(tenantId: string, readings: Reading[]): Promise<void>
+  /**
+   * Does the work while an entity of the integration itself has this value, and the other one when no process does such work
+   * (any more), also where one dies at it.
+   */
+  during<T>(
+    tenantId: string,
+    state: { entity: string; value: PlainValue; otherwise: PlainValue },
+    work: () => Promise<T>
+  ): Promise<T>
   /** One of its devices. */
   findDevice(tenantId: string, id: string): Promise<IntegrationDevice | undefined>
   findTemplate(tenantId: string, id: string): Promise<Template | undefined>
@@ -103,6 +113,8 @@ export interface Handlers {
   /** Before the values are kept: what is thrown keeps them from it. */
   write?(write: Write): Promise<void>
   call?(call: Call): Promise<Record<string, unknown>>
+  /** A device is gone, and its entities with it. Told at least once, and again until it resolves. */
+  deviceRemoved?(device: IntegrationDevice, of: { tenantId: string }): Promise<void>
 }
 
 export interface Integration {

@@ -2,11 +2,12 @@ import { AppError, type Bus, type Log, publishMessage } from '@fleetgate/kit'
 import type { DeviceStore } from '../devices/deviceStore.js'
 import { deviceKey, integrationKey } from '../entities/entityKeys.js'
 import type { EntityStore } from '../entities/entityStore.js'
-import { createCheck } from '../entities/ingest.js'
+import { commitMeasured } from '../entities/ingest.js'
 import type { Recorder } from '../entities/recorder.js'
 import { wholeReach } from '../grants/reach.js'
 import type { TemplateStore } from '../templates/templateStore.js'
 import type { Hooks } from '../workflows/hooks.js'
+import type { Claims } from './claims.js'
 import type { IntegrationTools } from './manifest.js'
 
 export interface ToolsOptions {
@@ -16,6 +17,7 @@ export interface ToolsOptions {
   entities: EntityStore
   recorder: Recorder
   workflows: Pick<Hooks, 'call'>
+  claims: Pick<Claims, 'during'>
   log: Log
   now: () => number
 }
@@ -27,8 +29,8 @@ export function createTools({
   devices,
   templates,
   bus,
-  recorder,
   workflows,
+  claims,
   log,
   ...parts
 }: ToolsOptions): (integration: string) => IntegrationTools {
@@ -50,13 +52,15 @@ export function createTools({
       await bus.command(publishMessage, { tenantId, topic, payload, qos: 1 })
     },
 
+    during: (tenantId, { entity, value, otherwise }, work) =>
+      claims.during(tenantId, { key: integrationKey(integration, entity), value, otherwise }, work),
+
     async report(tenantId, readings) {
       const measured = readings.map(({ device, entity, value }) => ({
         key: device === undefined ? integrationKey(integration, entity) : `${deviceKey(integration, device)}.${entity}`,
         value
       }))
-      const { taken, refused } = await createCheck(parts, { tenantId, reach: wholeReach })(measured)
-      await recorder.commit({ tenantId, samples: taken })
+      const refused = await commitMeasured(parts, tenantId, measured)
       if (refused.length > 0) log.warn({ integration, refused: refused.slice(0, 5) }, 'readings not taken')
     }
   })

@@ -55,16 +55,9 @@ export function createHandlers(tools: IntegrationTools): Handlers {
     return { asked, reached }
   }
 
-  const tell = (tenantId: string, value: number) => tools.report(tenantId, [{ entity: 'detect_status', value }])
-
-  /** Where a process dies meanwhile the status stays until the next question. */
-  async function detect(tenantId: string): Promise<Answer> {
-    await tell(tenantId, detecting)
-    try {
-      return await askAll(tenantId)
-    } finally {
-      await tell(tenantId, standby)
-    }
+  function detect(tenantId: string): Promise<Answer> {
+    const state = { entity: 'detect_status', value: detecting, otherwise: standby }
+    return tools.during(tenantId, state, () => askAll(tenantId))
   }
 
   return {
