@@ -7,7 +7,8 @@ import t from 'tap'
 import { type Schema, sample } from './sample.js'
 
 t.setTimeout(180_000)
-const stack = await startStackFor(t)
+// One for each need of a route.
+const stack = await startStackFor(t, { env: { SERVICE_TOKENS_PER_USER: '200' } })
 const { api } = stack
 // No sample is its password, or one would change it.
 const founder = { email: 'admin@example.com', nickname: 'admin', password: 'Other-9876!' }

@@ -172,6 +172,9 @@ await t.test('asks for the function code of each operation', async (t) => {
   t.equal((await as('dashboard.add').post('/dashboard', { name: 'yes' })).status, 200)
   t.equal((await as('dashboard.edit').put(`/dashboard/${id}`, change)).status, 200)
   t.equal((await as('dashboard.edit').delete(`/dashboard/${id}`)).status, 200)
+  const other = await add(admin, 'of later versions')
+  t.equal((await as('dashboard.delete').put(`/dashboard/${other}`, change)).status, 403)
+  t.equal((await as('dashboard.delete').delete(`/dashboard/${other}`)).status, 200)
   t.equal((await api.get('/dashboard/dashboards')).status, 401)
 })
 

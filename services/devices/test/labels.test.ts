@@ -104,7 +104,7 @@ await t.test('groups of devices are made, renamed, counted and deleted', async (
   const { id: shops } = await ask<Label>(admin, '/device-group', { name: 'Shops' })
   const { id: depots } = await ask<Label>(admin, '/device-group', { name: 'Depots' })
   const taken = await admin.post<Failure>('/device-group', { name: 'Shops' })
-  t.equal(taken.status, 409)
+  t.match([taken.status, taken.body.error_code], [409, 'device_group_name_exists'])
   t.equal(await number('/device-group/number'), 2)
   await ask(admin, '/device/move-to-group', { group_id: shops, device_id_list: [one, two, '404'] })
   t.match(await groupsOf(), [
@@ -132,8 +132,10 @@ await t.test('groups of devices are made, renamed, counted and deleted', async (
   })
 
   t.equal((await admin.put(`/device-group/${depots}`, { name: 'Stores' })).status, 200)
-  t.equal((await admin.put(`/device-group/${depots}`, { name: 'Shops' })).status, 409)
-  t.equal((await stranger.put(`/device-group/${depots}`, { name: 'Stolen' })).status, 404)
+  const again = await admin.put(`/device-group/${depots}`, { name: 'Shops' })
+  t.match(again, { status: 409, body: { error_code: 'device_group_name_exists' } })
+  const stolen = await stranger.put(`/device-group/${depots}`, { name: 'Stolen' })
+  t.match(stolen, { status: 404, body: { error_code: 'device_group_not_found' } })
   await stranger.delete(`/device-group/${shops}`)
   t.equal((await admin.delete(`/device-group/${shops}`)).status, 200)
   t.match(await groupsOf(), [{ id: depots, name: 'Stores' }])
@@ -343,4 +345,25 @@ await t.test('the address of the broker is told where it is known', async (t) =>
   t.same(infoOf('ssl://a:443', { MQTTS_PORT: 8883 }), { host: 'a', mqtts_port: 443 }, 'as it is seen from outside')
   t.same(infoOf('wss://x.example/mq'), { host: 'x.example', wss_port: 443, ws_path: '/mq' })
   t.throws(() => infoOf('mqtt://a:b'), /MACHINE_MQTT_URL/)
+})
+
+await t.test('groups and tags take the codes of later versions, and those of before', async (t) => {
+  const as = (...codes: string[]) => api.as(keys.token({ codes, tenantId: 'codes', userId: '5' }))
+  for (const code of ['device.group_manage', 'device.edit']) {
+    t.equal((await as(code).post('/device-group', { name: code })).status, 200, code)
+  }
+  t.equal((await as('device.group_manage').post('/device-group/search', {})).status, 200)
+  t.equal((await as('device.group_manage').post('/device/search', {})).status, 403)
+  t.equal((await as('device.view').post('/device-group', { name: 'no' })).status, 403)
+  for (const code of ['entity_tag.manage', 'entity_data.edit']) {
+    t.equal((await as(code).post('/entity/tags', { name: code })).status, 200, code)
+  }
+  for (const code of ['entity_tag.view', 'entity_tag.manage', 'entity_data.view']) {
+    t.equal((await as(code).get('/entity/tags/number')).status, 200, code)
+  }
+  t.equal((await as('entity_tag.view').post('/entity/tags', { name: 'no' })).status, 403)
+  const full = Array.from({ length: 48 }, (_, n) => as('device.edit').post('/device-group', { name: `g${n}` }))
+  await Promise.all(full)
+  const tooMany = await as('device.edit').post('/device-group', { name: 'one more' })
+  t.match(tooMany, { status: 400, body: { error_code: 'device_group_number_limitation' } })
 })

@@ -10,7 +10,9 @@ const pages = [
   ['4000', 'entity_data', '7000'],
   ['5000', 'workflow'],
   ['6000', 'integration'],
-  ['8000', 'credentials'],
+  ['7900', 'settings'],
+  ['8000', 'credentials', '7900'],
+  ['9000', 'tag'],
   ['10000', 'job'],
   ['11000', 'client'],
   ['12000', 'broker'],
@@ -26,10 +28,12 @@ const functionIds = {
   'dashboard.view': '1001',
   'dashboard.add': '1002',
   'dashboard.edit': '1003',
+  'dashboard.delete': '1004',
   'device.view': '2001',
   'device.add': '2002',
   'device.edit': '2003',
   'device.delete': '2004',
+  'device.group_manage': '2005',
   'entity_custom.view': '3001',
   'entity_custom.add': '3002',
   'entity_custom.edit': '3003',
@@ -44,6 +48,8 @@ const functionIds = {
   'integration.view': '6001',
   'credentials.view': '8001',
   'credentials.edit': '8002',
+  'entity_tag.view': '9001',
+  'entity_tag.manage': '9002',
   'job.view': '10001',
   'job.edit': '10002',
   'job.run': '10003',
@@ -88,6 +94,8 @@ function toFunction(code: FunctionCode): Menu {
   return { id: functionIds[code], code, name: code, type: 'FUNCTION', parentId: pageIds.get(pageOf(code)) }
 }
 
+/** The page has the name before the dot, but for one. */
 function pageOf(code: string): string {
-  return code.split('.')[0] ?? code
+  const name = code.split('.')[0] ?? code
+  return name === 'entity_tag' ? 'tag' : name
 }

@@ -109,7 +109,7 @@ export function dashboardRoutes(dashboards: Dashboards): Route[] {
       method: 'delete',
       path: '/dashboard/:id',
       summary: 'Delete a dashboard',
-      needs: 'dashboard.edit',
+      needs: ['dashboard.delete', 'dashboard.edit'],
       params: ById,
       handle: ({ params, caller }) => dashboards.remove(params.id, caller)
     })

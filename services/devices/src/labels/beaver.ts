@@ -1,7 +1,9 @@
 import {
+  AppError,
   BeaverPage,
   beaverPaging,
   beaverRange,
+  type ErrorCode,
   oneOf,
   type Route,
   route,
@@ -29,6 +31,25 @@ const Group = Type.Object({
 })
 const GroupDraft = Type.Object({ name: Name(127) })
 
+/** Later versions of the real system have codes of their own for groups and tags; those of before go on. */
+const groupReads = ['device.view', 'device.group_manage'] as const
+const groupWrites = ['device.group_manage', 'device.edit'] as const
+const groupCodes: Partial<Record<ErrorCode, string>> = {
+  not_found: 'device_group_not_found',
+  conflict: 'device_group_name_exists',
+  quota_exceeded: 'device_group_number_limitation'
+}
+
+async function withGroupCodes<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work
+  } catch (error) {
+    const wireCode = error instanceof AppError ? groupCodes[error.code] : undefined
+    if (!(error instanceof AppError) || wireCode === undefined) throw error
+    throw new AppError(error.code, error.message, { ...error.details, wireCode }, { cause: error })
+  }
+}
+
 /** Groups of devices (Beaver IoT 1.2). */
 export function deviceGroupRoutes(groups: DeviceGroups): Route[] {
   const path = '/device-group'
@@ -37,7 +58,7 @@ export function deviceGroupRoutes(groups: DeviceGroups): Route[] {
       method: 'post',
       path: `${path}/search`,
       summary: 'Groups of devices, newest first',
-      needs: 'device.view',
+      needs: groupReads,
       body: Type.Object({
         name: orNull<string>({ type: 'string', maxLength: 127 }),
         with_device_count: orNull<boolean>({ type: 'boolean' }),
@@ -57,7 +78,7 @@ export function deviceGroupRoutes(groups: DeviceGroups): Route[] {
       method: 'get',
       path: `${path}/number`,
       summary: 'How many groups there are',
-      needs: 'device.view',
+      needs: groupReads,
       reply: Count,
       handle: async ({ caller }) => ({ number: await groups.count(caller) })
     }),
@@ -65,25 +86,25 @@ export function deviceGroupRoutes(groups: DeviceGroups): Route[] {
       method: 'post',
       path,
       summary: 'Make a group of devices',
-      needs: 'device.edit',
+      needs: groupWrites,
       body: GroupDraft,
       reply: Made,
-      handle: async ({ body: { name }, caller }) => ({ id: await groups.add(plain(name), caller) })
+      handle: async ({ body: { name }, caller }) => ({ id: await withGroupCodes(groups.add(plain(name), caller)) })
     }),
     route({
       method: 'put',
       path: `${path}/:id`,
       summary: 'Rename a group',
-      needs: 'device.edit',
+      needs: groupWrites,
       params: ById,
       body: GroupDraft,
-      handle: ({ params, body: { name }, caller }) => groups.update(params.id, plain(name), caller)
+      handle: ({ params, body: { name }, caller }) => withGroupCodes(groups.update(params.id, plain(name), caller))
     }),
     route({
       method: 'delete',
       path: `${path}/:id`,
       summary: 'Delete a group; its devices stay',
-      needs: 'device.edit',
+      needs: groupWrites,
       params: ById,
       handle: ({ params, caller }) => groups.remove([params.id], caller)
     }),
@@ -91,7 +112,7 @@ export function deviceGroupRoutes(groups: DeviceGroups): Route[] {
       method: 'post',
       path: '/device/move-to-group',
       summary: 'Put devices into a group; without one they leave theirs',
-      needs: 'device.edit',
+      needs: groupWrites,
       body: Type.Object({
         group_id: Type.Optional(Type.Union([NumericId, Type.Null()])),
         device_id_list: Ids(1000)
@@ -122,8 +143,8 @@ const TagDraft = Type.Object({
 /** Tags of entities (Beaver IoT 1.3). */
 export function entityTagRoutes(tags: EntityTags): Route[] {
   const path = '/entity/tags'
-  const reads = ['entity_custom.view', 'entity_data.view'] as const
-  const writes = ['entity_custom.edit', 'entity_data.edit'] as const
+  const reads = ['entity_tag.view', 'entity_tag.manage', 'entity_custom.view', 'entity_data.view'] as const
+  const writes = ['entity_tag.manage', 'entity_custom.edit', 'entity_data.edit'] as const
   return [
     route({
       method: 'post',
