@@ -1,6 +1,7 @@
-import { spawnSync } from 'node:child_process'
+import { spawn, spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
-import { temporaryFolder } from '@fleetgate/testkit'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { temporaryFolder, until } from '@fleetgate/testkit'
 import t from 'tap'
 import { programOf, valuesText } from '../src/hosts/runText.js'
 import { loadProfiles } from '../src/profiles/profile.js'
@@ -61,6 +62,33 @@ await t.test('a request that came in half does nothing', (t) => {
   t.same(readdirSync(dir), [])
   t.end()
 })
+
+await t.test(
+  'is ready only when all of the program is read: what comes then is a request and no more of it',
+  async (t) => {
+    for (const name of profiles.names) {
+      const { program = '' } = profiles.get(name) ?? {}
+      const shell = spawn('sh', ['-s', '--', '/root'], { cwd: dir })
+      t.teardown(() => shell.kill())
+      let said = ''
+      shell.stdout.on('data', (data) => {
+        said += data
+      })
+      const hears = (word: string) =>
+        until(() => said.includes(word), { what: `${word} from the shell`, deadlineMs: 20_000 })
+      // A shell reads what is there, which may end in the middle of a line.
+      shell.stdin.write(`echo begun\nmark='> '\n${program.slice(0, -3)}`)
+      await hears('begun')
+      await sleep(500)
+      t.notMatch(said, 'ready', name)
+      shell.stdin.write(program.slice(-3))
+      await hears('> ready')
+      shell.stdin.write('1 direct o c 1 0 figures.sh\nrole=master\n')
+      await hears('> 0')
+      t.match(said, 'figure cpu')
+    }
+  }
+)
 
 await t.test('a value with a character that no shell keeps is refused, by its key', (t) => {
   t.throws(() => valuesText({ keys: 'ssh-rsa A\0B' }), { kind: 'refused', message: /the value of keys/ })

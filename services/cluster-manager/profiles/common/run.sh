@@ -87,15 +87,19 @@ VALUES
   runScripts $scripts
 }
 
-printf '%sready\n' "$mark"
-while read -r lines run operation cluster epoch last scripts; do
-  values=
-  while [ "$lines" -gt 0 ]; do
-    IFS= read -r line || exit 74
-    values=${values:+$values$newline}$line lines=$((lines - 1))
+# One command: a shell reads its input in blocks, and had it to look for the end of this when it has said that it is ready, it would take
+# a request that is there by then for more of its program.
+{
+  printf '%sready\n' "$mark"
+  while read -r lines run operation cluster epoch last scripts; do
+    values=
+    while [ "$lines" -gt 0 ]; do
+      IFS= read -r line || exit 74
+      values=${values:+$values$newline}$line lines=$((lines - 1))
+    done
+    state=$ops/$run
+    # In a shell of its own, so that what it sets is gone with it.
+    if [ "$run" = direct ]; then (look) </dev/null; else (once) </dev/null; fi
+    printf '\n%s%s\n' "$mark" "$?"
   done
-  state=$ops/$run
-  # In a shell of its own, so that what it sets is gone with it.
-  if [ "$run" = direct ]; then (look) </dev/null; else (once) </dev/null; fi
-  printf '\n%s%s\n' "$mark" "$?"
-done
+}
