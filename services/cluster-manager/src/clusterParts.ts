@@ -3,8 +3,9 @@ import type { Log } from '@fleetgate/kit'
 import type { Secrets } from '@fleetgate/store'
 import { createBeginning } from './clusters/beginning.js'
 import type { Cluster } from './clusters/cluster.js'
+import { secretsOf } from './clusters/clusterSecrets.js'
 import type { ClusterStore } from './clusters/clusterStore.js'
-import { createClusters, secretsContext } from './clusters/clusters.js'
+import { createClusters } from './clusters/clusters.js'
 import { createMarkSweep } from './clusters/markSweep.js'
 import { createNewHosts } from './clusters/newHosts.js'
 import { readKubeconfig } from './components/kubeconfig.js'
@@ -56,8 +57,8 @@ export function createClusterParts(options: ClusterPartsOptions) {
     return {
       cluster,
       profile,
-      files: await profile.staged(),
-      secrets: JSON.parse(secrets.open(cluster.sealedSecrets, secretsContext(cluster.id))) as Record<string, string>,
+      files: (await profile.staged()).filter(({ option }) => !option || cluster.options[option]),
+      secrets: secretsOf(cluster, secrets),
       registries: found.map(({ id, address, secure, ca, username, sealedPassword, isSystem }) => ({
         address,
         secure,

@@ -44,7 +44,7 @@ export const Config = Type.Object({
   NATS_SERVER_BINARY: Type.Optional(Type.String()),
   /** Room on each master for what JetStream keeps. */
   NATS_STORE_MB: Type.Integer({ minimum: 16, default: 1_024 }),
-  /** A folder with `k3s`, `install.sh` and, if wished, `k3s-airgap-images-amd64.tar.zst`; without it hosts fetch k3s themselves. */
+  /** A folder with `k3s`, `install.sh` and, if wished, `k3s-airgap-images-amd64.tar.zst`, `prometheus.tgz` and `prometheus-images.tar.zst`; without it hosts fetch k3s themselves. */
   K3S_DIR: Type.Optional(Type.String()),
   /** For hosts that fetch k3s themselves, such as v1.33.4+k3s1; by default the stable channel. */
   K3S_VERSION: Type.Optional(Type.String({ pattern: '^v[0-9A-Za-z.+-]{1,40}$' }))

@@ -1,5 +1,5 @@
 import { generateKeyPairSync } from 'node:crypto'
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { openStore } from '@fleetgate/store'
 import { quietLog, sshKeyPair, startParts, testGuardKeys } from '@fleetgate/testkit'
@@ -335,4 +335,7 @@ await t.test('settings that every cluster would fail with are refused at the sta
   for (const name of ['k3s', 'install.sh', 'k3s-airgap-images-amd64.tar.zst', 'k3s-airgap-images-arm64.tar.zst'])
     writeFileSync(join(K3S_DIR, name), '')
   await t.rejects(startClusterManagerFor(t, parts, { ...clusterEnv, K3S_DIR }), /K3S_DIR.*several processors/)
+  rmSync(join(K3S_DIR, 'k3s-airgap-images-arm64.tar.zst'))
+  writeFileSync(join(K3S_DIR, 'prometheus.tgz'), Buffer.alloc(180_001))
+  await t.rejects(startClusterManagerFor(t, parts, { ...clusterEnv, K3S_DIR }), /K3S_DIR.*prometheus\.tgz has more/)
 })

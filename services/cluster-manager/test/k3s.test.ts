@@ -1,75 +1,16 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { readFileSync } from 'node:fs'
 import { type SshHost, selfSignedFiles, startParts, startSshHosts, testGuardKeys } from '@fleetgate/testkit'
 import t from 'tap'
 import { clusterEnv, clusterOf, draft, ended, type HostView, hostsOf, made, node } from './clusterSupport.js'
+import { authority, layK3s, prepareHosts } from './k3sStandIns.js'
 import { type Failure, type Reply, serveKeys, startClusterManagerFor } from './support.js'
-
-/**
- * k3s itself does not run on the test hosts: the program, its installer and systemctl are stand-ins that write down how they
- * were called. What is shown here is what our scripts do with them, and nothing of k3s.
- */
-const say = (name: string) => `echo "${name} $*" >>"$FLEETGATE_ROOT/var/lib/calls"`
-const authority = 'c0'.repeat(32)
-const fakes = {
-  k3s: `${say('k3s')}
-lib="$FLEETGATE_ROOT/var/lib"
-case "$*" in
-  'kubectl get node'*' -o name')
-    shift 3
-    while [ "$1" != --ignore-not-found ]; do grep -qx "$1" "$lib/deleted" 2>/dev/null || echo "node/$1"; shift; done ;;
-  'kubectl delete node'*)
-    [ ! -e "$lib/stuck" ] || { echo 'timed out waiting for the condition' >&2; exit 1; }
-    shift 3
-    while [ "$1" != --ignore-not-found ]; do echo "$1" >>"$lib/deleted"; shift; done ;;
-  *readyz*) echo ok ;;
-  'kubectl get node'*--kubeconfig=*) [ ! -s "$lib/rancher/k3s/agent/kubelet.kubeconfig" ] || echo True ;;
-  *jsonpath=*Ready*) echo True ;;
-  *availableReplicas*) echo 1 ;;
-esac`,
-  'install.sh': `${say('install $INSTALL_K3S_EXEC $INSTALL_K3S_SKIP_DOWNLOAD')}
-[ ! -e "$FLEETGATE_ROOT/var/lib/refused" ] || { echo 'node password rejected' >&2; exit 1; }
-name=k3s
-[ "$INSTALL_K3S_EXEC" = server ] || name=k3s-agent
-mkdir -p "$FLEETGATE_ROOT/etc/systemd/system"
-touch "$FLEETGATE_ROOT/var/lib/active" "$FLEETGATE_ROOT/etc/systemd/system/$name.service"
-mkdir -p "$FLEETGATE_ROOT/var/lib/rancher/k3s/agent"
-echo joined >"$FLEETGATE_ROOT/var/lib/rancher/k3s/agent/kubelet.kubeconfig"
-mkdir -p "$FLEETGATE_ROOT/var/lib/rancher/k3s/server"
-[ "$INSTALL_K3S_EXEC" = agent ] || echo "K10${authority}::server:x" >"$FLEETGATE_ROOT/var/lib/rancher/k3s/server/token"
-[ "$INSTALL_K3S_EXEC" = agent ] || echo 'clusters:
-- cluster:
-    server: https://127.0.0.1:6443
-users:
-- user:
-    client-key-data: a2V5IG9mIGFkbWlu' >"$FLEETGATE_ROOT/etc/rancher/k3s/k3s.yaml"
-printf '#!/bin/sh\\necho uninstalled >>"$FLEETGATE_ROOT/var/lib/calls"; rm -r "$FLEETGATE_ROOT/var/lib/active" "$FLEETGATE_ROOT/var/lib/rancher" "$FLEETGATE_ROOT"/etc/systemd/system/k3s*.service "$0"\\n' >"$FLEETGATE_ROOT/usr/local/bin/$name-uninstall.sh"
-chmod 755 "$FLEETGATE_ROOT/usr/local/bin/$name-uninstall.sh"`,
-  systemctl: `${say('systemctl')}
-case "$1" in
-  is-active) case "$3" in k3s*) [ -e "$FLEETGATE_ROOT/var/lib/active" ] ;; *) exit 1 ;; esac ;;
-  restart)
-    begun=$(date +%s%N)
-    sleep 0.5
-    echo "restart $begun $(date +%s%N)" >>"$FLEETGATE_ROOT/var/lib/calls" ;;
-esac`
-}
 
 const parts = await startParts(t)
 const guardKeys = testGuardKeys()
 await serveKeys(t, parts, guardKeys)
-const K3S_DIR = join(parts.dir, 'k3s')
-mkdirSync(K3S_DIR)
-for (const name of ['k3s', 'install.sh'] as const)
-  writeFileSync(join(K3S_DIR, name), `#!/bin/sh\n${fakes[name]}\n`, { mode: 0o755 })
+const K3S_DIR = layK3s(parts.dir)
 const hosts = await startSshHosts(t, { count: 8 })
-for (const { disk } of hosts.hosts) {
-  mkdirSync(join(disk, 'usr/local/bin'), { recursive: true })
-  // What the machine under the test can load, or lets in, says nothing of its hosts.
-  const programs = { systemctl: fakes.systemctl, modprobe: 'exit 0', ufw: 'exit 1' }
-  for (const [name, text] of Object.entries(programs))
-    writeFileSync(join(disk, 'usr/local/bin', name), `#!/bin/sh\n${text}\n`, { mode: 0o755 })
-}
+prepareHosts(hosts)
 const service = await startClusterManagerFor(t, parts, { ...clusterEnv, K3S_DIR, WATCH_MS: '600000' })
 const api = service.as(guardKeys.token({ userId: 'ann', codes: ['cluster.view', 'cluster.edit'] }))
 const machine = (index: number) => hosts.hosts[index] as SshHost
@@ -85,6 +26,7 @@ async function pick(index: number): Promise<HostView> {
 const remove = (going: HostView[]) =>
   api.delete(`/v1/cluster/${id}/hosts`, { host_ids: going.map(({ hostId }) => hostId) })
 
+/** Stand-ins are called and write down how: what is shown here is what our scripts do with them, and nothing of k3s. */
 await t.test('writes the configuration of leader, masters and workers, then calls the installer', async (t) => {
   const registry = {
     name: 'own',
@@ -105,7 +47,7 @@ await t.test('writes the configuration of leader, masters and workers, then call
   t.match(result.operation, { state: 'SUCCESS', problems: [] }, JSON.stringify(result.operation))
   t.same(
     result.operation.phases.map(({ name }) => name),
-    ['preflight', 'stage', 'install-1', 'install-2', 'install-3', 'verify'],
+    ['preflight', 'stage', 'install-1', 'install-2', 'install-3', 'verify', 'addons'],
     'the leader first, then masters, then workers'
   )
   const [leader, master, shared, worker] = await Promise.all(
@@ -188,11 +130,17 @@ await t.test('shows the components under the names of the original', async (t) =
   const reply = await api.get<Reply<{ componentStatus: { componentName: string; status: string }[] }>>(
     `/v1/cluster/${id}/components`
   )
-  const healthy = reply.body.data.componentStatus
-    .filter(({ status }) => status === 'Healthy')
-    .map(({ componentName }) => componentName)
-  t.equal(healthy.filter((name) => name === 'mesosmaster').length, 5)
+  const all = reply.body.data.componentStatus
+  const namesOf = (status: string) => all.filter((one) => one.status === status).map((one) => one.componentName)
+  const healthy = namesOf('Healthy')
+  const ofMasters = ['mesosmaster', 'marathon', 'exhibitor', 'dnsserver', 'adminrouter', 'cosmos', 'metricscollector']
+  for (const name of ofMasters) t.equal(healthy.filter((one) => one === name).length, 5, name)
   t.equal(healthy.filter((name) => name === 'mesosslave').length, 3)
+  t.equal(all.filter(({ componentName }) => componentName === 'genresolvconf').length, 8, 'on every host')
+  t.notOk(
+    all.some(({ componentName }) => /prometheus|alertmanager/.test(componentName)),
+    'nobody asked for them'
+  )
 })
 
 await t.test('gives its owner the kubeconfig of the leader, or of another master, and shows it nowhere', async (t) => {
@@ -295,7 +243,10 @@ await t.test('masters leave one by one: deleted by one that stays, then uninstal
   t.match(operation, { state: 'SUCCESS', problems: [] }, JSON.stringify(operation))
   t.same(
     operation.phases.map(({ name }) => name),
-    [1, 2].flatMap((number) => ['drain', 'forget', 'remove', 'settle'].map((word) => `${word}-master-${number}`))
+    [
+      ...[1, 2].flatMap((number) => ['drain', 'forget', 'remove', 'settle'].map((word) => `${word}-master-${number}`)),
+      'addons'
+    ]
   )
   for (const index of [0, 2]) {
     t.match(await read(index, '/var/lib/calls'), 'uninstalled')

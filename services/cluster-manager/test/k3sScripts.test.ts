@@ -1,11 +1,13 @@
-import { spawnSync } from 'node:child_process'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { execFile, spawnSync } from 'node:child_process'
+import { createSocket } from 'node:dgram'
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { temporaryFolder } from '@fleetgate/testkit'
 import t from 'tap'
 import { valuesText } from '../src/hosts/runText.js'
 import { loadProfiles, type Profile } from '../src/profiles/profile.js'
+import { kubectlObjects } from './k3sStandIns.js'
 
 /** The scripts of k3s one by one, in a folder that stands for the host's disk, with stand-ins of the programs that they call. */
 const disk = temporaryFolder(t)
@@ -123,8 +125,8 @@ await t.test('names what k3s needs and the host does not have, of servers more t
 
 await t.test('an active firewall must let in what k3s needs, and its ports must be free', (t) => {
   const values = { ports: '6443', diskMegabytes: '1', memoryMegabytes: '1', files: '', checkNic: '0' }
-  const look = (role: string) =>
-    run('preflight.sh', { ...worker, ...values, role, now: String(Math.floor(Date.now() / 1000)) })
+  const look = (role: string, more: object = {}) =>
+    run('preflight.sh', { ...worker, ...values, ...more, role, now: String(Math.floor(Date.now() / 1000)) })
       .lines.filter((line) => line.startsWith('problem '))
       .map((line) => line.slice(8))
   const tcp = 'LISTEN 0 4096 0.0.0.0:2380 0.0.0.0:*'
@@ -132,6 +134,10 @@ await t.test('an active firewall must let in what k3s needs, and its ports must 
   program('ss', `case "$2" in --tcp) echo '${tcp}' ;; --udp) echo '${udp}' ;; esac`)
   t.same(look('master'), ['port 2380 is in use', 'port 8472 (UDP) is in use'])
   t.same(look('shared'), ['port 8472 (UDP) is in use'], 'etcd is on servers only')
+  program('ss', `[ "$2" = --udp ] || echo '${tcp.replace('2380', '9100')}'`)
+  t.same(look('shared'), [])
+  t.same(look('shared', { monitoring: '1' }), ['port 9100 (node-exporter) is in use'])
+  program('ss', `case "$2" in --tcp) echo '${tcp}' ;; --udp) echo '${udp}' ;; esac`)
   lay('var/lib/fleetgate/cluster', 'c1\n')
   t.same(look('master'), [], 'its own ports')
 
@@ -185,6 +191,7 @@ mkdir -p "$FLEETGATE_ROOT/etc/systemd/system" && touch "$FLEETGATE_ROOT/etc/syst
     i1: installer,
     a1: 'first',
     a2: 'second',
+    p1: 'of Prometheus',
     k2: 'exit 1'
   }))
     lay(`var/lib/fleetgate/files/${sum}`, text)
@@ -196,6 +203,14 @@ mkdir -p "$FLEETGATE_ROOT/etc/systemd/system" && touch "$FLEETGATE_ROOT/etc/syst
   t.same(install(staged), [])
   t.same(install({ ...staged, file_images: 'a2' }), ['systemctl restart k3s-agent'])
   t.equal(archive(), 'second')
+  const watching = { ...staged, file_images: 'a2', monitoring: '1', file_monitoring_images: 'p1' }
+  const other = join(disk, 'var/lib/rancher/k3s/agent/images/fleetgate-prometheus-images.tar.zst')
+  t.same(install(watching), ['systemctl restart k3s-agent'])
+  t.equal(readFileSync(other, 'utf8'), 'of Prometheus')
+  t.equal(archive(), 'second', 'beside those of k3s')
+  t.same(install(watching), [])
+  t.same(install({ ...watching, monitoring: '0', file_monitoring_images: '' }), [], 'what goes needs no restart')
+  t.notOk(existsSync(other))
   attempt += 1
   const foreign = run('install.sh', { ...worker, ...staged, file_k3s: 'k2', leader: '10.0.0.8' }, 'k3s', attempt)
   t.match(foreign.lines.at(-1), /^problem the program k3s of the control plane does not run here/)
@@ -208,5 +223,185 @@ mkdir -p "$FLEETGATE_ROOT/etc/systemd/system" && touch "$FLEETGATE_ROOT/etc/syst
   t.same(fetched('v1.34.1+k3s1'), ['install agent [v1.34.1+k3s1]'])
   t.same(fetched(''), [], 'no version wanted: the one there stays')
   t.same(fetched('', '10.0.0.9'), ['systemctl restart k3s-agent'], 'and no newer one comes along')
+  t.end()
+})
+
+await t.test('each part of the original is asked for by what does its work here', (t) => {
+  program(
+    'k3s',
+    `shift; case "$*" in
+      "get --raw /readyz "*) echo ok ;;
+      *:10257*/healthz*) [ -e "$FLEETGATE_ROOT/noControllers" ] || echo ok ;;
+      *:10259*/healthz*) [ -e "$FLEETGATE_ROOT/noScheduler" ] || echo ok ;;
+      *readyz/etcd*) [ -e "$FLEETGATE_ROOT/noEtcd" ] || echo ok ;;
+      *"kube-system get deployments"*) cat "$FLEETGATE_ROOT/deployments" ;;
+      *"fleetgate-monitoring get deployments,statefulsets"*) cat "$FLEETGATE_ROOT/watching" ;;
+      *helm.cattle.io*) [ -e "$FLEETGATE_ROOT/noHelm" ] || echo '{"resources":[{"name":"helmcharts"}]}' ;;
+      *metrics.k8s.io*) [ -e "$FLEETGATE_ROOT/noMetrics" ] && echo '{"items":[]}' || echo '{"items":[{"usage":{}}]}' ;;
+    esac`
+  )
+  const watching =
+    ' fleetgate-prometheus-server=1 fleetgate-prometheus-alertmanager=1 fleetgate-prometheus-kube-state-metrics=1 '
+  lay('deployments', ' coredns=1 metrics-server=1 traefik=2 ')
+  lay('watching', watching)
+  const ill = (values: object = { monitoring: '1' }) =>
+    run('status.sh', { ...worker, role: 'master', ...values })
+      .lines.flatMap((line) => /^component (\w+) UnHealthy$/.exec(line)?.[1] ?? [])
+      .filter((name) => name !== 'genresolvconf')
+  t.same(ill(), [])
+  for (const [file, name] of Object.entries({
+    noControllers: 'marathon',
+    noScheduler: 'marathon',
+    noEtcd: 'exhibitor',
+    noHelm: 'cosmos',
+    noMetrics: 'metricscollector'
+  })) {
+    lay(file, '')
+    t.same(ill(), [name], file)
+    rmSync(join(disk, file))
+  }
+  lay('deployments', ' coredns= metrics-server=1 traefik=1 ')
+  t.same(ill(), ['dnsserver'], 'one that is not ready')
+  lay('deployments', ' coredns=1 other-traefik=1 ')
+  t.same(ill(), ['adminrouter'], 'one that is not there')
+  lay('deployments', ' coredns=1 traefik=1 ')
+  lay('watching', ' fleetgate-prometheus-server=1 fleetgate-prometheus-alertmanager= ')
+  t.same(ill(), ['alertmanager'])
+  lay('watching', watching.replace('server=1', 'server='))
+  t.same(ill(), ['prometheus'])
+  t.same(ill({}), [], 'nobody asked for them')
+  for (const [code, word] of ['Healthy', 'UnHealthy'].entries()) {
+    program('bash', `case "$*" in *" 10.43.0.10 53 kube-dns."*) exit ${code} ;; esac; exec /bin/bash "$@"`)
+    for (const role of ['master', 'shared', 'pureslave'])
+      t.ok(run('status.sh', { ...worker, role }).lines.includes(`component genresolvconf ${word}`), `${role}: ${word}`)
+  }
+  rmSync(join(disk, 'usr/local/bin/bash'))
+  program('k3s', 'echo "$*" >>"$FLEETGATE_ROOT/asked"')
+  lay('asked', '')
+  const all = ['mesosmaster', 'marathon', 'exhibitor', 'dnsserver', 'adminrouter', 'cosmos', 'metricscollector']
+  t.same(ill({}), all)
+  t.notMatch(
+    readFileSync(join(disk, 'asked'), 'utf8'),
+    /helm|metrics|deployments/,
+    'an API that is away is not asked on'
+  )
+  t.end()
+})
+
+await t.test('a name resolves where the server has an address for it', async (t) => {
+  const questions: Buffer[] = []
+  const answers: [error: number, answers: number][] = [
+    [0, 1],
+    [3, 0],
+    [0, 0],
+    [2, 1]
+  ]
+  const server = createSocket('udp4')
+  t.teardown(() => server.close())
+  server.on('message', (question, { port, address }) => {
+    const [error, count] = answers[questions.length] ?? [0, 0]
+    questions.push(question)
+    const answer = Buffer.from(question)
+    answer.writeUInt16BE(0x8180 + error, 2)
+    answer.writeUInt16BE(count, 6)
+    server.send(answer, port, address)
+  })
+  await new Promise<void>((resolve) => server.bind(0, '127.0.0.1', resolve))
+  const dns = readFileSync(fileURLToPath(new URL('../../profiles/k3s/dns.sh', import.meta.url)), 'utf8')
+  const resolves = (port: number) =>
+    new Promise<boolean>((resolve) =>
+      execFile('sh', ['-c', `${dns}\nresolves 127.0.0.1 ${port} kube-dns.kube-system.svc.cluster.local`], (error) =>
+        resolve(!error)
+      )
+    )
+  const { port } = server.address()
+  t.equal(await resolves(port), true)
+  for (const what of ['unknown', 'without an address', 'a server in trouble'])
+    t.equal(await resolves(port), false, what)
+  const labels = ['kube-dns', 'kube-system', 'svc', 'cluster', 'local'].map(
+    (one) => String.fromCharCode(one.length) + one
+  )
+  const wanted = `\x01\0\0\x01\0\0\0\0\0\0${labels.join('')}\0\0\x01\0\x01`
+  t.equal(questions[0]?.subarray(2).toString('latin1'), wanted, 'one question for an address, in one packet')
+  t.equal(questions.length, answers.length)
+  const silent = createSocket('udp4')
+  t.teardown(() => silent.close())
+  await new Promise<void>((resolve) => silent.bind(0, '127.0.0.1', resolve))
+  t.equal(await resolves(silent.address().port), false, 'nobody answers')
+})
+
+await t.test('add-ons: waits for the kinds of Helm, touches nothing that is not ours, tells what is refused', (t) => {
+  const standIn = (more = '') => program('k3s', `${more}\n${kubectlObjects}`)
+  const object = (name: string) => join(disk, 'var/lib/objects', name)
+  const read = (name: string) => readFileSync(object(name), 'utf8')
+  standIn()
+  let attempt = 0
+  const addons = (values: object) => {
+    attempt += 1
+    return run(
+      'addons.sh',
+      { ...worker, role: 'master', ingressHosts: '1', timeout: '20', ...values },
+      'k3s',
+      100 + attempt
+    )
+  }
+  lay('var/lib/objects/.late', '')
+  t.same(addons({}), { code: 0, lines: ['helmchartconfig/traefik created'] })
+  t.match(read('helmchartconfig.traefik'), 'linker.io/lb: enable')
+  t.same(addons({}).lines, ['helmchartconfig/traefik unchanged'])
+  t.same(addons({ ingressHosts: '0' }).lines, ['helmchartconfig "traefik" deleted'])
+  t.same(addons({ ingressHosts: '0' }), { code: 0, lines: [] }, 'as k3s has it where no node is for traffic')
+
+  const foreign = 'kind: HelmChartConfig\nmetadata:\n  name: traefik\n'
+  lay('var/lib/objects/helmchartconfig.traefik', foreign)
+  for (const ingressHosts of ['1', '0'])
+    t.match(addons({ ingressHosts }), { code: 0, lines: [/^progress .*Traefik is not ours and stays/] })
+  t.equal(read('helmchartconfig.traefik'), foreign)
+
+  const watched = { monitor: 'kube-worker-1', monitoring: '1' }
+  const parts = ['namespace/fleetgate-monitoring', 'helmchart/fleetgate-prometheus']
+  t.same(
+    addons(watched).lines.slice(1),
+    parts.map((part) => `${part} created`)
+  )
+  const chart = read('helmchart.fleetgate-prometheus')
+  t.match(chart, /^ {2}repo: https:\/\/prometheus-community\S+\n {2}chart: prometheus\n {2}version: [\d.]+$/m)
+  t.match(chart, '    prometheus-pushgateway:\n      enabled: false\n')
+  t.same(
+    addons(watched).lines.slice(1),
+    parts.map((part) => `${part} unchanged`)
+  )
+
+  standIn('case "$*" in *"delete helmchart "*) echo "timed out waiting for the condition" >&2; exit 1 ;; esac')
+  t.match(addons({ monitor: '' }), { code: 1, lines: [/./, /^problem kubectl delete: timed out waiting/] })
+  t.match(read('namespace.fleetgate-monitoring'), 'kube-worker-1', 'it tells of the node until all is gone')
+  standIn()
+  rmSync(object('helmchart.fleetgate-prometheus'))
+  t.equal(addons({ monitor: '' }).lines.at(-1), 'namespace "fleetgate-monitoring" deleted')
+  t.notOk(existsSync(object('namespace.fleetgate-monitoring')), 'what broke off in between is finished')
+  program('k3s', 'exit 1')
+  t.match(addons({ timeout: '1' }), { code: 1, lines: [/^problem k3s does not serve the kinds/] })
+  t.end()
+})
+
+await t.test('servers and workers join at the address of the API, which stays; the first one joins nobody', (t) => {
+  const [installer, token] = ['var/lib/fleetgate/files/i2', 'var/lib/rancher/k3s/server/token']
+  lay(installer, 'exit 0')
+  lay(token, `K10${'a'.repeat(64)}::server:x`)
+  program('systemctl', 'exit 0')
+  const masters = { masters: '10.0.0.1 10.0.0.2 10.0.0.3', publicAddress: '10.0.0.2', apiAddress: 'kube.example.com' }
+  const configOf = (values: object, attempt: number) => {
+    const all = { ...worker, ...masters, file_k3s: 'k1', file_install_sh: 'i2', ...values }
+    const { code, lines } = run('install.sh', all, 'k3s', 200 + attempt)
+    t.equal(code, 0, lines.join('\n'))
+    return readFileSync(join(disk, 'etc/rancher/k3s/config.yaml'), 'utf8')
+  }
+  const server = "server: 'https://kube.example.com:6443'\n"
+  const first = configOf({ role: 'master', isLeader: '1' }, 1)
+  t.match(first, "  - '10.0.0.2'\n  - 'kube.example.com'\n")
+  t.notMatch(first, /^server:/m)
+  t.match(configOf({ role: 'master', isLeader: '0' }, 2), server)
+  t.match(configOf({}, 3), server)
+  t.match(configOf({ apiAddress: '' }, 4), "server: 'https://10.0.0.1:6443'\n")
   t.end()
 })

@@ -21,7 +21,7 @@ export function newHost(at: number): Host {
 export function newDocument(type: ProviderType, publicKey: string, hosts: Host[]): Cluster {
   const operation = newOperation({ id: '0'.repeat(24), kind: 'create', by: { userId: 'ann', name: 'ann' }, hosts }, 1)
   const at = { providerId: '1'.repeat(24), type, publicKey, sealedKey: '', user: 'root', sshPort: 22 }
-  return { id: clusterId, status: 'INSTALLING', cloud: at, hosts, operation } as unknown as Cluster
+  return { id: clusterId, status: 'INSTALLING', cloud: at, options: {}, hosts, operation } as unknown as Cluster
 }
 
 export interface Drive {

@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
-import type { Cluster, Host } from '../src/clusters/cluster.js'
+import { type Cluster, type Host, ingressHosts, monitorOf } from '../src/clusters/cluster.js'
 import { newOperation, planOf } from '../src/operations/operation.js'
 import { undoingOf } from '../src/operations/undoing.js'
 import { loadProfiles, type Profile } from '../src/profiles/profile.js'
@@ -79,12 +79,69 @@ await t.test('hosts of k3s join and restart ten at a time and masters at work on
     const operation = newOperation({ id: 'op', kind, by, hosts: kind === 'add_hosts' ? hosts.slice(3) : hosts }, 0)
     return planOf({ hosts, operation } as Cluster, get(profile) as Profile).map((plan) => plan.atOnce)
   }
-  t.same(atOnce('k3s', 'create'), [undefined, undefined, 10, 10, 10, undefined])
-  t.same(atOnce('k3s', 'add_hosts'), [undefined, undefined, 10, undefined])
-  t.same(atOnce('k3s', 'apply'), [undefined, undefined, 1, 1, 10, undefined])
+  t.same(atOnce('k3s', 'create'), [undefined, undefined, 10, 10, 10, undefined, undefined])
+  t.same(atOnce('k3s', 'add_hosts'), [undefined, undefined, 10, undefined, undefined])
+  t.same(atOnce('k3s', 'apply'), [undefined, undefined, 1, 1, 10, undefined, undefined])
   t.same(atOnce('k3s', 'registries'), [1, 10])
   t.same(atOnce('k3s', 'pubkeys'), [undefined])
   t.same(atOnce('nats', 'apply'), [undefined, undefined, 50, undefined])
   t.same(atOnce('nats', 'registries'), [50, 50])
   t.end()
 })
+
+await t.test('what is the cluster’s is brought right by a master that stays, when hosts have come or gone', (t) => {
+  const hosts = ['m0', 'm1', 'm2', 'w0', 'w1'].map(
+    (id) => ({ id, ip: '', role: id.startsWith('m') ? 'master' : 'shared', status: 'RUNNING' }) as Host
+  )
+  const by = { userId: 'ann', name: 'ann' }
+  const plansOf = (profile: string, kind: 'create' | 'add_hosts' | 'apply' | 'delete_hosts' | 'delete', of: Host[]) => {
+    const operation = newOperation({ id: 'op', kind, by, hosts: of }, 0)
+    const plans = planOf({ hosts, operation } as Cluster, get(profile) as Profile)
+    const at = plans.findIndex(({ name }) => name === 'addons')
+    return at < 0 ? [] : [plans[at - 1]?.name, ...(plans[at]?.hosts ?? []).map(({ id }) => id)]
+  }
+  t.same(plansOf('k3s', 'create', hosts), ['verify', 'm0'])
+  t.same(plansOf('k3s', 'apply', hosts), ['verify', 'm0'])
+  t.same(plansOf('k3s', 'add_hosts', hosts.slice(4)), ['verify', 'm0'])
+  t.same(plansOf('k3s', 'delete_hosts', hosts.slice(4)), ['forget', 'm0'])
+  t.same(plansOf('k3s', 'delete_hosts', hosts.slice(0, 1)), ['settle-master-1', 'm1'])
+  t.same(plansOf('k3s', 'delete', hosts), [])
+  t.same(plansOf('nats', 'create', hosts), [])
+  t.end()
+})
+
+await t.test(
+  'the first worker that stays keeps watch; who fails to join or goes neither does that nor takes traffic in',
+  (t) => {
+    const by = { userId: 'ann', name: 'ann' }
+    const clusterOf = (statuses: string, options: object = { monitoring: true }) => {
+      const words = { R: 'RUNNING', O: 'OFFLINE', I: 'INSTALLING', F: 'FAILED', T: 'TERMINATING' } as const
+      const hosts = statuses.split(' ').map((text, index) => {
+        const status = words[text[1] as keyof typeof words]
+        const role = { m: 'master', s: 'shared', p: 'pureslave' }[text[0] as 'm' | 's' | 'p']
+        return { id: `h${index}`, ip: '', role, status } as Host
+      })
+      const joining = hosts.filter(({ status }) => status === 'INSTALLING')
+      const operation = newOperation({ id: 'op', kind: 'add_hosts', by, hosts: joining }, 0)
+      const [first] = operation.hosts
+      // The first one that is to join does not.
+      if (first) first.state = 'FAILED'
+      return { hosts, options, operation } as Cluster
+    }
+    const found = (statuses: string, options?: object) => {
+      const cluster = clusterOf(statuses, options)
+      return [
+        monitorOf(cluster)?.id,
+        ingressHosts(cluster)
+          .map(({ id }) => id)
+          .join()
+      ]
+    }
+    t.same(found('mR sR sO pR'), ['h1', 'h1,h2'])
+    t.same(found('mR sT sF pR'), ['h3', ''])
+    t.same(found('mR sI sI'), ['h2', 'h2'])
+    t.same(found('mR sT'), [undefined, ''])
+    t.same(found('mR sR', {}), [undefined, 'h1'], 'nobody asked for it')
+    t.end()
+  }
+)

@@ -10,6 +10,7 @@ await t.test('the log tells by what failed first whether it was the machine or w
   for (const [problems, phases, word] of [
     [['verify: k3s is not ready'], ['install-1', 'verify', 'undo-others'], 'systemComponent_failed'],
     [['verify: away', 'undo-others: away'], ['install-1', 'verify', 'undo-machines'], 'systemComponent_failed'],
+    [['addons: kubectl apply: no'], ['install-1', 'verify', 'addons'], 'systemComponent_failed'],
     [['stage: the disk is full'], ['install-1', 'verify', 'undo-others'], 'installation_failed'],
     [['install-1: no', 'verify: away'], ['install-1', 'verify', 'undo-others'], 'installation_failed'],
     [[], [], 'installation_failed']

@@ -38,6 +38,7 @@ async function running(id: string, name: string): Promise<void> {
       pubkeys: [],
       registries: [],
       sealedSecrets: '',
+      options: {},
       createdAt: at,
       updatedAt: at
     },

@@ -10,6 +10,11 @@ if [ "$role" = master ]; then
   # Of etcd, which every server has.
   [ -n "$isInstalled" ] || taken tcp '2379 2380'
 fi
+# Of what tells of each node.
+[ -n "$isInstalled" ] || [ "$in_monitoring" != 1 ] || taken tcp 9100 ' (node-exporter)'
+case $in_apiAddress in
+  *[a-z]*) ! command -v getent >/dev/null || getent hosts "$in_apiAddress" >/dev/null || wrong "the name $in_apiAddress is not known here (apiAddress)" ;;
+esac
 # Of the network between nodes.
 [ -n "$isInstalled" ] || taken udp 8472 ' (UDP)'
 

@@ -2,7 +2,6 @@
 . "$here/k3s.sh"
 mkdir -p "$base" && echo "$in_cluster" >"$base/cluster" || fail 'cannot write to the host'
 command -v systemctl >/dev/null || fail 'k3s needs systemd'
-leader=$in_leader
 # With the checksum of the cluster's authority who joins sees whether it is the cluster, before it says the password. The leader makes
 # that authority at its first start, and takes the password alone.
 secure=
@@ -23,25 +22,24 @@ tellAuthority() {
   echo "node-ip: $(yaml "$address")"
   echo 'node-label:'
   if [ "$role" = shared ]; then
-    echo "  - 'linker.io/lb=enable'"
-    echo "  - 'linker.io/public_ip=true'"
-    echo "  - 'svccontroller.k3s.cattle.io/enablelb=true'"
+    for label in $sharedLabels; do echo "  - $(yaml "$label")"; done
   fi
   echo "  - $(yaml "fleetgate.io/role=$role")"
   if [ "$role" = master ]; then
     echo "token: $(yaml "${secure:+${secure}server:}$in_secret_serverToken")"
     echo "agent-token: $(yaml "$in_secret_agentToken")"
     echo 'tls-san:'
-    for master in $in_masters $in_publicAddress; do echo "  - $(yaml "$master")"; done
+    for master in $in_masters $in_publicAddress $in_apiAddress; do echo "  - $(yaml "$master")"; done
     echo 'secrets-encryption: true'
-    if [ "$in_isLeader" = 1 ]; then echo 'cluster-init: true'; else echo "server: $(yaml "https://$leader:6443")"; fi
+    if [ "$in_isLeader" = 1 ]; then echo 'cluster-init: true'; else echo "server: $(yaml "$api")"; fi
+    . "$here/snapshots.sh"
     # In compact the one master works too.
     if [ "$in_category" = ha ]; then
       echo 'node-taint:'
       echo "  - 'node-role.kubernetes.io/control-plane=true:NoSchedule'"
     fi
   else
-    echo "server: $(yaml "https://$leader:6443")"
+    echo "server: $(yaml "$api")"
     echo "token: $(yaml "${secure:+${secure}node:}$in_secret_agentToken")"
   fi
 } >"$here/config"
@@ -64,15 +62,7 @@ if [ -n "$wanted" ] && [ -z "$isSame" ]; then
   change
   mv "$k3s.new" "$k3s" || fail 'cannot copy k3s'
 fi
-images=$in_file_images
-if [ -n "$images" ] && [ "$(cat "$base/images-sum" 2>/dev/null)" != "$images" ]; then
-  staged "$images" 'the archive of images'
-  change
-  place=$root/var/lib/rancher/k3s/agent/images
-  # k3s takes in whatever archive lies there when it starts. The old one goes first: two of them are more than the disk may hold.
-  rm -f "$place"/k3s-airgap-images*.tar.zst
-  mkdir -p "$place" && cp "$file" "$place/k3s-airgap-images.tar.zst" && echo "$images" >"$base/images-sum" || fail 'cannot copy the images of k3s'
-fi
+. "$here/images.sh"
 
 isThere=
 [ ! -e "$root/etc/systemd/system/$service.service" ] || isThere=1

@@ -8,7 +8,7 @@ ready() {
     last='the API server is not ready'
     kubectl get --raw /readyz 2>/dev/null | grep -q ok || return 1
   else
-    last="the host has not joined: no server took it in at https://$in_leader:6443"
+    last="the host has not joined: no server took it in at $api"
     [ -s "$kubelet" ] || return 1
   fi
   last="the API server does not have the node $in_host as Ready" && isReady
@@ -21,6 +21,10 @@ until ready; do
   [ "$(date +%s)" -lt "$end" ] || fail "$last$(complaint)"
   sleep 1
 done
+# k3s gives labels to a node as it joins, and never again.
+if [ "$role" = shared ]; then
+  said=$(kubectl label node "$in_host" $sharedLabels --overwrite "--kubeconfig=$kubelet" 2>&1) || fail "its node cannot be labelled: $said"
+fi
 . "$here/advice.sh"
 say "$service is ready${advice:+, but $advice}"
 exit 0

@@ -1,6 +1,7 @@
 import type { Operation } from '../operations/operation.js'
 import type { Category, Role } from '../profiles/profile.js'
 import type { ProviderType } from '../providers/driver.js'
+import type { ClusterOptions } from './options.js'
 
 export const clusterStatuses = ['INSTALLING', 'RUNNING', 'MODIFYING', 'FAILED', 'TERMINATING', 'TERMINATED'] as const
 export type ClusterStatus = (typeof clusterStatuses)[number]
@@ -83,6 +84,7 @@ export interface Cluster {
   pubkeys: string[]
   registries: string[]
   sealedSecrets: string
+  options: ClusterOptions
   /** The last operation, at work or ended. */
   operation: Operation
   createdAt: number
@@ -100,12 +102,32 @@ export function joinedHosts(cluster: Cluster): Host[] {
 }
 
 /**
- * Where no other cluster of the tenant may have a host. Addresses of machines that we make are the clouds' to give, and to give
- * again: those hosts count by their ids.
+ * Where no other cluster of the tenant may have a host, or the address of its API. Addresses of machines that we make are the
+ * clouds' to give, and to give again: those hosts count by their ids.
  */
-export function addressesOf(hosts: readonly Host[]): string[] {
+export function addressesOf({ hosts, options }: Pick<Cluster, 'hosts' | 'options'>): string[] {
   const live = hosts.filter(({ status }) => status !== 'TERMINATED')
-  return live.map(({ id, ip, machine }) => (machine ? `machine:${id}` : ip))
+  const own = live.map(({ id, ip, machine }) => (machine ? `machine:${id}` : ip))
+  return options.apiAddress ? [...own, options.apiAddress] : own
+}
+
+/** Hosts that are to serve from now on: not those that go, or that fail to join in this operation. */
+function servingHosts({ hosts, operation }: Cluster): Host[] {
+  const failed = new Set(operation.hosts.flatMap(({ hostId, state }) => (state === 'FAILED' ? [hostId] : [])))
+  return hosts.filter(
+    ({ id, status }) => status === 'RUNNING' || status === 'OFFLINE' || (status === 'INSTALLING' && !failed.has(id))
+  )
+}
+
+/** Hosts where traffic comes in: those with the tag `lb=enable`. */
+export function ingressHosts(cluster: Cluster): Host[] {
+  return servingHosts(cluster).filter(({ role }) => role === 'shared')
+}
+
+/** The host that keeps watch over the cluster, where that is asked for: the first that is no master, so that new ones change nothing. */
+export function monitorOf(cluster: Cluster): Host | undefined {
+  if (!cluster.options.monitoring) return undefined
+  return servingHosts(cluster).find(({ role }) => role !== 'master')
 }
 
 export function mastersOf(cluster: Cluster): Host[] {

@@ -5,6 +5,7 @@ import { categories } from '../profiles/profile.js'
 import { RegistryReply, toRegistryReply } from '../registries/linker.js'
 import type { Registry } from '../registries/registry.js'
 import { type Cluster, clusterStatuses, innerAddress, leaderOf, liveHosts } from './cluster.js'
+import { optionReply, toOptionReply } from './optionFields.js'
 
 export const ClusterReply = Type.Object({
   _id: Type.String(),
@@ -21,6 +22,7 @@ export const ClusterReply = Type.Object({
   createCategory: oneOf(categories),
   /** Ours. */
   profile: Type.String(),
+  ...optionReply,
   operationId: Type.String(),
   warning: Type.Optional(Type.String()),
   user_id: Type.String(),
@@ -74,7 +76,7 @@ function toClusterReply(
     _id: cluster.id,
     name: cluster.name,
     ...toOwner('owner', cluster, owners),
-    endPoint: leader && isUp ? innerAddress(leader) : '',
+    endPoint: leader && isUp ? (cluster.options.apiAddress ?? innerAddress(leader)) : '',
     instances: liveHosts(cluster).length,
     pubkeyId: cluster.pubkeys,
     providerId: cluster.cloud?.providerId ?? '',
@@ -83,6 +85,7 @@ function toClusterReply(
     type: cluster.cloud?.type ?? 'customized',
     createCategory: cluster.category,
     profile: cluster.profile,
+    ...toOptionReply(cluster.options),
     operationId: cluster.operation.id,
     user_id: cluster.userId,
     tenant_id: cluster.tenantId,

@@ -31,6 +31,7 @@ export const clusterSchema = new Schema<ClusterDoc>(
     pubkeys: { type: [String], required: true },
     registries: { type: [String], required: true },
     sealedSecrets: { type: String, required: true },
+    options: Schema.Types.Mixed as never,
     operation: mixed as never,
     past: { type: [Schema.Types.Mixed], required: true } as never,
     live: { type: Boolean, required: true },
@@ -58,7 +59,7 @@ clusterSchema.index({ live: 1, lookedAt: 1 }, { partialFilterExpression: { live:
 export function toCluster(doc: ClusterDoc | null): Cluster | undefined {
   if (!doc) return undefined
   const { _id, tenantId, userId, owner, name, profile, category, status, hosts, pubkeys, registries } = doc
-  const { sealedSecrets, operation, cloud, createdAt, updatedAt } = doc
+  const { sealedSecrets, options, operation, cloud, createdAt, updatedAt } = doc
   return {
     id: _id,
     tenantId,
@@ -73,6 +74,8 @@ export function toCluster(doc: ClusterDoc | null): Cluster | undefined {
     pubkeys,
     registries,
     sealedSecrets,
+    // Those made before there were any have none.
+    options: options ?? {},
     operation,
     createdAt,
     updatedAt

@@ -5,8 +5,9 @@ import { loginContext } from '../hosts/hostRunner.js'
 import type { Operation } from '../operations/operation.js'
 import { addressesOf, type Cluster, type ClusterStatus, type Host } from './cluster.js'
 import { type ClusterDoc, clusterSchema, toCluster } from './clusterSchema.js'
-import { secretsContext } from './clusters.js'
+import { secretsContext } from './clusterSecrets.js'
 import { keyContext } from './madeHosts.js'
+import type { ClusterOptions } from './options.js'
 
 const keptOperations = 20
 /** By far the most of a document, and no list needs it. */
@@ -26,6 +27,8 @@ export interface Change {
   hosts?: Host[]
   pubkeys?: string[]
   registries?: string[]
+  options?: ClusterOptions
+  sealedSecrets?: string
   live?: boolean
 }
 
@@ -54,12 +57,12 @@ export function createClusterStore(store: Store) {
         ...rest,
         past: [],
         live: true,
-        addresses: addressesOf(rest.hosts),
+        addresses: addressesOf(rest),
         open: true as const,
         lease: noLease(),
         lookedAt: new Date(0)
       }
-      await model.collection.insertOne(doc as never).catch(taken)
+      await model.collection.insertOne(doc as never).catch(takenFor(rest.options))
     },
 
     async find(tenantId: string, id: string): Promise<Cluster | undefined> {
@@ -111,7 +114,7 @@ export function createClusterStore(store: Store) {
       const update = {
         $set: {
           ...change,
-          ...(change.hosts ? { addresses: addressesOf(change.hosts) } : {}),
+          addresses: addressesOf({ ...cluster, ...change }),
           live,
           operation,
           updatedAt: operation.updatedAt,
@@ -128,7 +131,7 @@ export function createClusterStore(store: Store) {
         'operation.id': cluster.operation.id,
         'operation.attempt': cluster.operation.attempt
       }
-      const result = await model.collection.updateOne(filter as never, update as never).catch(taken)
+      const result = await model.collection.updateOne(filter as never, update as never).catch(takenFor(change.options))
       return result.modifiedCount === 1
     },
 
@@ -210,14 +213,18 @@ function sealedTexts({ _id, sealedSecrets, cloud, hosts }: ClusterDoc): SealedTe
   ]
 }
 
-function taken(error: unknown): never {
-  if (!isDuplicateKey(error)) throw error
-  const { keyPattern = {}, keyValue = {} } = error as { keyPattern?: object; keyValue?: { addresses?: unknown } }
-  if ('addresses' in keyPattern) {
-    throw new AppError('conflict', `the address ${String(keyValue.addresses)} belongs to a host of a cluster already`, {
-      field: 'ip',
-      wireCode: 'E50019'
-    })
+/** What a write is refused for that brings these options. */
+function takenFor({ apiAddress }: ClusterOptions = {}) {
+  return (error: unknown): never => {
+    if (!isDuplicateKey(error)) throw error
+    const { keyPattern = {}, keyValue = {} } = error as { keyPattern?: object; keyValue?: { addresses?: unknown } }
+    if ('addresses' in keyPattern) {
+      const address = String(keyValue.addresses)
+      throw new AppError('conflict', `the address ${address} belongs to a cluster or one of its hosts already`, {
+        field: address === apiAddress ? 'apiAddress' : 'ip',
+        wireCode: 'E50019'
+      })
+    }
+    throw new AppError('conflict', 'you have a cluster of this name already', { field: 'name', wireCode: 'E50003' })
   }
-  throw new AppError('conflict', 'you have a cluster of this name already', { field: 'name', wireCode: 'E50003' })
 }

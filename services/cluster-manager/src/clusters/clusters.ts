@@ -9,8 +9,17 @@ import type { Usage } from '../usage.js'
 import type { Beginning, BeginningOptions } from './beginning.js'
 import { carrying } from './carrying.js'
 import { type Cluster, type Host, joinedHosts, liveHosts } from './cluster.js'
+import { sealSecrets } from './clusterSecrets.js'
 import type { ClusterFilter } from './clusterStore.js'
 import type { CloudDraft, NewHosts } from './newHosts.js'
+import {
+  changeOptions,
+  checkApiAddress,
+  checkMadeMasters,
+  isChoice,
+  type OptionsDraft,
+  withOptions
+} from './options.js'
 import { checkRemoval, checkRoom, type NodeDrafts } from './rules.js'
 
 export interface ClusterDraft {
@@ -22,6 +31,7 @@ export interface ClusterDraft {
   nodes: NodeDrafts
   /** Where the hosts are to be made, by the counts. */
   cloud?: CloudDraft | undefined
+  options: OptionsDraft
   pubkeys: string[]
   registries: string[]
 }
@@ -44,10 +54,6 @@ export interface ClustersOptions extends BeginningOptions {
 
 export type Clusters = ReturnType<typeof createClusters>
 
-export function secretsContext(clusterId: string): string {
-  return `cluster:${clusterId}`
-}
-
 /** Clusters and what changes them. Each answers as soon as the change is on disk; the engine does the work. */
 export function createClusters(options: ClustersOptions) {
   const { store, beginning, secrets, profiles, keys, registries, providers, newHosts, wake, now } = options
@@ -64,9 +70,12 @@ export function createClusters(options: ClustersOptions) {
     const { tenantId, userId, email } = caller
     const at = now()
     const id = newHexId(at)
+    const made = Object.fromEntries(profile.secrets.map((name) => [name, randomBytes(24).toString('base64url')]))
+    const given = withOptions({ options: {}, secrets: made }, draft.options, profile)
+    if (draft.cloud) checkMadeMasters(given.options)
     const { hosts, cloud } = await newHosts.first(draft, { id, at }, caller)
     checkRoom(hosts)
-    const made = Object.fromEntries(profile.secrets.map((name) => [name, randomBytes(24).toString('base64url')]))
+    checkApiAddress(given.options, hosts)
     return {
       id,
       tenantId,
@@ -80,7 +89,8 @@ export function createClusters(options: ClustersOptions) {
       hosts,
       pubkeys: [...new Set(draft.pubkeys)],
       registries: [...new Set(draft.registries)],
-      sealedSecrets: secrets.seal(JSON.stringify(made), secretsContext(id)),
+      sealedSecrets: sealSecrets(id, given.secrets, secrets),
+      options: given.options,
       operation: newOperation({ id: newHexId(at), kind: 'create', by: { userId, name: email }, hosts }, at),
       createdAt: at,
       updatedAt: at
@@ -149,6 +159,7 @@ export function createClusters(options: ClustersOptions) {
           wireCode: 'E50019'
         })
       }
+      checkApiAddress(cluster.options, hosts, 'ip')
       const change = { status: 'MODIFYING' as const, hosts: [...prune(cluster.hosts), ...hosts] }
       checkRoom(change.hosts)
       return begin(cluster, { kind: 'add_hosts', hosts, change }, caller)
@@ -165,10 +176,14 @@ export function createClusters(options: ClustersOptions) {
     changeRegistries: (id: string, change: MemberChange, caller: Caller) =>
       changeMembers(id, 'registries', change, caller),
 
-    /** Brings every running host to what the cluster says; changes nothing where it is that already. */
-    async apply(id: string, caller: Caller): Promise<Cluster> {
+    /** Brings every running host to what the cluster says, from now on with these options; changes nothing where it is that already. */
+    async apply(id: string, draft: OptionsDraft, caller: Caller): Promise<Cluster> {
       const cluster = await running(id, caller)
-      return begin(cluster, { kind: 'apply', hosts: joinedHosts(cluster), change: { status: 'MODIFYING' } }, caller)
+      const hosts = joinedHosts(cluster)
+      // The profile may be one that is no longer there, which says the operation.
+      const chosen = isChoice(draft) ? changeOptions(cluster, draft, profileOf(cluster.profile), secrets) : {}
+      const change = { status: 'MODIFYING' as const, ...chosen }
+      return begin(cluster, { kind: 'apply', hosts, change }, caller)
     },
 
     /** Throws where the name is taken. */

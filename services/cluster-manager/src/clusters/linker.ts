@@ -17,6 +17,7 @@ import { ClusterReply, type ShowClusters } from './clusterReply.js'
 import type { ClusterFilter } from './clusterStore.js'
 import type { Clusters } from './clusters.js'
 import { Count, countCodes, Nodes, toNode } from './nodeFields.js'
+import { optionFields, toOptions } from './optionFields.js'
 
 /** The original's own pattern is not known; it allowed up to 15 characters. */
 const ClusterName = Type.String({ pattern: '^[A-Za-z0-9](?:[A-Za-z0-9_-]{0,13}[A-Za-z0-9])?$' })
@@ -39,6 +40,7 @@ const Draft = Type.Object({
   createCategory: Type.String({ maxLength: 32, default: 'compact' }),
   /** Ours: what is installed. */
   profile: Type.Optional(Type.String({ maxLength: 64 })),
+  ...optionFields,
   pubkeyId: Type.Optional(Type.Array(HexId, { maxItems: 50 })),
   dockerRegistries: RegistryRefs
 })
@@ -133,11 +135,12 @@ export function clusterRoutes({ clusters, show, defaultProfile }: ClusterRoutesD
     route({
       method: 'post',
       path: '/v1/cluster/:id/apply',
-      summary: 'Bring every host to what the cluster says (ours)',
+      summary: 'Bring every host to what the cluster says, and to what the body says besides (ours)',
       needs: 'cluster.edit',
       params: ById,
+      body: Type.Object(optionFields),
       reply: ClusterReply,
-      handle: async ({ params, caller }) => show.one(await clusters.apply(params.id, caller))
+      handle: async ({ params, body, caller }) => show.one(await clusters.apply(params.id, toOptions(body), caller))
     })
   ]
 }
@@ -180,6 +183,7 @@ function toDraft(body: Static<typeof Draft>, category: Category, defaultProfile:
     profile: body.profile ?? defaultProfile,
     category,
     cloud: cloudOf(body),
+    options: toOptions(body),
     counts: { master: body.masterCount, shared: body.sharedCount, pureslave: body.pureslaveCount },
     nodes: {
       master: body.masterNodes.map(toNode),

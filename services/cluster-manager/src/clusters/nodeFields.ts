@@ -1,8 +1,9 @@
 import { type Static, Type } from '@fleetgate/kit'
 import type { LoginDraft, NodeDraft } from './rules.js'
 
-/** An IPv4 address in its one form, so that the same host is seen to be the same. */
-const Ip = Type.String({ pattern: '^(?:(?:25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)(?:\\.(?!$)|$)){4}$' })
+/** An IPv4 address in its one form, so that the same host is seen to be the same; a part of a pattern that ends with the text. */
+export const ipv4 = '(?:(?:25[0-5]|2[0-4]\\d|1\\d\\d|[1-9]?\\d)(?:\\.(?!$)|$)){4}'
+const Ip = Type.String({ pattern: `^${ipv4}$` })
 const SshUser = Type.String({ pattern: '^[a-z_][a-z0-9_.-]{0,31}$', default: 'root' })
 const Secret = Type.String({ maxLength: 16_384 })
 

@@ -1,7 +1,8 @@
 import { AppError, type CreatorsOf, oneOf, type Route, route, type Static, Type } from '@fleetgate/kit'
 import type { Secrets } from '@fleetgate/store'
 import { type Cluster, liveHosts } from '../clusters/cluster.js'
-import { type Clusters, secretsContext } from '../clusters/clusters.js'
+import { secretsOf } from '../clusters/clusterSecrets.js'
+import type { Clusters } from '../clusters/clusters.js'
 import { ById } from '../linkerFields.js'
 import { ownerGone, toOwner } from '../owners.js'
 import type { Profiles } from '../profiles/profile.js'
@@ -28,6 +29,8 @@ const Access = Type.Object({
   password: Type.Optional(Type.String()),
   /** YAML, as kubectl takes it. */
   kubeconfig: Type.Optional(Type.String()),
+  /** What k3s wants as `--token` to restore a snapshot from S3; where there is such a place. */
+  snapshotToken: Type.Optional(Type.String()),
   endpoints: Type.Array(Type.String())
 })
 
@@ -100,15 +103,18 @@ async function accessTo(
   const profile = profiles.get(cluster.profile)
   if (!profile) throw new AppError('not_found', `the profile ${cluster.profile} is no longer there`)
   const { access } = profile
-  const made = JSON.parse(secrets.open(cluster.sealedSecrets, secretsContext(cluster.id))) as Record<string, string>
+  const { apiAddress, snapshots } = cluster.options
+  const made = secretsOf(cluster, secrets)
   const hosts = liveHosts(cluster).filter(({ status }) => status === 'RUNNING')
   return {
     ...(access.username ? { username: access.username } : {}),
     ...(access.password ? { password: made[access.password] ?? '' } : {}),
     ...(access.kubeconfig ? { kubeconfig: await kubeconfig(cluster, access.kubeconfig) } : {}),
+    ...(access.snapshotToken && snapshots?.s3 ? { snapshotToken: made[access.snapshotToken] ?? '' } : {}),
     endpoints: access.endpoints.flatMap(({ scheme, port, roles }) => {
-      const found = hosts.filter((host) => roles.includes(host.role))
-      return found.map(({ ip }) => `${scheme}://${ip}:${port}`)
+      const found = hosts.filter((host) => roles.includes(host.role)).map(({ ip }) => ip)
+      const all = apiAddress && roles.includes('master') ? [apiAddress, ...found] : found
+      return all.map((address) => `${scheme}://${address}:${port}`)
     })
   }
 }

@@ -1,5 +1,5 @@
 import type { Log } from '@fleetgate/kit'
-import { type Cluster, type Figures, type Host, liveHosts } from '../clusters/cluster.js'
+import { type Cluster, type Figures, type Host, liveHosts, monitorOf } from '../clusters/cluster.js'
 import { createHostRunner, type HostRunner, type HostRunnerOptions } from '../hosts/hostRunner.js'
 import { inputOf, type Shared } from '../hosts/input.js'
 import { eachOf } from '../operations/eachOf.js'
@@ -19,6 +19,11 @@ export interface HostLook {
   figures: Figures | undefined
 }
 
+/** How each part is, by its name, in the host's own words. */
+interface Said {
+  said: Map<string, string | undefined>
+}
+
 export interface LookDeps {
   shared: (cluster: Cluster) => Promise<Shared>
   runner: Pick<HostRunnerOptions, 'secrets' | 'settings'>
@@ -33,7 +38,7 @@ const hostsAtOnce = 50
 export async function lookAt({ shared, runner, now, log }: LookDeps, cluster: Cluster): Promise<HostLook[]> {
   const known = await shared(cluster)
   const hosts = createHostRunner(runner)
-  const looks: HostLook[] = []
+  const looks: (HostLook & Said)[] = []
   try {
     await eachOf(
       liveHosts(cluster).filter(({ status }) => status === 'RUNNING' || status === 'OFFLINE'),
@@ -51,7 +56,20 @@ export async function lookAt({ shared, runner, now, log }: LookDeps, cluster: Cl
   } finally {
     hosts.close()
   }
+  lookAtMonitor(known, looks)
   return looks.sort((a, b) => cluster.hosts.indexOf(a.host) - cluster.hosts.indexOf(b.host))
+}
+
+/** What the cluster has once is shown where it is to be, and is as any of the masters says. */
+function lookAtMonitor({ cluster, profile }: Shared, looks: readonly (HostLook & Said)[]): void {
+  const monitor = monitorOf(cluster)
+  const masters = looks.filter(({ host }) => host.role === 'master')
+  const isHealthy = (name: string) => masters.some(({ said }) => said.get(name) === 'Healthy')
+  for (const { host, components } of looks) {
+    if (host.id !== monitor?.id) continue
+    const names = profile.monitoringComponents ?? []
+    components.push(...names.map((name) => ({ name, ip: host.ip, isHealthy: isHealthy(name) })))
+  }
 }
 
 export interface Asking {
@@ -81,7 +99,7 @@ export function askHost({ hosts, known, scripts, now }: Asking, host: Host): Pro
   })
 }
 
-function read(host: Host, { cluster, profile }: Shared, lines: string[] | undefined): HostLook {
+function read(host: Host, { cluster, profile }: Shared, lines: string[] | undefined): HostLook & Said {
   const words = (lines ?? []).map((line) => line.split(' '))
   const said = new Map(
     words.flatMap(([word, name, state]) => (word === 'component' && name ? [[name, state] as const] : []))
@@ -90,6 +108,7 @@ function read(host: Host, { cluster, profile }: Shared, lines: string[] | undefi
   const expected = profile.components[cluster.category][host.role]
   return {
     host,
+    said,
     isThere: lines !== undefined,
     components: expected.map((name) => ({ name, ip: host.ip, isHealthy: said.get(name) === 'Healthy' })),
     figures: lines && {

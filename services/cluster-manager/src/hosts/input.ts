@@ -1,4 +1,14 @@
-import { type Cluster, type Host, innerAddress, leaderOf, mastersOf } from '../clusters/cluster.js'
+import {
+  type Cluster,
+  type Host,
+  ingressHosts,
+  innerAddress,
+  leaderOf,
+  mastersOf,
+  monitorOf
+} from '../clusters/cluster.js'
+import { snapshotSecrets } from '../clusters/clusterSecrets.js'
+import type { ClusterOptions } from '../clusters/options.js'
 import type { PhasePlan } from '../operations/operation.js'
 import type { Profile, StagedFile } from '../profiles/profile.js'
 import { valuesText } from './runText.js'
@@ -63,10 +73,15 @@ export function inputOf(shared: Shared, host: Host, plan: PhasePlan, now: number
     storeMegabytes: shared.storeMegabytes,
     version: shared.version,
     files: files.map(({ sha256 }) => sha256).join(' '),
+    ingressHosts: ingressHosts(cluster).length,
+    monitor: monitorOf(cluster)?.name ?? '',
+    ...optionValues(cluster.options),
     registries: registries.length
   }
   for (const { name, sha256 } of files) values[`file_${name}`] = sha256
-  for (const [name, secret] of Object.entries(secrets)) values[`secret_${name}`] = secret
+  for (const [name, secret] of Object.entries(secrets)) {
+    if (host.role === 'master' || !ofMasters.includes(name)) values[`secret_${name}`] = secret
+  }
   registries.forEach((registry, index) => {
     const at = `registry_${index}`
     values[`${at}_address`] = registry.address
@@ -82,6 +97,25 @@ export function inputOf(shared: Shared, host: Host, plan: PhasePlan, now: number
     ...Object.fromEntries([...lines, ...texts]),
     keys: keys.map(oneLine).join('\n')
   })
+}
+
+/** Nobody else takes snapshots. */
+const ofMasters: string[] = Object.values(snapshotSecrets)
+
+/** Empty for what the cluster does not have. */
+function optionValues({ apiAddress = '', monitoring = false, snapshots = {} }: ClusterOptions) {
+  const { schedule = '', retention = '', s3 } = snapshots
+  return {
+    apiAddress,
+    monitoring: monitoring ? 1 : 0,
+    snapshotSchedule: schedule,
+    snapshotRetention: retention,
+    s3Endpoint: s3?.endpoint ?? '',
+    s3Bucket: s3?.bucket ?? '',
+    s3Region: s3?.region ?? '',
+    s3Folder: s3?.folder ?? '',
+    s3Insecure: s3?.insecure ? 1 : 0
+  }
 }
 
 /** User and password as auth files have them; empty where there is no user. */

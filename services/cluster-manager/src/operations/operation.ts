@@ -103,7 +103,12 @@ export function planOf(cluster: Cluster, profile: Profile): PhasePlan[] {
   const restartsAtOnce = profile.restartMasters ? 1 : joinsAtOnce
   if (operation.kind === 'delete_hosts') {
     const left = profile.drainOn === 'leader' ? targets.filter((host) => !isMaster(host)) : targets
-    return [...drainPlans(cluster, profile, targets), ...removal(left, profile), ...destruction(targets)]
+    return [
+      ...drainPlans(cluster, profile, targets),
+      ...addons(cluster, profile, targets),
+      ...removal(left, profile),
+      ...destruction(targets)
+    ]
   }
   if (operation.kind === 'delete') {
     return [...removal([...targets].sort(byRoleBackwards), profile), ...destruction(targets)]
@@ -132,8 +137,16 @@ export function planOf(cluster: Cluster, profile: Profile): PhasePlan[] {
     { name: 'preflight', kind: 'preflight', scripts: ['preflight.sh'], hosts: targets, timeoutS: 60 },
     { name: 'stage', kind: 'stage', scripts: [], hosts: targets, timeoutS: timeouts.install },
     ...installs,
-    { name: 'verify', kind: 'run', scripts: ['verify.sh'], hosts: targets, timeoutS: timeouts.verify, last: true }
+    { name: 'verify', kind: 'run', scripts: ['verify.sh'], hosts: targets, timeoutS: timeouts.verify, last: true },
+    ...addons(cluster, profile, [])
   ]
+}
+
+/** What is the cluster's and no host's, brought right by a master that stays. */
+function addons(cluster: Cluster, { addons: script, timeouts }: Profile, going: readonly Host[]): PhasePlan[] {
+  if (!script) return []
+  const run = { kind: 'run' as const, scripts: [script], timeoutS: timeouts.verify, last: true }
+  return [{ ...run, name: 'addons', hosts: askedOf(cluster, going) }]
 }
 
 function wavesOf(cluster: Cluster, profile: Profile, targets: Host[]): Host[][] {

@@ -108,7 +108,7 @@ export function createProgress({
       clearTimeout(timer)
       await last.catch(() => undefined)
       const isLive = cluster.status !== 'TERMINATED'
-      const addresses = addressesOf(cluster.hosts)
+      const addresses = addressesOf(cluster)
       await write(plain({ ...content(), live: isLive, addresses }), { open: '' })
     },
     stop() {

@@ -20,7 +20,7 @@ export function entryOf({ id, name, tenantId, operation }: Cluster) {
   const isHosts = kind === 'add_hosts' || kind === 'delete_hosts'
   const isOver = state !== 'RUNNING'
   // The words of the original: what failed was the machine, or what was to run on it. What was undone since adds its own problems.
-  const failure = operation.problems[0]?.message.startsWith('verify: ')
+  const failure = /^(?:verify|addons): /.test(operation.problems[0]?.message ?? '')
     ? 'systemComponent_failed'
     : 'installation_failed'
   const comments =

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { isIPv4 } from 'node:net'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -6,6 +6,9 @@ import type { Config } from '../config.js'
 import { findOnPath } from './findOnPath.js'
 import { loadProfiles, type Profiles } from './profile.js'
 
+const chartName = 'prometheus.tgz'
+/** It goes into an object of Kubernetes as base64, and with that into the annotation of `kubectl apply`, which may have 256 KiB. */
+const mostChartBytes = 180_000
 const profilesDir = fileURLToPath(new URL('../../../profiles', import.meta.url))
 
 type ProfileConfig = Pick<Config, 'CLUSTER_PROFILE' | 'K3S_DIR' | 'NATS_SERVER_BINARY' | 'MACHINE_ACCESS_FROM'>
@@ -18,7 +21,9 @@ export function openProfiles(config: ProfileConfig): Profiles {
     'nats-server': () => NATS_SERVER_BINARY ?? findOnPath('nats-server', process.env.PATH),
     'k3s/k3s': k3s('k3s'),
     'k3s/install.sh': k3s('install.sh'),
-    'k3s/images': () => archivesIn(K3S_DIR)[0]
+    'k3s/images': () => archivesIn(K3S_DIR)[0],
+    'k3s/prometheus': k3s(chartName),
+    'k3s/prometheus-images': k3s('prometheus-images.tar.zst')
   })
   if (!profiles.get(CLUSTER_PROFILE))
     throw new Error(`CLUSTER_PROFILE must be one of ${profiles.names.join(', ')}, not ${CLUSTER_PROFILE}`)
@@ -28,6 +33,9 @@ export function openProfiles(config: ProfileConfig): Profiles {
   }
   if (archivesIn(K3S_DIR).length > 1)
     throw new Error(`K3S_DIR: ${K3S_DIR} has archives of images for several processors, and k3s is for one`)
+  const chart = join(K3S_DIR ?? '', chartName)
+  if (K3S_DIR && existsSync(chart) && statSync(chart).size > mostChartBytes)
+    throw new Error(`K3S_DIR: ${chart} has more than ${mostChartBytes} bytes, which Kubernetes does not take`)
   if (NATS_SERVER_BINARY && !existsSync(NATS_SERVER_BINARY))
     throw new Error(`NATS_SERVER_BINARY: there is no ${NATS_SERVER_BINARY}`)
   const [address = '', bits] = MACHINE_ACCESS_FROM.split('/')

@@ -8,6 +8,9 @@ export const categories = ['compact', 'ha'] as const
 export type Category = (typeof categories)[number]
 export const roles = ['master', 'shared', 'pureslave'] as const
 export type Role = (typeof roles)[number]
+/** What a cluster may be asked to have; `ClusterOptions` says what each is. */
+export const optionNames = ['apiAddress', 'monitoring', 'snapshots'] as const
+export type OptionName = (typeof optionNames)[number]
 
 const Components = Type.Object({
   master: Type.Array(Type.String()),
@@ -18,10 +21,17 @@ const Components = Type.Object({
 /** `profile.json` of a profile's folder. */
 const Described = Type.Object({
   title: Type.String(),
-  /** Files of the control machine that are staged on the hosts; `source` names a setting of this service. */
+  /** Files of the control machine that are staged on the hosts, some only of clusters with an `option`; `source` names a setting of this service. */
   files: Type.Array(
-    Type.Object({ name: Type.String(), source: Type.String(), optional: Type.Optional(Type.Boolean()) })
+    Type.Object({
+      name: Type.String(),
+      source: Type.String(),
+      optional: Type.Optional(Type.Boolean()),
+      option: Type.Optional(oneOf(optionNames))
+    })
   ),
+  /** Those that its clusters may have; a request for another is refused. */
+  options: Type.Optional(Type.Array(oneOf(optionNames))),
   /** `control`: the staged programs are of the control machine's own kind; empty: any. */
   arch: oneOf(['control', '']),
   ports: Type.Array(Type.Integer()),
@@ -41,12 +51,18 @@ const Described = Type.Object({
   /** Names of secrets that are made with a cluster and known to its hosts. */
   secrets: Type.Array(Type.String()),
   components: Type.Object({ compact: Components, ha: Components }),
+  /** What a cluster with the option has once, on the host that keeps watch; its masters say how it is. */
+  monitoringComponents: Type.Optional(Type.Array(Type.String())),
+  /** A script that one master runs when hosts have come, changed or gone: what is the cluster's and no host's. */
+  addons: Type.Optional(Type.String()),
   access: Type.Object({
     username: Type.Optional(Type.String()),
     /** The secret that opens it. */
     password: Type.Optional(Type.String()),
     /** A script that, run on a master, says the file with which programs log in: lines `access <line of the file>`. */
     kubeconfig: Type.Optional(Type.String()),
+    /** The secret without which nobody can read snapshots that are kept elsewhere. */
+    snapshotToken: Type.Optional(Type.String()),
     endpoints: Type.Array(Type.Object({ scheme: Type.String(), port: Type.Integer(), roles: Type.Array(oneOf(roles)) }))
   }),
   /** Seconds. */
@@ -70,6 +86,7 @@ export interface StagedFile {
   path: string
   sha256: string
   bytes: number
+  option?: OptionName | undefined
 }
 
 export interface Profile extends Static<typeof Described> {
@@ -131,9 +148,10 @@ async function stage(
   sources: Record<string, () => string | undefined>
 ): Promise<StagedFile[]> {
   const found: StagedFile[] = []
-  for (const { name, source, optional } of files) {
+  for (const { name, source, optional, option } of files) {
     const path = sources[source]?.()
-    if (path && existsSync(path)) found.push({ name, path, bytes: statSync(path).size, sha256: await hashOf(path) })
+    if (path && existsSync(path))
+      found.push({ name, path, bytes: statSync(path).size, sha256: await hashOf(path), option })
     else if (!optional) throw new Error(`the file ${name} (${source}) is not on the control machine`)
   }
   return found
