@@ -133,3 +133,26 @@ t.test('a file goes out once for all machines, and a cancel ends the long progra
   for (const pid of pids) t.notOk(existsSync(`/proc/${pid}`), 'the program is gone')
   for (const { root } of machines) t.ok(existsSync(join(root, 'image.bin')), 'what came after it was not done')
 })
+
+t.test('files of the central store go out though no SERVER machine is there', async (t) => {
+  const { server, one, two } = all
+  await server.stop()
+  const release = randomBytes(600_000)
+  const upload = await session.send('POST', '/v1/files?fileName=release.bin', release)
+  t.equal(upload.status, 200, upload.text)
+  const day = readFileSync(join(one.root, 'day.bin'))
+  const steps = [
+    { type: 'SEND_FILE', filePath: 'store:release.bin', targetFilePath: 'stored/', createFilePath: true },
+    { type: 'SEND_FILE', filePath: `store:${sha(day)}`, targetFilePath: 'by-content/', createFilePath: true },
+    { type: 'BROADCAST', filePath: 'store:demo-one/day-of-store.bin', targetFilePath: 'stored/' }
+  ]
+  const rows = await (await runSteps(steps, [one, two])).ended()
+  for (const row of rows) t.match(row, { status: 'SUCCESS' }, JSON.stringify(row))
+  for (const { root } of [one, two]) {
+    t.ok(readFileSync(join(root, 'stored/release.bin')).equals(release))
+    t.ok(readFileSync(join(root, 'stored/day-of-store.bin')).equals(day), 'what a machine uploaded, by its name')
+    t.ok(existsSync(join(root, 'by-content/day-of-store.bin')) || existsSync(join(root, 'by-content/day.bin')))
+  }
+  const [row] = await (await runSteps([{ ...steps[0], filePath: 'store:nothing.bin' }], [one])).ended()
+  t.match(row, { status: 'FAILED', message: /the central store has no file store:nothing.bin/ })
+})

@@ -26,6 +26,7 @@ import { onPublish } from './commands/onPublish.js'
 import type { Config } from './config.js'
 import { createFiles, type FileParts } from './files/files.js'
 import { fileRoutes } from './files/sdes.js'
+import { serveFiles } from './files/serveFiles.js'
 import { dmsInstanceRoutes } from './instances/dms.js'
 import { emqMessageRoutes } from './messages/emq.js'
 import { createPublish } from './messages/publish.js'
@@ -211,6 +212,8 @@ export function createBrokerProxy(parts: BrokerProxyParts): BrokerProxy {
       stops.push(() => serving.stop())
       const providing = await serveMachineUsers({ bus, users, owners: presenceStore.owners })
       stops.push(() => providing.stop())
+      const finding = await serveFiles(bus, files.names)
+      stops.push(() => finding.stop())
       for (const serving of await serveAccounts({ bus, users })) stops.push(() => serving.stop())
       return { mqttPort: port, mqttPorts: ports }
     },

@@ -2,10 +2,20 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { blockSize, downFilter, type FileInfo, newId, uploadTopics, upTopic } from '@fleetgate/contracts'
+import {
+  blockSize,
+  downFilter,
+  type FileInfo,
+  findStoredFile,
+  newId,
+  type StoredFileRef,
+  uploadTopics,
+  upTopic
+} from '@fleetgate/contracts'
 import { openStore } from '@fleetgate/store'
 import { quietLog, startParts, type Teardown, type TestCaller, testGuardKeys, until } from '@fleetgate/testkit'
 import t from 'tap'
+import { createFileNames } from '../src/files/fileNames.js'
 import { createFileStore } from '../src/files/fileStore.js'
 import { createGraves, graceMs } from '../src/files/graves.js'
 import { openObjects } from '../src/files/objects.js'
@@ -55,9 +65,9 @@ async function machine(t: Teardown, clientId: string, username = 'machine1') {
   return {
     infos,
     send,
-    async ask(sha256: string) {
+    async ask(sha256: string, name?: string) {
       const requestId = `q${count++}`
-      await send(upTopic(clientId, 'file-query'), { requestId, sha256 })
+      await send(upTopic(clientId, 'file-query'), { requestId, sha256, name })
       return until(() => infos.find((info) => info.requestId === requestId), { what: 'the answer' })
     }
   }
@@ -283,6 +293,61 @@ t.test('chunks of which no entry tells go after a day, those of files stay', asy
   t.ok((await call('GET', `/v1/files/${sha(kept)}`, { caller: { tenantId: 'orphans' } })).bytes.equals(kept))
 })
 
+t.test('other services find a file by its content, or the newest one of a name', async (t) => {
+  const tenantId = 'named'
+  const bus = await openBus(t, parts)
+  const find = async (wanted: StoredFileRef, of = tenantId) =>
+    (await bus.request(findStoredFile, { tenantId: of, wanted })).file
+  const [one, two, three] = [1, 2, 3].map((n) => randomBytes(100 * n)) as [Buffer, Buffer, Buffer]
+  const byName = async (fileName: string, clientId?: string) =>
+    (await find({ fileName, ...(clientId ? { clientId } : {}) }))?.sha256
+  const remove = (bytes: Buffer) => call('DELETE', `/v1/files/${sha(bytes)}`, { caller: { tenantId } })
+
+  await put('till.zip', one, { tenantId })
+  await put('till.zip', two, { tenantId })
+  t.equal(await byName('till.zip'), sha(two))
+  await put('till.zip', one, { tenantId })
+  t.equal(await byName('till.zip'), sha(one), 'what is stored again is the newest')
+  await put('same.zip', one, { tenantId })
+  t.strictSame(await find({ fileName: 'same.zip' }), { sha256: sha(one), size: 100, fileName: 'same.zip' })
+  t.equal(await byName('till.zip'), sha(one), 'a content has all names that it was given')
+  t.strictSame(await find({ sha256: sha(two) }), { sha256: sha(two), size: 200, fileName: 'till.zip' })
+  t.equal(await find({ fileName: 'till' }), undefined)
+  t.equal(await find({}), undefined)
+  for (const wanted of [{ fileName: 'till.zip' }, { sha256: sha(one) }])
+    t.equal(await find(wanted, 'other'), undefined, 'no file of another tenant')
+
+  await addUser(proxy, keys, { tenantId, name: 'namedMachine' })
+  const till = await machine(t, 'named-till', 'namedMachine')
+  await till.send(uploadTopics.init('f'), { name: 'till.zip', size: three.length })
+  await till.send(uploadTopics.segment('f', 0, sha(three)), three)
+  await till.send(uploadTopics.fin('f', three.length, sha(three)), '')
+  t.equal(await byName('till.zip', 'named-till'), sha(three))
+  t.equal(await byName('till.zip'), sha(one), 'a machine takes no name of what people stored')
+  t.match(await till.ask(sha(two), 'till.zip'), { stored: true })
+  t.equal(await byName('till.zip', 'named-till'), sha(two), 'content that is there needs no upload to be the newest')
+  t.equal(await byName('till.zip', 'named-other'), undefined)
+
+  t.equal((await remove(one)).status, 200)
+  t.equal(await byName('till.zip'), sha(two), 'the one before, once the newest was deleted')
+  t.equal(await find({ sha256: sha(one) }), undefined)
+  t.equal((await remove(two)).status, 200)
+  t.equal(await byName('till.zip'), undefined)
+})
+
+t.test('a name whose file went while the process died leads to nothing, and goes', async (t) => {
+  const store = await openStore({ uri: parts.mongoUri, database: 'fleetgate_broker_proxy', log: quietLog })
+  t.teardown(() => store.close())
+  const tenantId = 'orphaned'
+  const names = createFileNames({ store, files: createFileStore(store), onUsed: () => undefined, now: Date.now })
+  const bytes = randomBytes(10)
+  await put('a', bytes, { tenantId })
+  await names.note({ tenantId, sha256: 'f'.repeat(64) }, { fileName: 'a' })
+  t.match(await names.find(tenantId, { fileName: 'a' }), { sha256: sha(bytes) })
+  const rows = store.connection.collection('fileNames')
+  t.equal(await rows.countDocuments({ tenantId }), 1)
+})
+
 t.test('a file that nobody uses goes after its time, one that is fetched stays', async (t) => {
   const store = await openStore({ uri: parts.mongoUri, database: 'fleetgate_broker_proxy', log: quietLog })
   t.teardown(() => store.close())
@@ -293,6 +358,7 @@ t.test('a file that nobody uses goes after its time, one that is fetched stays',
   let ahead = 0
   const usage = createUsage({
     files,
+    names: createFileNames({ store, files, onUsed: () => undefined, now: Date.now }),
     graves: { dig: async (sha256) => void dug.push(sha256) },
     keptMs: 30 * dayMs,
     onGone: (tenantId, sha256) => void gone.push(`${tenantId}:${sha256}`),

@@ -42,6 +42,7 @@ import { createSettle } from './runs/settle.js'
 import type { TimeZoneOf } from './schedule/nextRun.js'
 import type { Settings } from './settings/settings.js'
 import { createSettingsStore } from './settings/settingsStore.js'
+import { createRequireContents } from './tasks/requireContents.js'
 import { createTaskStore } from './tasks/taskStore.js'
 import { createTasks } from './tasks/tasks.js'
 
@@ -183,7 +184,8 @@ export function createOperations(stores: Stores, deps: OperationDeps) {
       store: tasks,
       counters,
       now,
-      unbind: (tenantId, id) => jobs.unbindEverywhere(tenantId, { bound: 'taskIds', id, now: now() })
+      unbind: (tenantId, id) => jobs.unbindEverywhere(tenantId, { bound: 'taskIds', id, now: now() }),
+      requireContents: createRequireContents(deps.bus)
     }),
     jobs: createJobs({ store: jobs, runs, timeZone, now, onExpired: endNow }),
     logs: createLogs({ runs, executions, now }),

@@ -178,7 +178,9 @@ export type Report = Static<typeof Report>
 export const FileQuery = Type.Object({
   requestId: Type.String(),
   sha256: Sha256,
-  fileId: Type.Optional(Type.String())
+  fileId: Type.Optional(Type.String()),
+  /** What the machine calls it: content that is there is found under this name of the machine's too. */
+  name: Type.Optional(Type.String({ minLength: 1, maxLength: 240 }))
 })
 export type FileQuery = Static<typeof FileQuery>
 

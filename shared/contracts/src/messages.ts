@@ -17,6 +17,7 @@ import { createMachineUser, dropMqttAccount, keepMqttAccount } from './machineMe
 import { alertClosed, alertRaised, mailFailed, sendMail } from './noticeMessages.js'
 import { peopleRpcs } from './peopleMessages.js'
 import { oneOf, recordOf, type Static, type TSchema, Type } from './schema.js'
+import { findStoredFile } from './storedFiles.js'
 import { listMachines, machineChanged, publishMessage, valuesChanged } from './telemetryMessages.js'
 
 /** An event: something that happened. Stream EVENTS, at least once; consumers expect repeats. */
@@ -269,6 +270,7 @@ export const rpcs: readonly RpcContract[] = [
   createMachineUser,
   keepMqttAccount,
   dropMqttAccount,
+  findStoredFile,
   listMachines
 ]
 export const commands: readonly CommandContract[] = [deliver, publishMessage]

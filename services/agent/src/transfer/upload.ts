@@ -58,8 +58,8 @@ const maxRounds = 60
 export function createUploads({ connection, clientId, answerMs = 10_000, askAgainMs = 200 }: UploadsOptions): Uploads {
   const answers = new Map<string, (info: FileInfo) => void>()
 
-  async function query(sha: string, fileId: string, signal: AbortSignal): Promise<FileInfo> {
-    const request: FileQuery = { requestId: newRequestId(), sha256: sha, fileId }
+  async function query({ sha256, path, signal }: Upload, fileId: string): Promise<FileInfo> {
+    const request: FileQuery = { requestId: newRequestId(), sha256, fileId, name: nameOf(path) }
     const timer = new AbortController()
     const answer = new Promise<FileInfo>((resolve) => answers.set(request.requestId, resolve))
     try {
@@ -90,7 +90,7 @@ export function createUploads({ connection, clientId, answerMs = 10_000, askAgai
         trouble = info.error ?? trouble
       })
       try {
-        const info = await query(one.sha256, fileId, one.signal)
+        const info = await query(one, fileId)
         if (info.stored) return
         if (one.compress && info.takesGzip && !form.isPacked) {
           // An upload of its own: what a plain one has left there keeps its form.
@@ -98,7 +98,7 @@ export function createUploads({ connection, clientId, answerMs = 10_000, askAgai
           continue
         }
         await sendMissing(one, { ...form, received: info.received })
-        if ((await query(one.sha256, fileId, one.signal)).stored) return
+        if ((await query(one, fileId)).stored) return
         // The store took everything and has nothing: it remembers this upload as done. Another one it does not know.
         form = { ...form, fileId: `${one.sha256}-${newRequestId()}` }
       } catch (error) {

@@ -18,6 +18,7 @@ import type { FileChannel } from '../uplink/uplink.js'
 import { blockCount } from './blocks.js'
 import type { Casts } from './casts.js'
 import type { Downloads } from './downloads.js'
+import type { FileNames } from './fileNames.js'
 import type { FileKey, FileStore, StoredFile } from './fileStore.js'
 import type { Uploads } from './uploads.js'
 import { parseUploadTopic, type UploadStep } from './uploadTopic.js'
@@ -27,6 +28,7 @@ export interface FileChannelParts {
   downloads: Downloads
   casts: Pick<Casts, 'join'>
   files: FileStore
+  names: Pick<FileNames, 'note'>
   /** Somebody asks for it. */
   onUsed(key: FileKey): void
   driver: Pick<BrokerDriver, 'send'>
@@ -54,7 +56,7 @@ const keptFactsMs = 1_000
 export function createFileChannel(
   parts: FileChannelParts
 ): FileChannel & { forget(tenantId: string, sha256: string): void } {
-  const { uploads, downloads, casts, log } = parts
+  const { uploads, downloads, casts, names, log } = parts
   const facts = new LRUCache<string, StoredFile>({
     maxSize: keptFacts,
     ttl: keptFactsMs,
@@ -83,15 +85,17 @@ export function createFileChannel(
     else if (step.kind === 'segment') await uploads.segment(key, step.offset, payload, step.sha256)
     else if (step.kind === 'abort') await uploads.abort(key)
     else {
-      const { sha256, size } = await uploads.finish(key, step.size, step.sha256)
+      const { sha256, size, name } = await uploads.finish(key, step.size, step.sha256)
+      if (name !== undefined) await names.note({ ...key, sha256 }, { clientId: key.clientId, fileName: name })
       log.info({ ...key, sha256, size }, 'file uploaded')
       tell(session, { requestId: step.fileId, sha256, stored: true, size })
     }
   }
 
-  async function answerQuery(session: Session, { requestId, sha256, fileId }: FileQuery): Promise<void> {
+  async function answerQuery(session: Session, { requestId, sha256, fileId, name }: FileQuery): Promise<void> {
     const { tenantId, clientId } = session
     const file = await fileOf(tenantId, sha256)
+    if (file && name !== undefined) await names.note(file, { clientId, fileName: name })
     const received = fileId === undefined || file ? undefined : await uploads.received({ tenantId, clientId, fileId })
     tell(session, {
       requestId,

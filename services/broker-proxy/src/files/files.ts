@@ -10,6 +10,7 @@ import { createCasts } from './casts.js'
 import { createDownloads } from './downloads.js'
 import { type FileCache, openFileCache } from './fileCache.js'
 import { createFileChannel, sendFileInfo } from './fileChannel.js'
+import { createFileNames, type FileNames } from './fileNames.js'
 import { createFileStore } from './fileStore.js'
 import { createGraves } from './graves.js'
 import { createKeeper } from './keeper.js'
@@ -58,6 +59,7 @@ export interface FilesParts extends FileParts {
 export interface Files {
   channel: FileChannel
   library: Library
+  names: Pick<FileNames, 'find'>
   /** Retires files that nobody uses and removes contents that nobody has any more, now and then. */
   startSweeping(): () => void
   endCasts(): Promise<void>
@@ -74,8 +76,10 @@ export function createFiles(parts: FilesParts): Files {
   const files = createFileStore(store)
   const { MAX_FILE_BYTES: maxFileBytes, FILE_QUOTA_BYTES: quotaBytes } = parts.config
   const graves = createGraves({ store, files, objects, now, log })
+  const names = createFileNames({ store, files, onUsed: (key) => usage.note(key), now })
   const usage = createUsage({
     files,
+    names,
     graves,
     keptMs: parts.config.FILE_RETENTION_DAYS * dayMs,
     onGone: (tenantId, sha256) => channel.forget(tenantId, sha256),
@@ -111,19 +115,21 @@ export function createFiles(parts: FilesParts): Files {
     downloads,
     casts,
     files,
+    names,
     onUsed: usage.note,
     driver,
     isOn: parts.isOn,
     log
   })
   const library = createLibrary({
-    ...{ files, graves, keeper, room, cache, maxFileBytes, now },
+    ...{ files, names, graves, keeper, room, cache, maxFileBytes, now },
     onRead: usage.note,
     onRetired: channel.forget
   })
   return {
     channel,
     library,
+    names,
     endCasts: casts.stop,
     startSweeping() {
       let orphansAt = 0

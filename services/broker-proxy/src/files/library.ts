@@ -5,6 +5,7 @@ import { AppError, blockSize } from '@fleetgate/contracts'
 import type { Page, PageOf } from '@fleetgate/store'
 import { createFileSum } from './assemble.js'
 import type { FileCache } from './fileCache.js'
+import type { FileNames } from './fileNames.js'
 import type { FileRow, FileStore } from './fileStore.js'
 import type { Graves } from './graves.js'
 import type { Keeper } from './keeper.js'
@@ -32,6 +33,7 @@ export interface UploadWish {
 
 export interface LibraryParts {
   files: FileStore
+  names: Pick<FileNames, 'note' | 'remove'>
   graves: Pick<Graves, 'dig'>
   keeper: Keeper
   room: Pick<Room, 'refuseTooMuch'>
@@ -45,7 +47,7 @@ export interface LibraryParts {
 }
 
 export function createLibrary(parts: LibraryParts): Library {
-  const { files, graves, keeper, room, cache, maxFileBytes, onRead, onRetired, now } = parts
+  const { files, names, graves, keeper, room, cache, maxFileBytes, onRead, onRetired, now } = parts
   async function get(tenantId: string, sha256: string): Promise<FileRow> {
     const file = await files.find(tenantId, sha256)
     if (!file) throw new AppError('not_found', `file ${sha256} not found`)
@@ -58,6 +60,7 @@ export function createLibrary(parts: LibraryParts): Library {
       throw new AppError('invalid_input', `sha256 of the body is ${sum.sha256}`, { field: 'sha256' })
     }
     await keeper.keep(path, { tenantId, name, size, createdAt: now(), usedAt: now(), ...sum })
+    await names.note({ tenantId, sha256: sum.sha256 }, { fileName: name })
     return sum.sha256
   }
 
@@ -80,6 +83,7 @@ export function createLibrary(parts: LibraryParts): Library {
       await graves.dig(sha256)
       if (!(await files.remove(tenantId, sha256))) throw new AppError('not_found', `file ${sha256} not found`)
       onRetired(tenantId, sha256)
+      await names.remove({ tenantId, sha256 })
     }
   }
 }

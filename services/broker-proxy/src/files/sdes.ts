@@ -47,7 +47,8 @@ export function fileRoutes(library: Library): Route[] {
     route({
       method: 'post',
       path: '/v1/files',
-      summary: 'Store the body as a file; content that is there already keeps its name',
+      summary:
+        'Store the body as a file, which steps may name as `store:<fileName>`; content that is there already keeps its name in lists',
       needs: 'job.edit',
       query: UploadQuery,
       reply: Row,

@@ -14,10 +14,17 @@ export interface Uploads {
   init(key: UploadKey, wish: UploadInit): Promise<void>
   segment(key: UploadKey, offset: number, payload: Buffer, sha256: string | undefined): Promise<void>
   /** Resolves when the file is stored for good; answers its facts. */
-  finish(key: UploadKey, size: number, sha256: string | undefined): Promise<{ sha256: string; size: number }>
+  finish(key: UploadKey, size: number, sha256: string | undefined): Promise<Finished>
   abort(key: UploadKey): Promise<void>
   /** Offsets of stored segments; nothing for an upload that is not known. */
   received(key: UploadKey): Promise<number[] | undefined>
+}
+
+export interface Finished {
+  sha256: string
+  size: number
+  /** What the client called it; unknown where a repeat comes too late. */
+  name?: string
 }
 
 export interface UploadParts {
@@ -51,7 +58,7 @@ export function createUploads(parts: UploadParts): Uploads {
   }
 
   /** In this order: killed anywhere in between, the client's next fin begins anew and meets what is done already. */
-  async function complete(upload: Upload, wanted: string | undefined): Promise<{ sha256: string; size: number }> {
+  async function complete(upload: Upload, wanted: string | undefined): Promise<Finished> {
     const { id, tenantId, size, name } = upload
     const sha256 = await cache.withTemporary(async (path) => {
       const offsets = await segments.offsets(id)
@@ -117,11 +124,11 @@ export function createUploads(parts: UploadParts): Uploads {
     return work
   }
 
-  async function close(upload: Upload, sha256: string): Promise<{ sha256: string; size: number }> {
+  async function close(upload: Upload, sha256: string): Promise<Finished> {
     await uploads.finish(upload, sha256, new Date(now() + keptMs))
     remembered.set(nameOf(upload), { ...upload, finished: sha256 })
     await segments.remove(upload.id)
-    return { sha256, size: upload.size }
+    return { sha256, size: upload.size, name: upload.name }
   }
 
   async function stored(tenantId: string, sha256: string | undefined, size: number): Promise<StoredFile | undefined> {
@@ -169,7 +176,7 @@ export function createUploads(parts: UploadParts): Uploads {
       const upload = await find(key)
       const wanted = sha256 ?? upload?.checksum
       const present = await stored(key.tenantId, wanted ?? upload?.finished, size)
-      if (present && upload?.finished === present.sha256) return { sha256: present.sha256, size }
+      if (present && upload?.finished === present.sha256) return { sha256: present.sha256, size, name: upload.name }
       if (present) return upload ? close(upload, present.sha256) : { sha256: present.sha256, size }
       if (!upload) throw refusal('unknown upload: send init first')
       if (upload.size !== size) throw refusal(`init spoke of ${upload.size} bytes, fin of ${size}`)

@@ -1,5 +1,6 @@
 import type { Log } from '@fleetgate/contracts'
 import { LRUCache } from 'lru-cache'
+import type { FileNames } from './fileNames.js'
 import type { FileKey, FileStore } from './fileStore.js'
 import type { Graves } from './graves.js'
 
@@ -13,6 +14,7 @@ export interface Usage {
 
 export interface UsageParts {
   files: Pick<FileStore, 'setUsed' | 'unused' | 'removeUnused'>
+  names: Pick<FileNames, 'remove'>
   graves: Pick<Graves, 'dig'>
   /** Milliseconds for which an unused file is kept; 0: for ever. */
   keptMs: number
@@ -27,7 +29,7 @@ const noteEveryMs = 60 * 60 * 1000
 const remembered = 10_000
 const atOnce = 500
 
-export function createUsage({ files, graves, keptMs, onGone, now, log }: UsageParts): Usage {
+export function createUsage({ files, names, graves, keptMs, onGone, now, log }: UsageParts): Usage {
   const noted = new LRUCache<string, number>({ max: remembered })
 
   async function retire(key: FileKey, before: number): Promise<boolean> {
@@ -35,6 +37,7 @@ export function createUsage({ files, graves, keptMs, onGone, now, log }: UsagePa
     await graves.dig(key.sha256)
     if (!(await files.removeUnused(key, before))) return false
     onGone(key.tenantId, key.sha256)
+    await names.remove(key)
     log.info({ ...key }, 'file retired that nobody has used')
     return true
   }

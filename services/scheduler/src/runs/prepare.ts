@@ -1,4 +1,4 @@
-import { type Bus, deliver, type Log } from '@fleetgate/kit'
+import { type Bus, deliver, isStorePath, type Log } from '@fleetgate/kit'
 import type { ClientStore } from '../clients/clientStore.js'
 import type { EngineSettings } from '../config.js'
 import { type Execution, executionIdOf, goneEnd } from '../executions/execution.js'
@@ -11,6 +11,7 @@ import type { RunStore } from './runStore.js'
 import { type ServersDeps, serversOf } from './servers.js'
 import { isStaged, type RunSource, stageIdOf } from './sources.js'
 import { nextStageStep, type ServerMachine } from './staging.js'
+import { createFindStored } from './storedSources.js'
 
 export interface PrepareDeps extends ServersDeps {
   runs: RunStore
@@ -33,6 +34,7 @@ const chunkSize = 1000
  */
 export function createPrepare(deps: PrepareDeps): (held: HeldRun) => Promise<boolean> {
   const { runs, executions, leases, now } = deps
+  const findStored = createFindStored(deps)
 
   async function materialise(run: Run, held: HeldRun): Promise<void> {
     const ids = run.targetIds ?? []
@@ -63,10 +65,12 @@ export function createPrepare(deps: PrepareDeps): (held: HeldRun) => Promise<boo
   }
 
   async function stage(run: Run, held: HeldRun): Promise<void> {
+    const open = Object.entries(run.sources).filter(([, { state }]) => state === 'WAITING' || state === 'ASKED')
+    for (const [key, source] of open) if (isStorePath(source.path)) await findStored(held, key, source)
+    const offered = open.filter(([, { path }]) => !isStorePath(path))
+    if (offered.length === 0) return
     const servers = await serversOf(deps, run)
-    for (const [key, source] of Object.entries(run.sources)) {
-      if (source.state === 'WAITING' || source.state === 'ASKED') await stageOne(held, { key, source, servers })
-    }
+    for (const [key, source] of offered) await stageOne(held, { key, source, servers })
   }
 
   async function stageOne(

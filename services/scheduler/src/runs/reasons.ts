@@ -1,3 +1,4 @@
+import { isStorePath } from '@fleetgate/kit'
 import type { Execution } from '../executions/execution.js'
 import { rateAt } from './pace.js'
 import type { Run } from './run.js'
@@ -53,6 +54,7 @@ function turnReason({ job, pace }: WaitingRun, atWork: number): string | undefin
 function preparingReason({ sources }: Pick<WaitingRun, 'sources'>): string {
   const waiting = Object.values(sources).find(({ state }) => state === 'WAITING' || state === 'ASKED')
   if (!waiting) return 'the run is being prepared'
+  if (isStorePath(waiting.path)) return `waiting for the central store to find ${waiting.path}`
   const server = waiting.asked.at(-1)
   if (waiting.state === 'ASKED' && server) return `waiting for the SERVER machine ${server} to offer ${waiting.path}`
   return `no SERVER machine is online to offer ${waiting.path}`

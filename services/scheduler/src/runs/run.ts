@@ -1,4 +1,4 @@
-import { castIdOf, type ExecutionTask, fileListLimit, type Source } from '@fleetgate/kit'
+import { castIdOf, type ExecutionTask, fileListLimit, type Source, type Step } from '@fleetgate/kit'
 import type { OutboxEntry } from '@fleetgate/store'
 import type { Counts } from '../executions/execution.js'
 import type { Pace, Rollout } from './pace.js'
@@ -123,9 +123,32 @@ export function commandSources(run: Pick<Run, '_id' | 'tenantId' | 'tasks' | 'so
   )
 }
 
-/** The `tasks` of a command: what a machine needs and no more. */
-export function commandTasks(run: Pick<Run, 'tasks'>): ExecutionTask[] {
-  return run.tasks.map(({ taskId, name, order, scripts }) => ({ taskId, name, order, scripts }))
+/**
+ * The `tasks` of a command: what a machine needs and no more. A machine takes the name of a file from the path of its source, so
+ * that of a stored file is its name.
+ */
+export function commandTasks({
+  tasks,
+  sources = {}
+}: Pick<Run, 'tasks'> & { sources?: Run['sources'] }): ExecutionTask[] {
+  const names = new Map<number, string>()
+  for (const { scriptIds, name } of Object.values(sources)) {
+    if (name !== undefined) for (const id of scriptIds) names.set(id, name)
+  }
+  return tasks.map(({ taskId, name, order, scripts }) => {
+    return { taskId, name, order, scripts: names.size > 0 ? scripts.map((step) => withName(step, names)) : scripts }
+  })
+}
+
+function withName(step: Step, names: ReadonlyMap<number, string>): Step {
+  const name = names.get(step.scriptId)
+  const { true: yes, false: no } = step
+  return {
+    ...step,
+    ...(name === undefined ? {} : { filePath: name }),
+    ...(yes ? { true: yes.map((inner) => withName(inner, names)) } : {}),
+    ...(no ? { false: no.map((inner) => withName(inner, names)) } : {})
+  }
 }
 
 export function resultOf(counts: Counts): RunResult {

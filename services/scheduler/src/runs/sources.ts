@@ -11,10 +11,10 @@ import { flatten } from '../executions/view.js'
 
 export type SourceState = 'WAITING' | 'ASKED' | 'READY' | 'FAILED'
 
-/** Steps that send what a SERVER machine offers. */
-const sendingTypes: readonly StepType[] = ['SEND_FILE', 'BROADCAST']
+/** Steps that send what a SERVER machine offers, or the central store has. */
+export const sendingTypes: readonly StepType[] = ['SEND_FILE', 'BROADCAST']
 
-/** A file that such steps send, to be offered by a SERVER machine before the run is given out. */
+/** A file that such steps send, to be offered by a SERVER machine, or found in the central store, before the run is given out. */
 export interface RunSource {
   path: string
   ignoreHiddenFile: boolean
@@ -29,6 +29,8 @@ export interface RunSource {
   sentAt?: number
   errors: { server: string; error: string }[]
   files?: ManifestFile[]
+  /** Of a file of the central store: what it is called at machines. */
+  name?: string
   error?: string
 }
 

@@ -1,8 +1,10 @@
 import {
   AppError,
   compile,
+  isStorePath,
   oneOf,
   overWriteModes,
+  parseStorePath,
   recordOf,
   type Static,
   type Step,
@@ -12,6 +14,7 @@ import {
   Type
 } from '@fleetgate/kit'
 import { flatten } from '../executions/view.js'
+import { sendingTypes } from '../runs/sources.js'
 import { meantOf, nullable } from '../sdesFields.js'
 
 /** Verbs that bring a file from one place to another. */
@@ -60,7 +63,7 @@ export type UnnumberedStep = Omit<Step, 'scriptId' | 'conditions' | 'true' | 'fa
 export function checkSteps(drafts: readonly unknown[], stored: readonly Step[] = []): UnnumberedStep[] {
   const retries = new Map(flatten(stored).map(({ step }) => [step.scriptId, step.retryTimes]))
   const steps = checkLevel(drafts, { place: '', depth: 1, allowed: stepTypes, retries })
-  if (countSteps(steps) > maxSteps) throw new AppError('invalid_input', `a task has at most ${maxSteps} steps`)
+  if (stepsWithin(steps).length > maxSteps) throw new AppError('invalid_input', `a task has at most ${maxSteps} steps`)
   return steps
 }
 
@@ -139,9 +142,19 @@ function refuseUnsupported(type: StepType, { place, allowed }: Level): void {
 function requirePaths(draft: ScriptDraft, place: string): void {
   if (draft.type === 'IF') return
   if (!draft.filePath) throw invalid(`${place}.filePath`, `is required for ${draft.type}`)
+  requireStored(draft.filePath, draft.type, place)
   if (movingTypes.includes(draft.type) && !draft.targetFilePath) {
     throw invalid(`${place}.targetFilePath`, `is required for ${draft.type}`)
   }
+}
+
+function requireStored(path: string, type: StepType, place: string): void {
+  if (!isStorePath(path)) return
+  const field = `${place}.filePath`
+  if (!sendingTypes.includes(type))
+    throw invalid(field, `names a stored file, which only ${sendingTypes.join(' and ')} take`)
+  if (parseStorePath(path)) return
+  throw invalid(field, 'is none of store:<sha256>, store:<fileName> and store:<clientId>/<fileName>')
 }
 
 function invalid(field: string, reason: string): AppError {
@@ -154,8 +167,9 @@ function present<T extends Record<string, unknown>>(fields: T): { [K in keyof T]
   }
 }
 
-export function countSteps(steps: readonly UnnumberedStep[]): number {
-  return steps.reduce((sum, step) => sum + 1 + childrenOf(step).reduce((n, branch) => n + countSteps(branch), 0), 0)
+/** With those inside others. */
+export function stepsWithin(steps: readonly UnnumberedStep[]): UnnumberedStep[] {
+  return steps.flatMap((step) => [step, ...childrenOf(step).flatMap(stepsWithin)])
 }
 
 function childrenOf(step: UnnumberedStep): UnnumberedStep[][] {

@@ -2,7 +2,8 @@ import { AppError, type Step } from '@fleetgate/kit'
 import type { Counters, Page, PageOf } from '@fleetgate/store'
 import { flatten } from '../executions/view.js'
 import { bytesOf } from '../runs/run.js'
-import { checkSteps, countSteps, numberSteps } from './steps.js'
+import type { RequireContents } from './requireContents.js'
+import { checkSteps, numberSteps, stepsWithin } from './steps.js'
 import type { Task, TaskDraft } from './task.js'
 import type { TaskFilter, TaskRow, TaskStore } from './taskStore.js'
 
@@ -12,6 +13,7 @@ export interface TasksDeps {
   now: () => number
   /** Takes a task out of the jobs that it is bound to. */
   unbind: (tenantId: string, taskId: number) => Promise<void>
+  requireContents: RequireContents
 }
 
 export interface Tasks {
@@ -28,7 +30,7 @@ export interface Tasks {
 
 export const maxScriptsLength = 100 * 1024
 
-export function createTasks({ store, counters, now, unbind }: TasksDeps): Tasks {
+export function createTasks({ store, counters, now, unbind, requireContents }: TasksDeps): Tasks {
   async function get(tenantId: string, taskId: number): Promise<Task> {
     return (await store.find(tenantId, taskId)) ?? missing(taskId)
   }
@@ -52,8 +54,9 @@ export function createTasks({ store, counters, now, unbind }: TasksDeps): Tasks 
     async saveScripts(tenantId, taskId, drafts) {
       const task = await get(tenantId, taskId)
       const steps = checkSteps(drafts, task.scripts)
+      await requireContents(tenantId, steps, task.scripts)
       const known = new Set(flatten(task.scripts).map(({ step }) => step.scriptId))
-      const count = countSteps(steps)
+      const count = stepsWithin(steps).length
       let next = count > 0 ? await counters.next(tenantId, 'script', count) : 0
       const scripts = numberSteps(steps, known, () => next++)
       if (bytesOf(scripts) > maxScriptsLength) {
