@@ -154,6 +154,51 @@ t.test('pages of the executions of many runs', async (t) => {
     }
   })
 
+  t.test(
+    'of many runs at work it is known by two queries which of them wait for their machines alone, however many these are',
+    async (t) => {
+      const made = Array.from({ length: 40 }, (_, run) =>
+        Array.from({ length: 20 }, (_, machine) => {
+          const hold = run % 4 === 0 || machine % 2 === 0 ? (machine % 4 === 0 ? 'DISABLED' : 'OFFLINE') : 'NONE'
+          const ended = run % 4 === 1 && { endedAt: 2, state: 'FAILED', hold: 'OFFLINE' }
+          const runId = `work-${run}`
+          const of = {
+            runId,
+            jobId: 7,
+            clientId: machine,
+            mqttClientId: `m${machine}`,
+            username: '',
+            ip: '',
+            createdAt: 1
+          }
+          const how = ended || { hold, state: 'QUEUED', open: true }
+          return { _id: `${runId}-${machine}`, ...common, ...of, ...how } as Execution
+        })
+      )
+      const runIds = made.map(([one]) => one?.runId ?? '')
+      await executions.insertMissing(made.flat())
+      t.teardown(() => executions.removeSome(runIds, 1_000))
+      const asked: { stages: object[]; options: Json }[] = []
+      store.connection.set('debug', (name: string, _method: string, stages: object[], options: Json) => {
+        if (name === executions.collection.collectionName) asked.push({ stages, options })
+      })
+      t.teardown(() => store.connection.set('debug', false))
+      const isAway = (_: string, run: number) => run % 4 === 0
+      t.strictSame([...(await executions.allAside(runIds))].sort(), runIds.filter(isAway).sort())
+      t.equal(asked.length, 2)
+      store.connection.set('debug', false)
+      let looks = 0
+      for (const { stages, options } of asked) {
+        const plan = (await executions.collection.aggregate(stages, options).explain('executionStats')) as Json
+        const { executionStats } = plan.stages?.[0]?.$cursor ?? plan
+        t.equal(executionStats.totalDocsExamined, 0)
+        looks += executionStats.totalKeysExamined
+      }
+      t.ok(looks <= 3 * runIds.length, `${looks} looked at`)
+      t.strictSame([...(await executions.allAside([]))], [])
+    }
+  )
+
   t.test('a short log is counted itself', async (t) => {
     await executions.removeSome(['r5'], 1)
     const { total } = await createRunPages({ runs, executions })({ tenantId: 't1' }, { offset: 0, limit: 1 })

@@ -192,6 +192,15 @@ export function createExecutionStore(store: Store): ExecutionStore {
     return query
   }
 
+  /** Those of these runs that have an open execution held so: one query, which skips in its index from run to run. */
+  async function withOpen(runIds: readonly string[], hold: Hold[]): Promise<string[]> {
+    if (runIds.length === 0) return []
+    const which = { $match: { runId: { $in: runIds }, open: true, hold: { $in: hold } } }
+    const options = { hint: { runId: 1, hold: 1, state: 1, dueAt: 1 } }
+    const found = collection.aggregate<{ _id: string }>([which, { $group: { _id: '$runId' } }], options)
+    return (await found.toArray()).map(({ _id }) => _id)
+  }
+
   return {
     collection,
 
@@ -278,17 +287,9 @@ export function createExecutionStore(store: Store): ExecutionStore {
     },
 
     async allAside(runIds) {
-      const first = (runId: string, hold: Hold[]) =>
-        collection.findOne(
-          { runId, open: true, hold: { $in: hold } },
-          { projection: { _id: 1 }, hint: { runId: 1, hold: 1, state: 1, dueAt: 1 } }
-        )
-      const isAside = async (runId: string) => {
-        const [one, other] = await Promise.all([first(runId, ['OFFLINE', 'DISABLED']), first(runId, ['NONE'])])
-        return one !== null && other === null
-      }
-      const found = await Promise.all(runIds.map(async (runId) => ((await isAside(runId)) ? [runId] : [])))
-      return new Set(found.flat())
+      const notAway = new Set(await withOpen(runIds, ['NONE']))
+      const others = runIds.filter((runId) => !notAway.has(runId))
+      return new Set(await withOpen(others, ['OFFLINE', 'DISABLED']))
     },
 
     countAtWork: (runIds) =>
