@@ -23,7 +23,6 @@ import { createConsumers } from './consumers.js'
 import { repeatEvery } from './dashboard/repeatEvery.js'
 import { createBacklog } from './executions/backlog.js'
 import { createOnReport } from './executions/onReport.js'
-import { createRelease } from './executions/release.js'
 import { createTell, serveMachines, tellingClients, tellingPresence } from './machines/machines.js'
 import { createFigures } from './metrics.js'
 import { createOffers } from './offers/offers.js'
@@ -73,18 +72,12 @@ export function createScheduler(deps: SchedulerDeps): Scheduler {
   })
   const selfDeclaredServers = async (tenantId: string) =>
     (await tenantSettings.get(tenantId, 'clients')).selfDeclaredServers
-  const { engine, outbox, halts } = createDriver(stores, {
+  const { engine, outbox, halts, release } = createDriver(stores, {
     ...deps,
     now,
     isBehind: backlog.isBehind,
     onDispatched,
     selfDeclaredServers
-  })
-  const release = createRelease({
-    executions: stores.executions.collection,
-    now,
-    rearm: halts.rearm,
-    onReleased: engine.nudge
   })
   const settings = engineSettings(config)
   const { timeZone } = tenantSettings

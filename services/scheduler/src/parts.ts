@@ -20,7 +20,7 @@ import { createEnrol } from './enrolments/enrol.js'
 import { createEnrolmentStore } from './enrolments/enrolmentStore.js'
 import { createEnrolments } from './enrolments/enrolments.js'
 import { createExecutionStore } from './executions/executionStore.js'
-import type { createRelease } from './executions/release.js'
+import { createRelease, type Release } from './executions/release.js'
 import { createGroupStore } from './groups/groupStore.js'
 import { createGroups } from './groups/groups.js'
 import { createJobBindStore } from './jobs/jobBindStore.js'
@@ -96,19 +96,28 @@ export function createDriver(stores: Stores, deps: DriverDeps) {
   const shared = { bus, log, now, settings }
   const prepare = createPrepare({ ...stores, ...shared, leases, selfDeclaredServers })
   const allowance = createAllowance({ runs, executions, leases, now })
-  const aside = createAside({ executions, clients, now })
+  const aside = createAside({ executions, clients, now, release: (...to) => release(...to) })
   const dispatch = createDispatch({ executions, allowance, aside, ...shared, isBehind, onDispatched })
   const halts = createHalts({ executions, clients, ...shared, isBehind, onDue: () => engine.nudge() })
   const settle = createSettle({ runs, executions, leases, halts, outbox, log, now, settings })
   const driving = { prepare, dispatch, settle, aside, halts }
   const engine = createEngine({ runs, executions, leases, ...driving, log, now, settings, isBehind })
-  return { engine, outbox, halts }
+  const { rearm } = halts
+  const { nudge: onReleased } = engine
+  const release = createRelease({
+    executions: executions.collection,
+    prioritiesOf: runs.prioritiesOf,
+    now,
+    rearm,
+    onReleased
+  })
+  return { engine, outbox, halts, release }
 }
 
 export interface OperationDeps {
   now: () => number
   timeZone: TimeZoneOf
-  release: ReturnType<typeof createRelease>
+  release: Release
   halts: Halts
   /** Open runs of a deleted job end at once. */
   endNow: () => void

@@ -58,7 +58,7 @@ t.test('a machine that changes while it is put aside', async (t) => {
     const clients = { presenceOf: async () => left.shift() ?? [] } as unknown as ClientStore
     const dispatch = createDispatch({
       executions,
-      aside: createAside({ executions, clients, now: () => 1000 }),
+      aside: createAside({ executions, clients, now: () => 1000, release: async () => undefined }),
       allowance: { look: async () => ({ givesOut: true, room: Number.POSITIVE_INFINITY }), take: async () => {} },
       bus: {} as Bus,
       log: quietLog,
@@ -66,7 +66,7 @@ t.test('a machine that changes while it is put aside', async (t) => {
       settings: engineSettings(loadConfig(Config, { MONGODB_URI: parts.mongoUri, NATS_URL: 'nats://127.0.0.1:1' })),
       isBehind: () => false
     })
-    await dispatch(held, { tasks: [], sources: {} })
+    await dispatch(held, { tasks: [], sources: {} }, 1000)
     t.equal(left.length, 0, 'looked as often as expected')
     return executions.collection.findOne({ _id: waiting._id })
   }

@@ -2,6 +2,7 @@ import type { mongo } from 'mongoose'
 import type { ClientStore } from '../clients/clientStore.js'
 import { goneEnd, type Hold } from '../executions/execution.js'
 import type { ExecutionStore } from '../executions/executionStore.js'
+import type { Release } from '../executions/release.js'
 import { type Due, dueFields } from './due.js'
 import type { HeldRun } from './leases.js'
 
@@ -9,6 +10,8 @@ export interface AsideDeps {
   executions: Pick<ExecutionStore, 'collection'>
   clients: Pick<ClientStore, 'presenceOf'>
   now: () => number
+  /** Lets what waits for these machines go on. */
+  release: Release
 }
 
 /** Executions that wait for their machine and not for their turn. */
@@ -24,7 +27,7 @@ export interface Aside {
 
 const someSize = 500
 
-export function createAside({ executions: { collection }, clients, now }: AsideDeps): Aside {
+export function createAside({ executions: { collection }, clients, now, release }: AsideDeps): Aside {
   let looking: { run: HeldRun; cursor: mongo.FindCursor<Due> } | undefined
   const lookedAt = new Set<string>()
 
@@ -53,15 +56,14 @@ export function createAside({ executions: { collection }, clients, now }: AsideD
     await collection.updateMany(filter, { $set: goneEnd(now()), $unset: { open: '', dueAt: '', claim: '' } } as never)
   }
 
-  /** One that came back, or was deleted, between the look and the hold would wait for ever. Answers how many did. */
-  async function lookAgain(tenantId: string, aside: Due[]): Promise<number> {
-    if (aside.length === 0) return 0
+  /** Those whose machine may work now, and those that have none any more. */
+  async function changedAmong(tenantId: string, aside: Due[]): Promise<{ back: Due[]; gone: Due[] }> {
+    if (aside.length === 0) return { back: [], gone: [] }
     const places = await presence(tenantId, aside)
-    const back = aside.filter(({ clientId }) => places.get(clientId) === 'NONE')
-    const gone = aside.filter(({ clientId }) => !places.has(clientId))
-    await hold(back, 'NONE')
-    await failGone(gone)
-    return back.length + gone.length
+    return {
+      back: aside.filter(({ clientId }) => places.get(clientId) === 'NONE'),
+      gone: aside.filter(({ clientId }) => !places.has(clientId))
+    }
   }
 
   /** The next run after those that were looked at; all of them anew once each was. */
@@ -90,7 +92,10 @@ export function createAside({ executions: { collection }, clients, now }: AsideD
       await hold(offline, 'OFFLINE')
       await hold(disabled, 'DISABLED')
       await failGone(due.filter(({ clientId }) => !places.has(clientId)))
-      await lookAgain(tenantId, [...offline, ...disabled])
+      // One that came back, or was deleted, between the look and the hold would wait for ever.
+      const { back, gone } = await changedAmong(tenantId, [...offline, ...disabled])
+      await hold(back, 'NONE')
+      await failGone(gone)
       return due.filter(({ clientId }) => places.get(clientId) === 'NONE')
     },
 
@@ -107,7 +112,11 @@ export function createAside({ executions: { collection }, clients, now }: AsideD
           some.push(one)
         }
         if (some.length < someSize) await close()
-        return (await lookAgain(run.tenantId, some)) > 0 ? run._id : undefined
+        const { back, gone } = await changedAmong(run.tenantId, some)
+        await failGone(gone)
+        // All that waits for these machines, not of this run alone: another one may be of higher priority.
+        if (back.length > 0) await release(run.tenantId, [...new Set(back.map(({ mqttClientId }) => mqttClientId))], 0)
+        return back.length + gone.length > 0 ? run._id : undefined
       } catch (error) {
         // A database that was started again knows the cursor no more.
         await close()

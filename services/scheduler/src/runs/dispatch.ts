@@ -23,6 +23,9 @@ export interface DispatchDeps {
   onDispatched?: (lagMs: number) => void
 }
 
+/** `at`: what is due then is sent. The same for all runs of a round, so that none goes before one of higher priority that came due with it. */
+export type Dispatch = (held: HeldRun, commands: Commands, at: number) => Promise<void>
+
 export interface Commands {
   tasks: ExecutionTask[]
   sources: Record<string, Source>
@@ -37,15 +40,15 @@ const longestWaitMs = 60_000
  * whose machine is silent or has come back. Claiming is a bulk write guarded by the epoch read, so of two replicas only
  * one sends a given epoch; a crash between claim and command is healed by the claim's own due time.
  */
-export function createDispatch(deps: DispatchDeps): (held: HeldRun, commands: Commands) => Promise<void> {
+export function createDispatch(deps: DispatchDeps): Dispatch {
   const { now, settings } = deps
   const executions = deps.executions.collection
 
   /** Without a limit all of them in one look; with one, those that were sent before and as many new ones as there is room for. */
-  async function findDue(run: HeldRun, { givesOut, room }: Allowed): Promise<Due[]> {
+  async function findDue(run: HeldRun, { givesOut, room }: Allowed, at: number): Promise<Due[]> {
     const look = (givesOut: GivesOut, limit: number) =>
       executions
-        .find(dueFilter([run._id], { now: now(), isBehind: deps.isBehind(), givesOut }), { projection: dueFields })
+        .find(dueFilter([run._id], { now: at, isBehind: deps.isBehind(), givesOut }), { projection: dueFields })
         .limit(limit)
         .toArray() as Promise<Due[]>
     if (!givesOut) return look('NOTHING', pageSize)
@@ -81,8 +84,12 @@ export function createDispatch(deps: DispatchDeps): (held: HeldRun, commands: Co
   }
 
   /** Answers how many were looked at. */
-  async function givePage(held: HeldRun, allowed: Allowed, commands: Commands): Promise<number> {
-    const due = await findDue(held, allowed)
+  async function givePage(
+    held: HeldRun,
+    allowed: Allowed,
+    { commands, at }: { commands: Commands; at: number }
+  ): Promise<number> {
+    const due = await findDue(held, allowed, at)
     if (due.length === 0) return 0
     const isNew = ({ state }: Due) => state === 'QUEUED'
     const taken = due.filter(isNew).length
@@ -98,11 +105,11 @@ export function createDispatch(deps: DispatchDeps): (held: HeldRun, commands: Co
     return due.length
   }
 
-  return async function dispatch(held, commands) {
+  return async function dispatch(held, commands, at) {
     for (;;) {
       const allowed = await deps.allowance.look(held)
       if (!allowed) return
-      const looked = await givePage(held, allowed, commands)
+      const looked = await givePage(held, allowed, { commands, at })
       const isPageFull = looked >= pageSize
       // Where room is short, machines that had to be put aside left some of it.
       const hasMore = allowed.room === Number.POSITIVE_INFINITY || looked === 0 ? isPageFull : true

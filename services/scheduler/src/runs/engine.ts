@@ -3,7 +3,7 @@ import type { EngineSettings } from '../config.js'
 import type { ExecutionStore } from '../executions/executionStore.js'
 import { createAlarm } from './alarm.js'
 import type { Aside } from './aside.js'
-import type { Commands } from './dispatch.js'
+import type { Commands, Dispatch } from './dispatch.js'
 import { dueFilter } from './due.js'
 import type { Halts } from './halts.js'
 import type { HeldRun, Leases } from './leases.js'
@@ -16,7 +16,7 @@ export interface EngineDeps {
   executions: ExecutionStore
   leases: Leases
   prepare: (held: HeldRun) => Promise<boolean>
-  dispatch: (held: HeldRun, commands: Commands) => Promise<void>
+  dispatch: Dispatch
   settle: Settle
   aside: Pick<Aside, 'lookAtSome'>
   halts: Pick<Halts, 'sendDue'>
@@ -73,9 +73,10 @@ export function createEngine(deps: EngineDeps): Engine {
       const isSweep = lookAtAll || now() >= nextSweep
       if (isSweep) await sweep()
       const isDue = take(toDispatch)
+      const at = now()
       for (const run of [...held.values()]) {
         const isWanted = isDue.has(run._id) || (isSweep && run.state === 'PREPARING')
-        await withOrigin(run.origin, () => drive(run, isWanted))
+        await withOrigin(run.origin, () => drive(run, isWanted ? at : undefined))
       }
       if (isSweep) await deps.halts.sendDue()
     } catch (error) {
@@ -133,13 +134,14 @@ export function createEngine(deps: EngineDeps): Engine {
     return deps.executions.collection.distinct('runId', filter)
   }
 
-  async function drive(run: HeldRun, isDue: boolean): Promise<void> {
+  /** `dueAt`: something may be due at that moment. */
+  async function drive(run: HeldRun, dueAt: number | undefined): Promise<void> {
     try {
       if (run.deadlineAt <= now() && run.state === 'RUNNING') {
         await deps.settle.expire(run)
         toCount.add(run._id)
-      } else if (isDue) {
-        await (run.state === 'PREPARING' ? prepareRun(run) : dispatchRun(run))
+      } else if (dueAt !== undefined) {
+        await (run.state === 'PREPARING' ? prepareRun(run) : dispatchRun(run, dueAt))
       }
       if (run.state === 'RUNNING') await countRun(run)
     } catch (error) {
@@ -156,14 +158,14 @@ export function createEngine(deps: EngineDeps): Engine {
     run.state = 'RUNNING'
     toCount.add(run._id)
     if (run.deadlineAt <= now()) await deps.settle.expire(run)
-    else if (!isOver) await dispatchRun(run)
+    else if (!isOver) await dispatchRun(run, now())
   }
 
-  async function dispatchRun(run: HeldRun): Promise<void> {
+  async function dispatchRun(run: HeldRun, at: number): Promise<void> {
     const known = commands.get(run._id) ?? (await loadCommands(run))
     if (!known) return
     commands.set(run._id, known)
-    await deps.dispatch(run, known)
+    await deps.dispatch(run, known, at)
     // Dispatching may end executions (a deleted machine), so there may be something to count.
     toCount.add(run._id)
   }

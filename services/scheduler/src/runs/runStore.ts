@@ -125,6 +125,8 @@ export interface RunStore {
   /** How the open runs of all tenants stand, by state. */
   openRuns(): Promise<OpenRuns[]>
   openOf(tenantId: string, jobId: number): Promise<string[]>
+  /** Of their jobs when they were opened, by run. */
+  prioritiesOf(runIds: readonly string[]): Promise<Map<string, number>>
   /** When a run of the job succeeded after this time, if one has. */
   successAfter(tenantId: string, jobId: number, time: number): Promise<number | undefined>
   /** Of all tenants, the oldest first. */
@@ -209,6 +211,11 @@ export function createRunStore(store: Store): RunStore {
       const stages = [{ $match: { open: true } }, { $group: { _id: '$state', runs: { $sum: 1 }, ...added } }]
       const found = await collection.aggregate(stages, { hint: { open: 1, 'lease.owner': 1 } }).toArray()
       return found.map(({ _id, runs, ...counts }) => ({ state: _id, runs, counts }) as OpenRuns)
+    },
+
+    async prioritiesOf(runIds) {
+      const found = collection.find({ _id: { $in: [...runIds] } }, { projection: { 'job.priority': 1 } })
+      return new Map((await found.toArray()).map(({ _id, job }) => [_id, job.priority]))
     },
 
     openOf: (tenantId, jobId) => collection.distinct('_id', { tenantId, jobId, open: true }),
