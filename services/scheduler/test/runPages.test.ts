@@ -199,6 +199,17 @@ t.test('pages of the executions of many runs', async (t) => {
     }
   )
 
+  t.test('of a run it is counted what is at work and what has ended', async (t) => {
+    const [one] = all.filter(({ runId }) => runId === 'r1')
+    const states = ['QUEUED', 'DISPATCHED', 'RUNNING', 'RUNNING'] as const
+    const open = states.map((state, i) => ({ ...(one as Execution), _id: `r1-more-${i}`, state, clientId: 100 + i }))
+    await executions.insertMissing(open)
+    t.teardown(() => executions.collection.deleteMany({ _id: /^r1-more/ }))
+    t.strictSame(await executions.count('r1'), { running: 2, succeeded: 27, failed: 13 })
+    t.equal(await executions.size('r1'), 44)
+    t.strictSame(await executions.count('none'), { running: 0, succeeded: 0, failed: 0 })
+  })
+
   t.test('a short log is counted itself', async (t) => {
     await executions.removeSome(['r5'], 1)
     const { total } = await createRunPages({ runs, executions })({ tenantId: 't1' }, { offset: 0, limit: 1 })

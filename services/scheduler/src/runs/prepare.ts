@@ -9,6 +9,7 @@ import type { HeldRun, Leases } from './leases.js'
 import { jobGone, type Run } from './run.js'
 import type { RunStore } from './runStore.js'
 import { type ServersDeps, serversOf } from './servers.js'
+import { settled } from './settle.js'
 import { isStaged, type RunSource, stageIdOf } from './sources.js'
 import { nextStageStep, type ServerMachine } from './staging.js'
 import { createFindStored } from './storedSources.js'
@@ -56,9 +57,9 @@ export function createPrepare(deps: PrepareDeps): (held: HeldRun) => Promise<boo
     // Opened while its job was being deleted: who deleted it did not see it.
     if (!hasJob) held.deadlineAt = now()
     const end = hasJob ? {} : { deadlineAt: held.deadlineAt, deadlineReason: jobGone }
-    const counts = await executions.count(run._id)
+    const [counted, targets] = await Promise.all([executions.count(run._id), executions.size(run._id)])
     const change = {
-      $set: { counts, targets: counts.total, ...end },
+      $set: { counts: settled(counted, targets), targets, ...end },
       $unset: { targetIds: '' as const, targetGroups: '' as const }
     }
     await runs.collection.updateOne(leases.fence(held), change)

@@ -1,7 +1,7 @@
 import { type Log, runFinished } from '@fleetgate/kit'
 import type { Outbox } from '@fleetgate/store'
 import type { EngineSettings } from '../config.js'
-import type { Counts, ExecutionState } from '../executions/execution.js'
+import type { CountedStates, Counts, ExecutionState } from '../executions/execution.js'
 import type { ExecutionStore } from '../executions/executionStore.js'
 import type { Halts } from './halts.js'
 import type { HeldRun, Leases } from './leases.js'
@@ -103,7 +103,7 @@ function statesToStop({ by }: Stop): readonly ExecutionState[] | undefined {
  * A count runs beside writes, so an execution on its way from one state to another may be seen twice or not at all. Final
  * states are left by none: what they lack of the targets is still open, whatever else was counted.
  */
-export function settled({ succeeded, failed, running }: Counts, targets: number): Counts {
+export function settled({ succeeded, failed, running }: CountedStates, targets: number): Counts {
   const open = Math.max(0, targets - succeeded - failed)
   const atWork = Math.min(running, open)
   return { total: targets, succeeded, failed, running: atWork, waiting: open - atWork }
