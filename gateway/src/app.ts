@@ -3,6 +3,7 @@ import type { AddressInfo, Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { AppError, createDrain, createHttpServer, createMetrics, type Guard, type Metrics } from '@fleetgate/kit'
 import express, { type Express, type Request, type Response } from 'express'
+import { consoleRoutes } from './console/routes.js'
 import { docsRoutes } from './docs/routes.js'
 import { createFront, type FrontOptions } from './front.js'
 import { healthRoutes } from './health.js'
@@ -73,6 +74,7 @@ function addOwnRoutes(own: Express, options: GatewayOptions, metrics: Metrics, i
   own.enable('case sensitive routing')
   own.use(healthRoutes({ isNatsReady, areKeysLoaded: guard.isReady, isDraining, services, metrics, metricsPublic }))
   own.use(docsRoutes(services))
+  own.use(consoleRoutes())
 }
 
 async function listen(server: Server, port: number, host: string): Promise<{ port: number; url: string }> {

@@ -11,7 +11,7 @@ import {
   rmSync,
   symlinkSync
 } from 'node:fs'
-import { dirname, join, relative, resolve } from 'node:path'
+import { basename, dirname, join, relative, resolve } from 'node:path'
 import { workspaceRoot } from '@fleetgate/local'
 
 /** The processes of which there is an image, and where their packages stand. */
@@ -41,6 +41,8 @@ const needlessFolders = new Set([
 ])
 /** Of our own packages: what is compiled from, or only helps to. */
 const ofTheBuild = new Set(['src', 'test', 'tools', 'dist', 'node_modules', '.tap'])
+/** The same within a folder of what browsers load, which is compiled apart. */
+const ofCompiling = new Set(['src', 'tsconfig.json'])
 /** Other editions of the page that the gateway serves. */
 const otherEditions = /swagger-ui-dist\/(swagger-ui-es-bundle|swagger-ui\.js$|oauth2-redirect|index)/
 
@@ -88,7 +90,10 @@ function copyPackage(root: string, folder: string, to: string): void {
   cpSync(join(folder, 'dist/src'), join(place, 'dist/src'), { recursive: true, filter: (from) => !needless.test(from) })
   // Folders of data that some of our packages read beside their code.
   for (const { name } of readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory())) {
-    if (!ofTheBuild.has(name)) cpSync(join(folder, name), join(place, name), { recursive: true })
+    if (ofTheBuild.has(name)) continue
+    const isCompiled = existsSync(join(folder, name, 'tsconfig.json'))
+    const filter = (from: string) => !(isCompiled && (needless.test(from) || ofCompiling.has(basename(from))))
+    cpSync(join(folder, name), join(place, name), { recursive: true, filter })
   }
 }
 
