@@ -5,7 +5,7 @@ import t from 'tap'
 import { programOf, valuesText } from '../src/hosts/runText.js'
 import { connectHost } from '../src/ssh/connect.js'
 import { openShell } from '../src/ssh/shell.js'
-import { clusterEnv, draft, ended, made, node, type OperationView } from './clusterSupport.js'
+import { clusterEnv, createHold, draft, ended, made, node, type OperationView } from './clusterSupport.js'
 import { serveKeys, startClusterManagerFor } from './support.js'
 
 const parts = await startParts(t)
@@ -96,25 +96,31 @@ await t.test('a host that another operation has locked is refused, until the loc
   await gone(refused.id)
 })
 
-await t.test('a run is refused with 75 where others hold the lock, with 76 where a newer driver does', async (t) => {
+/** A shell on a host as operations have it, with `touch.sh`, which leaves a line. */
+async function shellOn({ address, port }: SshHost) {
   const common = new URL('../../profiles/common/', import.meta.url)
   const scripts = readdirSync(common).map((name) => ({ name, content: readFileSync(new URL(name, common), 'utf8') }))
   const program = programOf([...scripts, { name: 'touch.sh', content: 'echo done >>"$base/done"' }])
-  const { address, port } = third
   const connection = await connectHost({ address, port, user: 'root', privateKey: hosts.privateKey }, 20_000)
   t.teardown(() => connection.close())
   const { signal } = new AbortController()
-  const input = valuesText({ any: '1' })
   const lines: string[] = []
+  const onLine = (line: string) => lines.push(line)
   const shell = openShell(connection, 'exec sh -s -- "$HOME" 2>&1', program)
-  const run = (operation: string, cluster: string, epoch: number) =>
-    shell.run(
-      `${input.split('\n').length - 1} ${operation}.1.touch ${operation} ${cluster} ${epoch} 0 touch.sh\n${input}`,
-      {
-        onLine: (line) => lines.push(line),
+  const input = valuesText({ any: '1' })
+  const count = input.split('\n').length - 1
+  return {
+    lines,
+    run: (operation: string, cluster: string, epoch: number, script = 'touch', last = 0): Promise<number> =>
+      shell.run(`${count} ${operation}.1.${script} ${operation} ${cluster} ${epoch} ${last} ${script}.sh\n${input}`, {
+        onLine,
         signal
-      }
-    )
+      })
+  }
+}
+
+await t.test('a run is refused with 75 where others hold the lock, with 76 where a newer driver does', async (t) => {
+  const { run, lines } = await shellOn(third)
   t.equal(await run('one', 'c', 5), 0)
   t.equal(await run('two', 'd', 9), 75, 'another cluster, whatever its epoch')
   t.match(lines.at(-1), 'another operation (one) changes this host')
@@ -125,5 +131,49 @@ await t.test('a run is refused with 75 where others hold the lock, with 76 where
   t.equal(await run('newer', 'c', 6), 0)
   t.equal(await third.run(`cat ${base}/done`), 'done\ndone\n')
   t.match(await third.run(`cat ${base}/lock`), /^newer 6 \d+ c$/m)
+  await third.run(`rm -r ${base}`)
+})
+
+/** Takes a cluster off the third host, up to where `program` is called with such words to sweep up what the removal left. */
+async function sweeping(program: string, words: string) {
+  const hold = createHold(third, program, words)
+  await hold.begin()
+  t.equal(await (await shellOn(third)).run('gone', 'c', 1, 'removed', 1), 0)
+  await hold.met(1)
+  return hold
+}
+
+const waits = async () => (await third.programs()).includes('flock')
+
+await t.test('the sweep after a removal leaves the lock to an operation that has taken it meanwhile', async (t) => {
+  const sweep = await sweeping('sleep', '2')
+  const begin = createHold(third, 'mkdir', '*next.1.touch/work')
+  await begin.begin()
+  const running = (await shellOn(third)).run('next', 'd', 1)
+  await begin.met(1)
+  t.match(await third.run(`cat ${base}/lock`), /^next 1 \d+ d$/m)
+  await sweep.end()
+  await until(async () => (await waits()) || !third.files().includes('/var/lib/fleetgate/lock'), {
+    what: 'the sweep to come'
+  })
+  await begin.end()
+  t.equal(await running, 0)
+  const { run, lines } = await shellOn(third)
+  t.equal(await run('other', 'e', 1), 75)
+  t.match(lines.at(-1), 'another operation (next) changes this host')
+  await until(async () => !third.files().some((file) => file.includes('/op/gone.')), { what: 'the sweep to end' })
+  t.match(await third.run(`cat ${base}/lock ${base}/done`), /^next 1 \d+ d\ndone\n$/)
+  for (const program of ['sleep', 'mkdir']) takeAway(third, program)
+  await third.run(`rm -r ${base}`)
+})
+
+await t.test('an operation that waited for the sweep begins after it, with a lock', async () => {
+  const sweep = await sweeping('rmdir', '*fleetgate/op')
+  const running = (await shellOn(third)).run('next', 'd', 1)
+  await until(waits, { what: 'the operation to wait' })
+  await sweep.end()
+  t.equal(await running, 0)
+  t.match(await third.run(`cat ${base}/lock ${base}/done`), /^next 1 \d+ d\ndone\n$/)
+  takeAway(third, 'rmdir')
   await third.run(`rm -r ${base}`)
 })

@@ -96,6 +96,17 @@ isWorking() {
   return 1
 }
 
+# Until this shell ends or closes its file 9, nobody else changes the lock or begins a run. The mutex goes with the last trace of a
+# removal: who has waited for one that is gone waits for the one that is there.
+takeMutex() {
+  tries=0
+  until [ "$base/mutex" -ef /proc/self/fd/9 ]; do
+    [ "$tries" -lt 20 ] || fail "cannot write $base/mutex"
+    tries=$((tries + 1))
+    { [ -d "$base" ] || mkdir -p "$base"; } && command exec 9>"$base/mutex" && flock 9
+  done
+}
+
 # A file that the control plane staged, by its checksum: its path is $file.
 staged() {
   file=$base/files/$1

@@ -41,10 +41,8 @@ show() {
 # Runs the scripts of one phase, once, whatever happens to the connection that asked for it: the work is a process of its own, and
 # what it has come to is in files. Asked again for the same run it follows that one, or tells how it ended.
 once() {
-  [ -d "$base" ] || mkdir -p "$base" || exit 1
   isOurs=
-  exec 9>"$base/mutex"
-  flock 9
+  takeMutex
   lock || exit
   stopOthers
   if [ ! -s "$state/rc" ] && ! isAlive "$state"; then

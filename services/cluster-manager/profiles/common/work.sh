@@ -6,6 +6,7 @@ runScripts "$@"
 rc=$?
 isForgotten=
 [ ! -e "$state/forget" ] || isForgotten=1
+takeMutex
 # What came with the run may be secret, and is not needed again.
 set -- "$here"
 if [ "$last" = 1 ] && [ "$rc" = 0 ]; then
@@ -17,7 +18,15 @@ if [ -s "$base/lock" ]; then
   read -r holder epoch _ of <"$base/lock" && echo "$holder $epoch $(($(date +%s) + 60)) $of" >"$base/lock"
 fi
 echo "$rc" >"$state/rc"
-# After a removal nothing is to stay, but the answer must: where people may write for a while.
+exec 9>&-
+# After a removal nothing is to stay, but the answer must: where people may write for a while. By then the host may be in the middle of
+# something else: all goes only where no other run is kept, and while none can begin.
 if [ -n "$isForgotten" ]; then
-  (sleep 2; rm -rf "$state"; rmdir "$base/op" 2>/dev/null && rm -f "$base/mutex" "$base/lock" && rmdir "$base" 2>/dev/null) &
+  (
+    sleep 2
+    takeMutex
+    rm -rf "$state"
+    rmdir "$base/op" 2>/dev/null
+    [ -e "$base/op" ] || { rm -f "$base/lock" "$base/mutex" && rmdir "$base" 2>/dev/null; }
+  ) &
 fi
