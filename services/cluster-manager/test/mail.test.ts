@@ -1,4 +1,4 @@
-import { connectBus, loadConfig, mailFailed, sendMail } from '@fleetgate/kit'
+import { connectBus, loadConfig, mailFailed, sendMail, withOrigin } from '@fleetgate/kit'
 import { createSecrets, loadKeyRing, openStore } from '@fleetgate/store'
 import {
   createApi,
@@ -37,8 +37,10 @@ const service = await startService(t, { name: 'cluster-manager', parts, env: { .
 const api = createApi(service.url)
 const bus = await connectBus({ name: 'test', url: parts.natsUrl, log: quietLog })
 t.teardown(() => bus.close())
-const given: { tenantId: string; messageId: string; reason: string }[] = []
-await bus.consume(mailFailed, { durable: 'test' }, async (batch) => void given.push(...batch.map(({ data }) => data)))
+const given: { tenantId: string; messageId: string; reason: string; requestId: string | undefined }[] = []
+await bus.consume(mailFailed, { durable: 'test' }, async (batch) => {
+  given.push(...batch.map(({ data, requestId }) => ({ ...data, requestId })))
+})
 
 const admin = (tenantId: string) =>
   api.as(guardKeys.token({ userId: 'a', tenantId, codes: ['smtp.view', 'smtp.edit'] }))
@@ -188,9 +190,14 @@ await t.test('gives up what is refused for good, with an event', async (t) => {
 await t.test('a wrong log-in is tried up to the limit, and never shows the password', async (t) => {
   const server = await startMailServer(t, { secure: true, login })
   await configure('login', server.port, { security: 'tls', passwd: 'swordfish-wrong', ca_cert: mailServerCertificate })
-  await send('login', 'm1')
+  await withOrigin({ requestId: 'asks-for-mail' }, () => send('login', 'm1'))
   t.match(await inState('login', 'm1', 'FAILED'), { attempts: 4, reason: 'the server refused the log-in (535)' })
-  await until(() => given.some(({ tenantId }) => tenantId === 'login'), { what: 'the event' })
+  const event = await until(() => given.find(({ tenantId }) => tenantId === 'login'), { what: 'the event' })
+  t.equal(event.requestId, 'asks-for-mail')
+  const said = service
+    .output()
+    .match(/^.*"requestId":"asks-for-mail".*"msg":"mail (not sent, trying again|given up)".*$/gm)
+  t.equal(said?.length, 4, 'so does the line of each attempt')
 })
 
 await t.test('with two servers the second one gets what the first cannot take', async (t) => {

@@ -65,9 +65,18 @@ t.test('over real hosts and a real SMTP server', async (t) => {
   await t.test('ones that finished, each once', async (t) => {
     const { id } = await made(api, draft(hosts, 'shop', [1, 1]))
     t.match((await arrived(4)).source, /Cluster shop: installation finished/)
-    t.equal((await api.post(`/v1/cluster/${id}/apply`)).status, 200)
+    const traceId = '4bf92f3577b34da6a3ce929d0e0e4736'
+    const origin = { 'x-request-id': 'apply-it', traceparent: `00-${traceId}-00f067aa0ba902b7-01` }
+    t.equal((await api.post(`/v1/cluster/${id}/apply`, undefined, origin)).status, 200)
     t.equal((await ended(api, id)).state, 'SUCCESS')
     t.match((await arrived(5)).source, /Cluster shop: apply finished/)
+    const said = () => linesOf(service.output()).filter(({ requestId }) => requestId === 'apply-it')
+    await until(() => said().some(({ msg }) => msg === 'mail sent'), { what: 'the line of the mail' })
+    const lines = new Map(said().map(({ msg, span_id }) => [msg, span_id]))
+    t.same([...lines.keys()].sort(), ['mail sent', 'operation ended', 'operation taken up', 'request'])
+    t.ok(said().every(({ trace_id }) => trace_id === traceId))
+    t.equal(lines.get('operation taken up'), lines.get('operation ended'))
+    t.equal(new Set(lines.values()).size, 3, 'request, operation and mail have a span each')
     await remove(id)
     t.match((await arrived(6)).source, /Cluster shop: removal finished/)
     t.equal((await clusterOf(api, id)).status, 'TERMINATED')
@@ -78,6 +87,11 @@ t.test('over real hosts and a real SMTP server', async (t) => {
     )
   })
 })
+
+function linesOf(output: string): Record<string, string>[] {
+  const lines = output.split('\n').filter((line) => line.startsWith('{'))
+  return lines.map((line) => JSON.parse(line) as Record<string, string>)
+}
 
 const ended1: Cluster = newDocument('openstack', '', [newHost(1)])
 

@@ -27,7 +27,8 @@ function driversOf(operationId: string): RunningService[] {
 }
 
 async function begun(by: RunningService, name: string, picked: readonly SshHost[]): Promise<ClusterView> {
-  const reply = await sessionOf(by).post<Reply<ClusterView>>('/v1/cluster', draft(hosts, name, [1, 1], [...picked]))
+  const body = draft(hosts, name, [1, 1], [...picked])
+  const reply = await sessionOf(by).post<Reply<ClusterView>>('/v1/cluster', body, { 'x-request-id': `make-${name}` })
   if (reply.status !== 200) throw new Error(reply.text)
   return reply.body.data
 }
@@ -66,6 +67,9 @@ await t.test('the work of a replica that is killed is done by the other', async 
   await driver.kill()
   t.match(await ended(sessionOf(other), made._id), { state: 'SUCCESS', problems: [] })
   t.ok(driversOf(made.operationId).includes(other), 'the other has taken it up')
+  const taken = other.output().match(/^.*"operation (?:taken up|ended)".*$/gm) ?? []
+  const own = taken.filter((line) => line.includes(made.operationId))
+  t.ok(own.length > 1 && own.every((line) => line.includes('"requestId":"make-killed"')), 'in the name of the request')
   for (const host of pairs[0]) {
     t.equal(await startsOf(host), 1, 'configured once')
     t.equal((await host.programs()).filter((name) => name === 'nats-server').length, 1)

@@ -1,4 +1,4 @@
-import { AppError, connectBus, type Delivered, type UplinkMessage } from '@fleetgate/kit'
+import { AppError, connectBus, currentOrigin, type Delivered, type UplinkMessage, withOrigin } from '@fleetgate/kit'
 import { openStore } from '@fleetgate/store'
 import { quietLog, startParts, until } from '@fleetgate/testkit'
 import t from 'tap'
@@ -80,6 +80,15 @@ await t.test('a sample that is told again starts nothing, whatever comes with it
   t.same(keys, ['a', 'b'], 'each once, however three tell of them at the same moment')
 })
 
+await t.test('a run keeps the request that started it, and none where there was none', async (t) => {
+  await addWorkflow('w8', 'asked', waitOf('eventListener', { entities: ['a'] }))
+  const origin = { requestId: 'asked', traceparent: '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01' }
+  await withOrigin(origin, () => one.events.onValues('asked', [sample('a', 1)]))
+  await one.events.onValues('asked', [sample('a', 2)])
+  t.same((await two.runs.claimNext('asked', 100))?.origin, origin)
+  t.equal((await two.runs.claimNext('asked', 100))?.origin, undefined)
+})
+
 await t.test('a batch of messages is taken with few writes, each message once', async (t) => {
   await addWorkflow('w2', 'busy', waitOf('simpleMqtt', { subscriptionTopic: 'x/+' }))
   const batch = Array.from({ length: 30 }, (_, i) => message('busy', `m${i}`, `x/${i}`))
@@ -157,7 +166,7 @@ await t.test('a process that stops gives back its runs behind the node that is a
     release = resolve
   })
   const http: NodeParts['http'] = async ({ url }) => {
-    called.push(new URL(url).pathname)
+    called.push(`${new URL(url).pathname} for ${currentOrigin()?.requestId}`)
     await held
     return { status: 200, headers: {}, body: '' }
   }
@@ -172,7 +181,15 @@ await t.test('a process that stops gives back its runs behind the node that is a
     })
   const first = engineOf(one)
   const [id = ''] = await one.runs.insert([
-    { tenantId: 'stop', workflowId: 'w6', version: 1, once: ['x'], input: '{}', depth: 1 }
+    {
+      tenantId: 'stop',
+      workflowId: 'w6',
+      version: 1,
+      once: ['x'],
+      input: '{}',
+      depth: 1,
+      origin: { requestId: 'asked' }
+    }
   ])
   await until(() => called.length === 1, { what: 'the first node at work' })
   const stopped = first.stop()
@@ -184,7 +201,7 @@ await t.test('a process that stops gives back its runs behind the node that is a
   await until(async () => (await two.runs.find('stop', id))?.state === 'SUCCESS', {
     what: 'the rest, long before the lease ends'
   })
-  t.same(called, ['/first', '/second'], 'each is called once')
+  t.same(called, ['/first for asked', '/second for asked'], 'each is called once, in the name of who started the run')
 })
 
 await t.test('a run goes on when what was away is back, where its node had done nothing yet', async (t) => {

@@ -1,4 +1,4 @@
-import { AppError, type Caller } from '@fleetgate/kit'
+import { AppError, type Caller, currentOrigin } from '@fleetgate/kit'
 import { newHexId } from '../linkerFields.js'
 import { newOperation, type Operation, type OperationKind } from '../operations/operation.js'
 import { plain } from '../operations/progress.js'
@@ -49,7 +49,7 @@ export function createBeginning({ store, wake, now }: BeginningOptions) {
     async begin(cluster: Cluster, { kind, hosts, change, released = [] }: Begin, caller: Caller): Promise<Cluster> {
       const at = now()
       const by = { userId: caller.userId, name: caller.email }
-      const operation = newOperation({ id: newHexId(at), kind, by, hosts, released }, at)
+      const operation = newOperation({ id: newHexId(at), kind, by, origin: currentOrigin(), hosts, released }, at)
       await write(cluster, operation, change, caller)
       return { ...cluster, ...change, operation, updatedAt: at }
     }

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { AppError, type Caller, type Found, type Range } from '@fleetgate/kit'
+import { AppError, type Caller, currentOrigin, type Found, type Range } from '@fleetgate/kit'
 import type { Secrets } from '@fleetgate/store'
 import { checkOwner, newHexId } from '../linkerFields.js'
 import { newOperation } from '../operations/operation.js'
@@ -76,6 +76,13 @@ export function createClusters(options: ClustersOptions) {
     const { hosts, cloud } = await newHosts.first(draft, { id, at }, caller)
     checkRoom(hosts)
     checkApiAddress(given.options, hosts)
+    const first = {
+      id: newHexId(at),
+      kind: 'create' as const,
+      by: { userId, name: email },
+      origin: currentOrigin(),
+      hosts
+    }
     return {
       id,
       tenantId,
@@ -91,7 +98,7 @@ export function createClusters(options: ClustersOptions) {
       registries: [...new Set(draft.registries)],
       sealedSecrets: sealSecrets(id, given.secrets, secrets),
       options: given.options,
-      operation: newOperation({ id: newHexId(at), kind: 'create', by: { userId, name: email }, hosts }, at),
+      operation: newOperation(first, at),
       createdAt: at,
       updatedAt: at
     }

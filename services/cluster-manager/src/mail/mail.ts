@@ -1,5 +1,13 @@
 import { createHash } from 'node:crypto'
-import type { Caller, Found, Range, Static, sendMail } from '@fleetgate/kit'
+import {
+  type Caller,
+  currentOrigin,
+  type Found,
+  type Origin,
+  type Range,
+  type Static,
+  type sendMail
+} from '@fleetgate/kit'
 import type { MailStore } from './mailStore.js'
 
 export const mailStates = ['WAITING', 'SENT', 'FAILED'] as const
@@ -28,6 +36,8 @@ export interface Mail {
   reason?: string | undefined
   /** Number of the lease that may write. */
   epoch: number
+  /** Of the work that asked for it: each attempt, and what is told of it, goes on under that. */
+  origin?: Origin | undefined
   createdAt: number
   sentAt?: number | undefined
 }
@@ -60,6 +70,7 @@ export function createMails({ store, now, onKept }: MailsOptions) {
         attempts: 0,
         nextAttemptAt: at,
         epoch: 0,
+        origin: currentOrigin(),
         createdAt: at
       })
       if (isNew) onKept()

@@ -1,4 +1,4 @@
-import { type Bus, type Found, type Log, mailFailed, type Range } from '@fleetgate/kit'
+import { type Bus, type Found, type Log, mailFailed, type Origin, type Range } from '@fleetgate/kit'
 import { createOutbox, isDuplicateKey, type OutboxEntry, outboxField, pageOf, type Store } from '@fleetgate/store'
 import { Schema } from 'mongoose'
 import { type Mail, type MailState, mailStates, type Refusal } from './mail.js'
@@ -27,6 +27,10 @@ const schema = new Schema<MailDoc>({
   reason: String,
   epoch: { type: Number, required: true },
   leaseUntil: { type: Number, required: true },
+  origin: {
+    type: new Schema<Origin>({ requestId: String, traceparent: String }, { _id: false }),
+    default: undefined
+  },
   createdAt: { type: Number, required: true },
   sentAt: Number,
   purgeAt: Date,
@@ -144,6 +148,7 @@ function toMail(doc: Omit<MailDoc, '_id'>): Mail {
     nextAttemptAt: doc.nextAttemptAt,
     reason: doc.reason,
     epoch: doc.epoch,
+    origin: doc.origin,
     createdAt: doc.createdAt,
     sentAt: doc.sentAt
   }

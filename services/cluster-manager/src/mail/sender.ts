@@ -1,4 +1,4 @@
-import { AppError, detached, type Log } from '@fleetgate/kit'
+import { AppError, continueOrigin, detached, type Log, withOrigin } from '@fleetgate/kit'
 import type { OpenedServer, Smtp } from '../smtp/smtp.js'
 import { type Mail, retryWaitMs } from './mail.js'
 import type { Attempted, MailStore } from './mailStore.js'
@@ -69,12 +69,14 @@ export function createSender({ store, smtp, log, now, settings }: SenderDeps): S
 
   function begin(mail: Mail): void {
     const { tenantId, messageId } = mail
-    const work = attempt(mail)
-      .catch((error) => log.warn({ err: error, tenantId, messageId }, 'mail attempt not recorded, trying again'))
-      .finally(() => {
-        atWork.delete(tenantId)
-        nudge()
-      })
+    const recorded = () =>
+      attempt(mail).catch((error) =>
+        log.warn({ err: error, tenantId, messageId }, 'mail attempt not recorded, trying again')
+      )
+    const work = withOrigin(continueOrigin(mail.origin ?? {}), recorded).finally(() => {
+      atWork.delete(tenantId)
+      nudge()
+    })
     atWork.set(tenantId, work)
   }
 

@@ -1,4 +1,4 @@
-import { detached } from '@fleetgate/kit'
+import { continueOrigin, detached, withOrigin } from '@fleetgate/kit'
 import type { Leases } from '@fleetgate/store'
 import type { Cluster } from '../clusters/cluster.js'
 import type { ClusterStore } from '../clusters/clusterStore.js'
@@ -70,15 +70,20 @@ export function createEngine({ store, leases, leaseMs, begun, ...deps }: EngineD
       if (!(await store.write(fence, set, unset))) throw new LostLease('another replica drives this operation')
     }
     const ids = { clusterId: cluster.id, operationId: cluster.operation.id, kind: cluster.operation.kind, epoch }
-    deps.log.info(ids, 'operation taken up')
-    const done = begun(cluster)
-      .then(() => drive({ ...deps, write }, { cluster, epoch, lost: lose.signal, cancelled: cancel.signal }))
-      .then(() => deps.log.info({ ...ids, state: cluster.operation.state }, 'operation ended'))
-      .catch((error: unknown) => {
+    const work = async () => {
+      deps.log.info(ids, 'operation taken up')
+      try {
+        await begun(cluster)
+        await drive({ ...deps, write }, { cluster, epoch, lost: lose.signal, cancelled: cancel.signal })
+        deps.log.info({ ...ids, state: cluster.operation.state }, 'operation ended')
+      } catch (error) {
         // What its document says is the truth: the next look takes it up from there.
         if (!lose.signal.aborted) deps.log.warn({ ...ids, err: error }, 'operation not driven on, trying again')
-      })
-      .finally(() => driven.delete(cluster.id))
+      }
+    }
+    const done = withOrigin(continueOrigin(cluster.operation.origin ?? {}), work).finally(() =>
+      driven.delete(cluster.id)
+    )
     driven.set(cluster.id, { epoch, lose, cancel, done })
   }
 

@@ -1,3 +1,4 @@
+import type { Origin } from '@fleetgate/kit'
 import { type Cluster, type Host, leaderOf, mastersOf } from '../clusters/cluster.js'
 import { destruction, isMade, making } from '../machines/machinePlans.js'
 import type { Profile } from '../profiles/profile.js'
@@ -57,6 +58,8 @@ export interface Operation {
   released: string[]
   /** Who asked for the last attempt. */
   by: { userId: string; name: string }
+  /** Of the request that began the last attempt: whoever drives it goes on under that. */
+  origin?: Origin | undefined
   createdAt: number
   /** When the last attempt began; absent for the first, which begins as it is created. */
   againAt?: number | undefined
@@ -247,7 +250,7 @@ function byRoleBackwards(a: Host, b: Host): number {
 
 /** A new operation on hosts, its phases still to be planned by whoever drives it. */
 export function newOperation(
-  draft: Pick<Operation, 'id' | 'kind' | 'by'> & { hosts: Host[]; released?: string[] },
+  draft: Pick<Operation, 'id' | 'kind' | 'by' | 'origin'> & { hosts: Host[]; released?: string[] },
   at: number
 ): Operation {
   return {
@@ -262,6 +265,7 @@ export function newOperation(
     cancelRequested: false,
     released: draft.released ?? [],
     by: draft.by,
+    origin: draft.origin,
     createdAt: at,
     updatedAt: at
   }

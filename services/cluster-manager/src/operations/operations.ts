@@ -1,4 +1,4 @@
-import { AppError, type Caller } from '@fleetgate/kit'
+import { AppError, type Caller, currentOrigin } from '@fleetgate/kit'
 import type { Beginning } from '../clusters/beginning.js'
 import type { Cluster, Host } from '../clusters/cluster.js'
 import type { Change, ClusterStore } from '../clusters/clusterStore.js'
@@ -80,6 +80,7 @@ function againOf(operation: Operation, hosts: Host[], { userId, email }: Caller,
     cancelRequested: false,
     hosts: again.map((host) => ({ ...host, phase: '', state: 'WAITING', message: '' })),
     by: { userId, name: email },
+    origin: currentOrigin(),
     againAt: at,
     updatedAt: at
   }

@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events'
-import { AppError, detached, type Log } from '@fleetgate/kit'
+import { AppError, continueOrigin, detached, type Log, withOrigin } from '@fleetgate/kit'
 import { planOf } from './design.js'
 import type { Executor, Result } from './executor.js'
 import { withDepth } from './hooks.js'
@@ -86,7 +86,7 @@ export function createEngine(options: EngineOptions) {
   }
 
   function take(run: Run): void {
-    const promise = work(run).finally(() => {
+    const promise = withOrigin(continueOrigin(run.origin ?? {}), () => work(run)).finally(() => {
       // A process that was frozen may have taken its own run over meanwhile.
       if (working.get(run.id) === promise) working.delete(run.id)
       wake()

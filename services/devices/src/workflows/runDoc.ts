@@ -1,3 +1,4 @@
+import type { Origin } from '@fleetgate/kit'
 import { Schema } from '@fleetgate/store'
 import type { Trace } from './journal.js'
 
@@ -14,6 +15,8 @@ export interface Run {
   input: string
   /** How many runs led to this one. */
   depth: number
+  /** Of the request or message that started it: whoever drives it goes on under that. */
+  origin?: Origin | undefined
   state: RunState
   /** The node that was begun last and does something outside. */
   begun?: string | undefined
@@ -26,7 +29,7 @@ export interface Run {
   epoch: number
 }
 
-export type NewRun = Pick<Run, 'tenantId' | 'workflowId' | 'version' | 'once' | 'input' | 'depth'>
+export type NewRun = Pick<Run, 'tenantId' | 'workflowId' | 'version' | 'once' | 'input' | 'depth' | 'origin'>
 
 export interface RunDoc extends Omit<Run, 'id' | 'epoch'> {
   _id: string
@@ -43,6 +46,7 @@ export const runSchema = new Schema<RunDoc>({
   once: { type: [String], required: true },
   input: { type: String, required: true },
   depth: { type: Number, required: true },
+  origin: { type: { _id: false, requestId: String, traceparent: String }, default: undefined },
   state: { type: String, required: true },
   begun: String,
   traces: { type: [Schema.Types.Mixed as never], default: [] },

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { AppError, type Log } from '@fleetgate/kit'
+import { AppError, currentOrigin, type Log } from '@fleetgate/kit'
 import type { Outcome } from './nodeType.js'
 import type { NewRun } from './runDoc.js'
 import type { RunStore } from './runStore.js'
@@ -90,7 +90,7 @@ export function createStarter({ runs, workflows, limits, log, now }: StarterOpti
         const wanted = found.slice(0, left - started.length).map((causes): NewRun => {
           const input = joined(causes)
           const once = causes.map((cause) => cause.once)
-          return { tenantId, workflowId, version, depth, once, input: JSON.stringify(input) }
+          return { tenantId, workflowId, version, depth, once, input: JSON.stringify(input), origin: currentOrigin() }
         })
         const made = await runs.insert(wanted)
         started.push(...made)
