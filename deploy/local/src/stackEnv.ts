@@ -115,7 +115,7 @@ export function serviceEnv(
     ...(!env.SECRETS_KEY && !env.SECRETS_KEY_FILE && { SECRETS_KEY_FILE: secretsKeyFile(dataDir) }),
     ...(service === 'broker-proxy' && tlsFiles(dataDir, env)),
     // What the cluster profile nats brings to its hosts: the same program that runs here.
-    ...(service === 'cluster-manager' && natsServer()),
+    ...(service === 'cluster-manager' && natsServer(env)),
     ...inherited,
     HOST: isGateway ? ports.host : '127.0.0.1',
     PORT: String(ports.of[service][replica - 1]),
@@ -143,8 +143,9 @@ function tlsFiles(dataDir: string, env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   return { MQTT_TLS_CERT_FILE: certFile, MQTT_TLS_KEY_FILE: keyFile }
 }
 
-/** Absent where there is none: a stack on another NATS needs no program of its own. */
-function natsServer(): NodeJS.ProcessEnv {
+/** Absent where hosts are to fetch a release, and where there is none: a stack on another NATS needs no program of its own. */
+function natsServer(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  if (env.NATS_SERVER_URL || env.NATS_SERVER_VERSION) return {}
   try {
     return { NATS_SERVER_BINARY: natsBinary() }
   } catch {

@@ -7,6 +7,7 @@ import t from 'tap'
 import { freePort, startNats } from '../src/index.js'
 import { natsBinary } from '../src/natsBinary.js'
 import { identify } from '../src/process/identity.js'
+import { choosePorts, serviceEnv } from '../src/stackEnv.js'
 import { temporaryPlace } from './fakeStack.js'
 
 const say = () => {}
@@ -72,4 +73,13 @@ t.test('prefers the nats-server on PATH', async (t) => {
   t.not(natsBinary({ PATH: join(dir, 'bin') }), own, 'not when it cannot be run')
   chmodSync(own, 0o755)
   t.equal(natsBinary({ PATH: join(dir, 'bin') }), own)
+})
+
+t.test('clusters get the nats-server that runs here, unless a release is named', async (t) => {
+  const { dataDir } = temporaryPlace(t)
+  const places = { dataDir, natsUrl: 'x', mongoUri: 'x', ports: await choosePorts({}, {}) }
+  const given = (env: NodeJS.ProcessEnv) => serviceEnv('cluster-manager', 1, places, env).NATS_SERVER_BINARY
+  t.equal(given({}), natsBinary())
+  for (const name of ['NATS_SERVER_URL', 'NATS_SERVER_VERSION']) t.equal(given({ [name]: 'x' }), undefined)
+  t.equal(given({ NATS_SERVER_BINARY: '/opt/nats-server' }), '/opt/nats-server')
 })

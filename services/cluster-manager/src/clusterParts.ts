@@ -17,6 +17,7 @@ import type { Logs } from './logs/log.js'
 import { createMachines } from './machines/machines.js'
 import { openProvider } from './machines/openProvider.js'
 import { createEngine } from './operations/engine.js'
+import { isBringing } from './operations/operation.js'
 import { createOperations } from './operations/operations.js'
 import { createSettle, entryOf } from './operations/settle.js'
 import type { Profiles } from './profiles/profile.js'
@@ -58,6 +59,7 @@ export function createClusterParts(options: ClusterPartsOptions) {
       cluster,
       profile,
       files: (await profile.staged()).filter(({ option }) => !option || cluster.options[option]),
+      download: isBringing(cluster.operation) ? await profile.fetched() : undefined,
       secrets: secretsOf(cluster, secrets),
       registries: found.map(({ id, address, secure, ca, username, sealedPassword, isSystem }) => ({
         address,

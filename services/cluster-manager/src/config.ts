@@ -40,8 +40,15 @@ export const Config = Type.Object({
   /** How long a phase waits for machines to be made, to let us in, or to go. */
   MACHINE_MS: Type.Integer({ minimum: 1_000, default: 600_000 }),
   MACHINE_POLL_MS: Type.Integer({ minimum: 20, default: 5_000 }),
-  /** The program that the profile nats brings to its hosts; by default the one on PATH. */
+  /** The program that the profile nats brings to its hosts; by default the one on PATH, and where there is none hosts fetch a release. */
   NATS_SERVER_BINARY: Type.Optional(Type.String()),
+  /** Where hosts fetch a release: `{version}` and `{arch}` (`amd64`, `arm64`, …) stand for the two. No log-in in it: it is shown. */
+  NATS_SERVER_URL: Type.Optional(Type.String({ pattern: '^https?://[^\\s@]+$', maxLength: 500 })),
+  NATS_SERVER_VERSION: Type.Optional(Type.String({ pattern: '^v?\\d+\\.\\d+\\.\\d+(-[0-9A-Za-z.]{1,30})?$' })),
+  /** Of the archives, for versions other than our own: `amd64=…,arm64=…`; by default those that stand beside them, over https. */
+  NATS_SERVER_SHA256: Type.Optional(
+    Type.String({ pattern: '^[0-9a-z]{1,20}=[0-9a-f]{64}(,[0-9a-z]{1,20}=[0-9a-f]{64})*$' })
+  ),
   /** Room on each master for what JetStream keeps. */
   NATS_STORE_MB: Type.Integer({ minimum: 16, default: 1_024 }),
   /** A folder with `k3s`, `install.sh` and, if wished, `k3s-airgap-images-amd64.tar.zst`, `prometheus.tgz` and `prometheus-images.tar.zst`; without it hosts fetch k3s themselves. */

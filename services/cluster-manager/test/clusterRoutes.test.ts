@@ -326,10 +326,15 @@ await t.test('settings that every cluster would fail with are refused at the sta
     CLUSTER_PROFILE: 'swarm',
     K3S_DIR: parts.dir,
     NATS_SERVER_BINARY: '/no/such/nats-server',
+    NATS_SERVER_URL: 'https://user:secret@example.com/nats.tar.gz',
+    NATS_SERVER_VERSION: 'newest',
+    NATS_SERVER_SHA256: 'a'.repeat(64),
     MACHINE_ACCESS_FROM: '10.0.0.0/33'
   }
   for (const [name, value] of Object.entries(wrong))
     await t.rejects(startClusterManagerFor(t, parts, { ...clusterEnv, [name]: value }), new RegExp(name))
+  const open = { NATS_SERVER_URL: 'http://example.com/{version}/{arch}', NATS_SERVER_VERSION: '2.12.1' }
+  await t.rejects(startClusterManagerFor(t, parts, { ...clusterEnv, ...open }), /NATS_SERVER_SHA256 must be set/)
   const K3S_DIR = join(parts.dir, 'two-archives')
   mkdirSync(K3S_DIR)
   for (const name of ['k3s', 'install.sh', 'k3s-airgap-images-amd64.tar.zst', 'k3s-airgap-images-arm64.tar.zst'])

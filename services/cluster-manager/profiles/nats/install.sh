@@ -1,18 +1,18 @@
 # Puts program and configuration in place and (re)starts the server where one of them changed or it does not run.
 . "$here/nats.sh"
+. "$here/download.sh"
 changed=
 [ -d "$home/data" ] && [ -d "${config%/*}" ] || mkdir -p "$home/data" "${config%/*}" || fail 'cannot make the folders of the server'
 echo "$in_cluster" >"$base/cluster" || fail 'cannot write to the host'
 
-sum=
-read -r sum 2>/dev/null <"$home/sum"
-if [ "$sum" != "$in_file_nats_server" ]; then
-  staged "$in_file_nats_server" nats-server
+chooseProgram
+if ! isProgramInstalled; then
+  staged "$sum" nats-server
   # Another name first: a running program cannot be written over. A second name of one file needs no room.
   new=$binary
   [ ! -e "$binary" ] || new=$binary.new
   ln -f "$file" "$new" 2>/dev/null || cp "$file" "$new" || fail 'cannot copy nats-server'
-  chmod 755 "$new" && { [ "$new" = "$binary" ] || mv "$new" "$binary"; } && echo "$in_file_nats_server" >"$home/sum" && changed=1
+  chmod 755 "$new" && { [ "$new" = "$binary" ] || mv "$new" "$binary"; } && echo "$sum $in_download_version" >"$home/sum" && changed=1
 fi
 
 isNew=$changed changed=

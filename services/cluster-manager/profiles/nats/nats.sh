@@ -4,6 +4,18 @@ config=$root/etc/fleetgate/nats.conf
 binary=$home/nats-server
 unit=$root/etc/systemd/system/fleetgate-nats.service
 
+# Makes $sum the checksum of what is to run here, staged or fetched: that of the program or of its archive, with the address $url.
+chooseProgram() { if [ -n "$in_file_nats_server" ]; then sum=$in_file_nats_server; else chooseDownload; fi; }
+
+# Whether that is here: installed, or waiting to be. Where checksums cannot be had the version decides.
+isProgramThere() { isProgramInstalled || { [ -n "$sum" ] && [ -s "$base/files/$sum" ]; }; }
+isProgramInstalled() {
+  is= isVersion=
+  read -r is isVersion 2>/dev/null <"$home/sum"
+  [ -n "$is" ] || return 1
+  if [ -n "$sum" ]; then [ "$is" = "$sum" ]; else [ "$isVersion" = "$in_download_version" ]; fi
+}
+
 # Whether the server of this host runs; then $pid is its number.
 running() { pid=; read -r pid 2>/dev/null <"$home/pid"; isProcess "$pid" "$binary"; }
 

@@ -10,6 +10,7 @@ import {
 import { snapshotSecrets } from '../clusters/clusterSecrets.js'
 import type { ClusterOptions } from '../clusters/options.js'
 import type { PhasePlan } from '../operations/operation.js'
+import type { Download } from '../profiles/download.js'
 import type { Profile, StagedFile } from '../profiles/profile.js'
 import { valuesText } from './runText.js'
 
@@ -28,6 +29,8 @@ export interface Shared {
   cluster: Cluster
   profile: Profile
   files: StagedFile[]
+  /** What hosts fetch themselves, where something is to be brought to them. */
+  download?: Download | undefined
   secrets: Record<string, string>
   registries: HostRegistry[]
   /** Lines for authorized_keys. */
@@ -66,7 +69,7 @@ export function inputOf(shared: Shared, host: Host, plan: PhasePlan, now: number
     gone: plan.gone?.map(({ name }) => name).join(' ') ?? '',
     timeout: Math.max(5, plan.timeoutS - 5),
     now: Math.floor(now / 1000),
-    arch: profile.arch === 'control' ? (architectures[process.arch] ?? '') : '',
+    arch: profile.arch === 'control' && files.length > 0 ? (architectures[process.arch] ?? '') : '',
     ports: profile.ports.join(' '),
     diskMegabytes: profile.diskMegabytes,
     memoryMegabytes: profile.memoryMegabytes,
@@ -79,6 +82,7 @@ export function inputOf(shared: Shared, host: Host, plan: PhasePlan, now: number
     registries: registries.length
   }
   for (const { name, sha256 } of files) values[`file_${name}`] = sha256
+  Object.assign(values, downloadOf(shared.download))
   for (const [name, secret] of Object.entries(secrets)) {
     if (host.role === 'master' || !ofMasters.includes(name)) values[`secret_${name}`] = secret
   }
@@ -116,6 +120,15 @@ function optionValues({ apiAddress = '', monitoring = false, snapshots = {} }: C
     s3Folder: s3?.folder ?? '',
     s3Insecure: s3?.insecure ? 1 : 0
   }
+}
+
+function downloadOf(download: Download | undefined): Record<string, string> {
+  if (!download) return {}
+  const archives = Object.entries(download.archives).map(([arch, { sha256, url }]) => [
+    `download_${arch}`,
+    `${sha256} ${url}`
+  ])
+  return { download_version: download.version, download_problem: download.problem, ...Object.fromEntries(archives) }
 }
 
 /** User and password as auth files have them; empty where there is no user. */

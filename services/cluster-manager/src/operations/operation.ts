@@ -76,6 +76,11 @@ export const cancellable: ReadonlySet<OperationKind> = new Set([
   'registries'
 ])
 
+/** Whether it is at work and may bring programs to hosts. */
+export function isBringing({ kind, state }: Operation): boolean {
+  return state === 'RUNNING' && (kind === 'create' || kind === 'add_hosts' || kind === 'apply')
+}
+
 export interface PhasePlan {
   name: string
   scripts: string[]
@@ -95,6 +100,7 @@ export interface PhasePlan {
 }
 
 const registriesTimeoutS = 120
+const fetchTimeoutS = 600
 
 /** What an operation does, in order; hosts of one phase are at work at the same time. */
 export function planOf(cluster: Cluster, profile: Profile): PhasePlan[] {
@@ -138,7 +144,13 @@ export function planOf(cluster: Cluster, profile: Profile): PhasePlan[] {
   return [
     ...(operation.kind === 'apply' ? [] : making(targets)),
     { name: 'preflight', kind: 'preflight', scripts: ['preflight.sh'], hosts: targets, timeoutS: 60 },
-    { name: 'stage', kind: 'stage', scripts: [], hosts: targets, timeoutS: timeouts.install },
+    {
+      name: 'stage',
+      kind: 'stage',
+      scripts: profile.download ? ['fetch.sh'] : [],
+      hosts: targets,
+      timeoutS: fetchTimeoutS
+    },
     ...installs,
     { name: 'verify', kind: 'run', scripts: ['verify.sh'], hosts: targets, timeoutS: timeouts.verify, last: true },
     ...addons(cluster, profile, [])

@@ -90,7 +90,8 @@ export function createPhases(deps: PhasesDeps): Phases {
       for (const file of shared.files) {
         if (!staged.includes(file.sha256)) await runner.stage(host, file, { unpacks, signal })
       }
-      return
+      // The scripts are for what the host is to fetch itself.
+      if (!shared.download) return
     }
     const lines = await runner.run(host, {
       id: plan.kind === 'preflight' ? 'direct' : `${operation.id}.${operation.attempt}.${plan.name}`,

@@ -3,6 +3,7 @@ import { createReadStream, existsSync, readdirSync, readFileSync, statSync } fro
 import { join } from 'node:path'
 import { compile, oneOf, type Static, Type } from '@fleetgate/kit'
 import { programOf } from '../hosts/runText.js'
+import { createDownload, type Download, Release, type ReleaseWish } from './download.js'
 
 export const categories = ['compact', 'ha'] as const
 export type Category = (typeof categories)[number]
@@ -32,6 +33,8 @@ const Described = Type.Object({
   ),
   /** Those that its clusters may have; a request for another is refused. */
   options: Type.Optional(Type.Array(oneOf(optionNames))),
+  /** What `fetch` brings to a host where there is no file of this source. */
+  download: Type.Optional(Type.Object({ source: Type.String(), release: Release })),
   /** `control`: the staged programs are of the control machine's own kind; empty: any. */
   arch: oneOf(['control', '']),
   ports: Type.Array(Type.Integer()),
@@ -95,6 +98,8 @@ export interface Profile extends Static<typeof Described> {
   program: string
   /** The files to stage; throws a plain Error that names a setting where one cannot be had. Read and hashed again where one was replaced. */
   staged(): Promise<StagedFile[]>
+  /** What hosts are to fetch themselves; nothing where that is staged, or the profile knows of none. Says what is wrong and never rejects. */
+  fetched(): Promise<Download | undefined>
 }
 
 export interface Profiles {
@@ -104,25 +109,37 @@ export interface Profiles {
 
 const check = compile(Described)
 
-/** Reads every profile folder of `dir`. `sources` gives the path of a file by the word that `profile.json` has for it. */
-export function loadProfiles(dir: string, sources: Record<string, () => string | undefined>): Profiles {
+type Sources = Record<string, () => string | undefined>
+
+/**
+ * Reads every profile folder of `dir`. By the word that `profile.json` has for a file, `sources` gives its path and `wishes` what is to be
+ * fetched in its place. Throws for wishes that cannot be met.
+ */
+export function loadProfiles(dir: string, sources: Sources, wishes: Record<string, ReleaseWish> = {}): Profiles {
   const common = scriptsOf(join(dir, 'common'))
   const names = readdirSync(dir).filter((name) => existsSync(join(dir, name, 'profile.json')))
-  const loaded = new Map(names.map((name) => [name, load(join(dir, name), name, common, sources)]))
+  const loaded = new Map(names.map((name) => [name, load(join(dir, name), name, { common, sources, wishes })]))
   return { names, get: (name) => loaded.get(name) }
 }
 
-function load(dir: string, name: string, common: Script[], sources: Record<string, () => string | undefined>): Profile {
+function load(
+  dir: string,
+  name: string,
+  { common, sources, wishes }: { common: Script[]; sources: Sources; wishes: Record<string, ReleaseWish> }
+): Profile {
   const described = check(JSON.parse(readFileSync(join(dir, 'profile.json'), 'utf8')))
+  const { source = '', release } = described.download ?? {}
+  const download = release && createDownload(release, wishes[source])
   let known: { stamp: string; files: Promise<StagedFile[]> } | undefined
   return {
     ...described,
     name,
     program: programOf([...common, ...scriptsOf(dir)]),
+    fetched: async () => (sources[source]?.() === undefined ? download?.() : undefined),
     staged() {
       const stamp = described.files.map(({ source }) => stampOf(sources[source]?.())).join(' ')
       if (known?.stamp === stamp) return known.files
-      const fresh = { stamp, files: stage(described.files, sources) }
+      const fresh = { stamp, files: stage(described, sources) }
       known = fresh
       fresh.files.catch(() => {
         if (known === fresh) known = undefined
@@ -143,16 +160,16 @@ function scriptsOf(dir: string): Script[] {
   return names.map((name) => ({ name, content: readFileSync(join(dir, name), 'utf8') }))
 }
 
-async function stage(
-  files: Static<typeof Described>['files'],
-  sources: Record<string, () => string | undefined>
-): Promise<StagedFile[]> {
+/** What would be `fetched` without a path must not be missing with one. */
+async function stage({ files, download }: Static<typeof Described>, sources: Sources): Promise<StagedFile[]> {
+  const fetched = download?.source
   const found: StagedFile[] = []
   for (const { name, source, optional, option } of files) {
     const path = sources[source]?.()
     if (path && existsSync(path))
       found.push({ name, path, bytes: statSync(path).size, sha256: await hashOf(path), option })
-    else if (!optional) throw new Error(`the file ${name} (${source}) is not on the control machine`)
+    else if (!optional || (path && source === fetched))
+      throw new Error(`the file ${name} (${source}) is not on the control machine`)
   }
   return found
 }

@@ -5,6 +5,8 @@ import { command } from './commands.js'
 
 /** A switch with a cable to this machine. It vanishes with the process that holds its namespace. */
 export interface Network {
+  /** This machine's own. */
+  readonly ownAddress: string
   addressOf(index: number): string
   /** Plugs the host whose process 1 is this into the switch. */
   join(index: number, pid: number): Promise<void>
@@ -32,6 +34,7 @@ export async function startNetwork(): Promise<Network> {
   let plugs = 0
 
   return {
+    ownAddress: `${subnet}.1`,
     addressOf: (index) => `${subnet}.${10 + index}`,
     async join(index, host) {
       plugs += 1

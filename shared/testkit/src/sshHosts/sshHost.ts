@@ -30,6 +30,8 @@ export interface SshHosts {
   /** Whether these are real OpenSSH servers in namespaces of their own. */
   readonly isReal: boolean
   readonly hosts: SshHost[]
+  /** Where the hosts find this machine, and what a test serves there. */
+  readonly ownAddress: string
   /** Opens `root` and `operator` on every host; `operator` has no sudo. */
   readonly privateKey: string
   readonly publicKey: string

@@ -45,6 +45,7 @@ export async function startSshHosts(t: Teardown, { count, smallDisk, cpuGroup }:
   return {
     isReal,
     hosts,
+    ownAddress: network?.ownAddress ?? '127.0.0.1',
     privateKey: keys.private,
     publicKey: keys.public,
     password,
