@@ -29,7 +29,7 @@ try {
   const account = await logIn(stack.url, { dataDir, say })
   const fleet = await connectFleet(account, stack.mqttUrl, Number(values.machines))
   const load = await startLoad(account.session)
-  const listeners = await startListeners(account, stack.url, Number(values.sockets))
+  const listeners = await startListeners(account, stack.url, { count: Number(values.sockets) })
   const rows: string[][] = []
   for (const name of replicasToRoll(stack)) {
     const [sent, begun] = [load.sent(), performance.now()]

@@ -3,6 +3,7 @@ import { startStackFor } from '@fleetgate/testkit'
 import t from 'tap'
 
 const { api } = await startStackFor(t, {
+  services: ['auth', 'gateway'],
   env: { TRUSTED_PROXY_HOPS: '1', LOGIN_FREE_PER_ADDRESS: '3', LOGIN_FREE_PER_ACCOUNT: '1000' }
 })
 await api.register()

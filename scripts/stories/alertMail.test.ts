@@ -10,7 +10,9 @@ t.setTimeout(240_000)
 t.test('a job fails on a machine, and who wanted to know gets a mail', async (t) => {
   const login = { user: 'fleet@example.com', pass: 'swordfish-story' }
   const mailServer = await startMailServer(t, { login })
-  const stack = await startStackFor(t)
+  const stack = await startStackFor(t, {
+    services: ['auth', 'scheduler', 'broker-proxy', 'cluster-manager', 'gateway']
+  })
   await stack.api.register()
   const session = stack.api.as(await stack.api.login())
   const smtp = { name: login.user, address: 'localhost', port: mailServer.port, passwd: login.pass }

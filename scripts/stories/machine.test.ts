@@ -79,7 +79,7 @@ async function membersOf(session: Session, rule: Json): Promise<number> {
 }
 
 t.test('a machine from the token to the job', async (t) => {
-  const stack = await startStackFor(t)
+  const stack = await startStackFor(t, { services: ['auth', 'scheduler', 'broker-proxy', 'gateway'] })
   await stack.api.register()
   const session = stack.api.as(await stack.api.login())
   const [server, store] = [prepare(t, 'demo-server', 'SERVER'), prepare(t, 'demo-store', 'STORE')]

@@ -135,7 +135,8 @@ t.test('after a backup, a loss and a restore everything is there', async (t) => 
   await t.rejects(restore(file, dataDir), { message: /holds data already/ })
   await t.rejects(backUp(temporaryFolder(t), file), { message: /no secrets\.key/ })
 
-  const stack = await startStackFor(t, { dataDir })
+  const services = ['auth', 'scheduler', 'broker-proxy', 'gateway'] as const
+  const stack = await startStackFor(t, { dataDir, services })
   const session = stack.api.as(await stack.api.login())
   t.match((await session.get('/v1/logs/jobs?status=ALL&pageNo=1&pageSize=10')).body, { total: 1 })
   const users = await session.get('/v2/default/instances/default/users/demo-till-1')

@@ -12,20 +12,22 @@ t.test('a rolling restart fails no request, loses no machine of a job and no pus
   const account = await logIn(stack.url, { dataDir: stack.dataDir, say: () => {} })
   const fleet = await connectFleet(account, stack.mqttUrl, 20)
   t.teardown(() => fleet.close())
-  const load = await startLoad(account.session)
-  const listeners = await startListeners(account, stack.url, 4)
+  const load = await startLoad(account.session, { lanes: 6, pauseMs: 15 })
+  const listeners = await startListeners(account, stack.url, { count: 4, writeEveryMs: 25 })
 
   t.same(replicasToRoll(stack).length, 8, 'gateway and broker-proxy are one each')
   for (const name of ['scheduler', 'devices', 'devices-2']) {
+    const before = load.sent()
     const job = runOnce(account.session, fleet)
     await restartReplica(stack, name)
     const { succeeded, visibleMs } = await job
     t.equal(succeeded, 20, `every machine ran the job while ${name} was restarted`)
     // Beside whatever else the machine does; what stalls would wait for the run's deadline.
     t.ok(visibleMs < 60_000, `and in ${Math.round(visibleMs)} ms`)
+    t.ok(load.sent() - before >= 20, `${load.sent() - before} requests were under way meanwhile`)
   }
 
-  const { sent, failed } = await load.finish(10_000)
+  const { sent, failed } = await load.finish(1500)
   t.same(failed, [], `of ${sent} requests none failed`)
   const { written, reconnects, missed } = await listeners.finish()
   t.same(missed, [], `of ${written} values none was missed on a connection`)

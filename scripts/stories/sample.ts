@@ -46,11 +46,16 @@ export function sample(schema: Schema, wishFor: WishFor = none, path: readonly s
   }
 }
 
+/** To compile one takes longer than all else that is done with it, and the same ones are asked for again and again. */
+const checks = new Map<string, (value: unknown) => unknown>()
+
 /** Whether a value is what a schema asks for; what it says of components of its document is passed over. */
 export function passes(schema: Schema, value: unknown): boolean {
   const own = JSON.stringify(schema, (_, part) => (part?.$ref ? {} : part))
   try {
-    compile(JSON.parse(own) as TSchema)(structuredClone(value))
+    const check = checks.get(own) ?? compile(JSON.parse(own) as TSchema)
+    checks.set(own, check)
+    check(structuredClone(value))
     return true
   } catch {
     return false

@@ -32,7 +32,7 @@ async function startMachines<N extends string>(roles: Record<N, Machine['role']>
   return Object.fromEntries(machines) as Record<N, Machine>
 }
 
-const stack = await startStackFor(t)
+const stack = await startStackFor(t, { services: ['auth', 'scheduler', 'broker-proxy', 'gateway'] })
 await stack.api.register()
 const session = stack.api.as(await stack.api.login())
 const roles = { server: 'SERVER', one: 'STORE', two: 'STORE', three: 'STORE' } as const

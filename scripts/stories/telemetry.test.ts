@@ -10,7 +10,9 @@ const key = 'mqtt-device.device.mast.wind'
 t.test(
   'a device publishes: its value is stored, pushed at once, and gone from the push when the user is',
   async (t) => {
-    const { api, url, mqttUrl } = await startStackFor(t)
+    const { api, url, mqttUrl } = await startStackFor(t, {
+      services: ['auth', 'devices', 'broker-proxy', 'gateway']
+    })
     await api.register()
     const token = await api.login()
     const admin = api.as(token)

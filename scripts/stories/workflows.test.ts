@@ -16,6 +16,7 @@ t.test('each value of a device is judged once, whoever is killed meanwhile', asy
   const hook = await startHook()
   t.teardown(() => hook.server.close())
   const stack = await startStackFor(t, {
+    services: ['auth', 'devices', 'broker-proxy', 'gateway'],
     env: { WORKFLOW_ALLOWED_HOSTS: '127.0.0.1', WORKFLOW_POLL_MS: '200', WORKFLOW_LEASE_MS: '3000' }
   })
   await stack.api.register()

@@ -18,7 +18,6 @@ export interface Listeners {
   finish(): Promise<Heard>
 }
 
-const writeEveryMs = 10
 const againAfterMs = 50
 const deadlineMs = 60_000
 
@@ -31,7 +30,7 @@ interface Exchange {
 export async function startListeners(
   { session, token }: Pick<LoggedIn, 'session' | 'token'>,
   url: string,
-  count: number
+  { count, writeEveryMs = 10 }: { count: number; writeEveryMs?: number }
 ): Promise<Listeners> {
   const key = await makeCounter(session)
   const listeners = Array.from({ length: count }, () => listen({ url, token, key }))

@@ -14,11 +14,17 @@ export interface SteadyLoad {
   finish(atLeast: number): Promise<LoadResult>
 }
 
-const lanes = 8
-const pauseMs = 4
+export interface Pace {
+  /** Requests that wait for their answers at the same time. */
+  lanes: number
+  /** Between an answer and the next request of its lane. */
+  pauseMs: number
+}
+
+const benchPace: Pace = { lanes: 8, pauseMs: 4 }
 
 /** Requests one after the other in several lanes: reads and writes, with and without a body, of each service in turn. */
-export async function startLoad(session: Session): Promise<SteadyLoad> {
+export async function startLoad(session: Session, { lanes, pauseMs }: Pace = benchPace): Promise<SteadyLoad> {
   const perLane = await Promise.all(Array.from({ length: lanes }, (_, lane) => prepareQuestions(session, lane)))
   const failed: string[] = []
   let sent = 0
