@@ -1,6 +1,5 @@
 import { randomBytes } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
-import { openStore } from '@fleetgate/store'
 import type { Parts } from './parts.js'
 import { quietLog } from './quietLog.js'
 import type { Teardown } from './teardown.js'
@@ -23,6 +22,8 @@ export async function changeKey(t: Teardown, parts: Parts, database: string): Pr
   const line = `k2:${randomBytes(32).toString('base64')}\n`
   writeFileSync(newest, line, { mode: 0o600 })
   writeFileSync(both, line + readFileSync(parts.keyFile, 'utf8'), { mode: 0o600 })
+  // Most tests have nothing to do with it, and it takes a while to load.
+  const { openStore } = await import('@fleetgate/store')
   const store = await openStore({ uri: parts.mongoUri, database, log: quietLog })
   t.teardown(() => store.close())
 

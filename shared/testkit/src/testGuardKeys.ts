@@ -1,4 +1,5 @@
-import { generateKeyPairSync, randomUUID, sign } from 'node:crypto'
+import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject, randomUUID, sign } from 'node:crypto'
+import { guardKey } from './guardKey.js'
 
 export interface TestCaller {
   userId?: string
@@ -22,11 +23,20 @@ export interface TestGuardKeys {
   token(caller?: TestCaller): string
 }
 
-/** An RS256 key pair of this test alone, and tokens signed with it. */
+let isGiven = false
+
+/** The ready one first; who asks again wants one that is not the same. */
+function nextKey(): KeyObject {
+  if (isGiven) return generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey
+  isGiven = true
+  return createPrivateKey(guardKey)
+}
+
+/** An RS256 key pair, another one each time in one process, and tokens signed with it. */
 export function testGuardKeys(): TestGuardKeys {
-  const { privateKey, publicKey } = generateKeyPairSync('rsa', { modulusLength: 2048 })
+  const privateKey = nextKey()
   const kid = randomUUID()
-  const pem = publicKey.export({ type: 'spki', format: 'pem' }).toString()
+  const pem = createPublicKey(privateKey).export({ type: 'spki', format: 'pem' }).toString()
   const header = encode({ alg: 'RS256', typ: 'JWT', kid })
   return {
     keys: [{ kid, pem }],
