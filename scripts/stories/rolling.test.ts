@@ -12,7 +12,7 @@ t.test('a rolling restart fails no request, loses no machine of a job and no pus
   const account = await logIn(stack.url, { dataDir: stack.dataDir, say: () => {} })
   const fleet = await connectFleet(account, stack.mqttUrl, 20)
   t.teardown(() => fleet.close())
-  const load = await startLoad(account.session, { lanes: 6, pauseMs: 15 })
+  const load = await startLoad(account.session, { lanes: 4, pauseMs: 40 })
   const listeners = await startListeners(account, stack.url, { count: 4, writeEveryMs: 25 })
 
   t.same(replicasToRoll(stack).length, 8, 'gateway and broker-proxy are one each')
@@ -27,7 +27,7 @@ t.test('a rolling restart fails no request, loses no machine of a job and no pus
     t.ok(load.sent() - before >= 20, `${load.sent() - before} requests were under way meanwhile`)
   }
 
-  const { sent, failed } = await load.finish(1500)
+  const { sent, failed } = await load.finish(600)
   t.same(failed, [], `of ${sent} requests none failed`)
   const { written, reconnects, missed } = await listeners.finish()
   t.same(missed, [], `of ${written} values none was missed on a connection`)

@@ -194,10 +194,15 @@ await t.test('a wrong log-in is tried up to the limit, and never shows the passw
   t.match(await inState('login', 'm1', 'FAILED'), { attempts: 4, reason: 'the server refused the log-in (535)' })
   const event = await until(() => given.find(({ tenantId }) => tenantId === 'login'), { what: 'the event' })
   t.equal(event.requestId, 'asks-for-mail')
-  const said = service
-    .output()
-    .match(/^.*"requestId":"asks-for-mail".*"msg":"mail (not sent, trying again|given up)".*$/gm)
-  t.equal(said?.length, 4, 'so does the line of each attempt')
+  const lines = /^.*"requestId":"asks-for-mail".*"msg":"mail (not sent, trying again|given up)".*$/gm
+  const said = await until(
+    () => {
+      const read = service.output().match(lines) ?? []
+      return read.length >= 4 ? read : undefined
+    },
+    { what: 'a line of each attempt' }
+  )
+  t.equal(said.length, 4, 'so does the line of each attempt')
 })
 
 await t.test('with two servers the second one gets what the first cannot take', async (t) => {
