@@ -1,4 +1,4 @@
-import { useLocation, useRoute } from 'preact-iso/router'
+import { useRoute } from 'preact-iso/router'
 import { ask, query } from '../api.js'
 import { MachinePicker } from '../machines/machinePicker.js'
 import { type MachineRow, machineColumns } from '../machines/machineRows.js'
@@ -7,6 +7,7 @@ import { Act } from '../ui/form.js'
 import { Facts, Page, Section } from '../ui/page.js'
 import { base, usePlace } from '../ui/place.js'
 import { Status } from '../ui/status.js'
+import { Switches } from '../ui/switches.js'
 import { Paged, pageSize } from '../ui/table.js'
 import { useData } from '../ui/useData.js'
 import { type GroupRow, ruleOf } from './groupRows.js'
@@ -14,7 +15,6 @@ import { type GroupRow, ruleOf } from './groupRows.js'
 export function GroupPage() {
   const { id = '' } = useRoute().params
   const may = useMay()
-  const { route } = useLocation()
   const { page, toPage } = usePlace()
   const path = `/v1/groups/${id}`
   const { data, error, reload } = useData<GroupRow>(`${path}/details`)
@@ -22,14 +22,6 @@ export function GroupPage() {
     `${path}/clients${query({ pageNo: page, pageSize })}`,
     { everyMs: 5000 }
   )
-  const turn = async (word: string) => {
-    await ask(`${path}/${word}`, { method: 'PUT' })
-    reload()
-  }
-  const remove = async () => {
-    await ask(path, { method: 'DELETE' })
-    route(`${base}/groups`)
-  }
   const bind = async (ids: number[], away = '') => {
     await ask(`${path}/clients${away}`, { method: 'PUT', body: ids })
     members.reload()
@@ -45,18 +37,7 @@ export function GroupPage() {
       error={error}
       actions={
         data &&
-        may('client.edit') && (
-          <>
-            {data.enabled ? (
-              <Act act={() => turn('disable')}>Disable</Act>
-            ) : (
-              <Act act={() => turn('enable')}>Enable</Act>
-            )}
-            <Act act={remove} confirm="Really delete?">
-              Delete
-            </Act>
-          </>
-        )
+        may('client.edit') && <Switches path={path} isEnabled={data.enabled} reload={reload} list={`${base}/groups`} />
       }
     >
       {data && (

@@ -7,6 +7,7 @@ import { useMay } from '../session/me.js'
 import { Act } from '../ui/form.js'
 import { Facts, Page, Section } from '../ui/page.js'
 import { base } from '../ui/place.js'
+import { Switches } from '../ui/switches.js'
 import { Table } from '../ui/table.js'
 import { Ago } from '../ui/time.js'
 import { useData } from '../ui/useData.js'
@@ -32,14 +33,6 @@ export function JobPage() {
   const { route } = useLocation()
   const { data, error, reload } = useData<Job>(`/v1/jobs/${id}/details`)
   const runs = useData<{ list: RunRow[] }>(`/v1/logs/jobs${query({ jobId: id, pageSize: 20 })}`, { everyMs: 3000 })
-  const turn = async (word: string) => {
-    await ask(`/v1/jobs/${id}/${word}`, { method: 'PUT' })
-    reload()
-  }
-  const remove = async () => {
-    await ask(`/v1/jobs/${id}`, { method: 'DELETE' })
-    route(`${base}/jobs`)
-  }
   return (
     <Page
       title={data?.general.jobName ?? 'Job'}
@@ -49,16 +42,12 @@ export function JobPage() {
           <>
             {may('job.run') && data.general.enabled && <Act act={() => runJob(jobId, route)}>Run now</Act>}
             {may('job.edit') && (
-              <>
-                {data.general.enabled ? (
-                  <Act act={() => turn('disable')}>Disable</Act>
-                ) : (
-                  <Act act={() => turn('enable')}>Enable</Act>
-                )}
-                <Act act={remove} confirm="Really delete?">
-                  Delete
-                </Act>
-              </>
+              <Switches
+                path={`/v1/jobs/${id}`}
+                isEnabled={data.general.enabled}
+                reload={reload}
+                list={`${base}/jobs`}
+              />
             )}
           </>
         )

@@ -1,4 +1,4 @@
-import { useLocation, useRoute } from 'preact-iso/router'
+import { useRoute } from 'preact-iso/router'
 import { ask } from '../api.js'
 import { type ReportRow, reportLink, told } from '../runs/runRows.js'
 import { useMay } from '../session/me.js'
@@ -6,6 +6,7 @@ import { Act, Button, Field, useForm } from '../ui/form.js'
 import { Facts, Page, Section } from '../ui/page.js'
 import { base } from '../ui/place.js'
 import { Status } from '../ui/status.js'
+import { Switches } from '../ui/switches.js'
 import { Table } from '../ui/table.js'
 import { Ago, Took } from '../ui/time.js'
 import { useData } from '../ui/useData.js'
@@ -25,23 +26,10 @@ interface Attribute {
 export function MachinePage() {
   const { id = '' } = useRoute().params
   const may = useMay()
-  const { route } = useLocation()
-  const { data, error, reload } = useData<Machine>(`/v1/clients/${id}/details`, { everyMs: 5000 })
-  const turn = async (word: string) => {
-    await ask(`/v1/clients/${id}/${word}`, { method: 'PUT' })
-    reload()
-  }
-  const remove = async () => {
-    await ask(`/v1/clients/${id}`, { method: 'DELETE' })
-    route(`${base}/machines`)
-  }
+  const path = `/v1/clients/${id}`
+  const { data, error, reload } = useData<Machine>(`${path}/details`, { everyMs: 5000 })
   const actions = data && may('client.edit') && (
-    <>
-      {data.enabled ? <Act act={() => turn('disable')}>Disable</Act> : <Act act={() => turn('enable')}>Enable</Act>}
-      <Act act={remove} confirm="Really delete?">
-        Delete
-      </Act>
-    </>
+    <Switches path={path} isEnabled={data.enabled} reload={reload} list={`${base}/machines`} />
   )
   return (
     <Page title={data?.mqttClientId ?? 'Machine'} error={error} actions={actions}>
