@@ -90,6 +90,28 @@ async function onlineIds(session: Session, count: number): Promise<number[] | un
   return ids.length >= count ? ids : undefined
 }
 
+interface FleetIntegration {
+  id: string
+  device_count?: number
+  entity_count?: number
+}
+
+const restMs = 5000
+
+/** Milliseconds until devices has made a device of each new machine, with all that is told of it: nothing more came for some seconds. */
+export async function untilDevices(session: Session, count: number): Promise<number> {
+  const begun = performance.now()
+  let [entities, changedAt] = [0, begun]
+  const isQuiet = async () => {
+    const { data } = await post<{ data: FleetIntegration[] }>(session, '/integration/search', {})
+    const { device_count = 0, entity_count = 0 } = data.find(({ id }) => id === 'fleet') ?? {}
+    if (entity_count !== entities) [entities, changedAt] = [entity_count, performance.now()]
+    return device_count >= count && performance.now() - changedAt > restMs
+  }
+  await until(isQuiet, { what: 'all machines as devices', deadlineMs: 600_000, everyMs: 500 })
+  return changedAt - begun
+}
+
 const isThere = { type: 'GET_FILE_STATUS', order: 0, filePath: 'release.bin', block: true }
 const install = { type: 'EXECUTE_FILE', order: 0, filePath: 'bin/install', arguments: ['release.bin'], block: true }
 const threeSteps = [isThere, { type: 'IF', order: 1, block: true, conditions: [isThere], true: [install], false: [] }]
