@@ -34,8 +34,11 @@ export function useData<T>(
       ...(posted === undefined ? {} : { method: 'POST', body: JSON.parse(posted) })
     }
     let timer: ReturnType<typeof setTimeout> | undefined
+    let isFirst = true
     const look = async () => {
-      if (!document.hidden) {
+      // A tab that is opened behind others is to have something to show as well.
+      if (isFirst || !document.hidden) {
+        isFirst = false
         const got = await ask<T>(path, asked).then(
           (data): Answer<T> => ({ of, data }),
           (error: ApiError): Answer<T> => ({ of, error })
