@@ -9,8 +9,7 @@ import { Progress, Status } from '../ui/status.js'
 import { Paged, pageSize } from '../ui/table.js'
 import { Ago, Took } from '../ui/time.js'
 import { useData } from '../ui/useData.js'
-import { type ReportRow, type RunRow, reportLink, told } from './runRows.js'
-import { ends } from './runsPage.js'
+import { type ReportRow, type RunRow, reportLink, statusChoices, told } from './runRows.js'
 
 const open = ['RUNNING', 'WAITING']
 
@@ -32,7 +31,7 @@ export function RunPage() {
       actions={run && isOpen && <Orders run={run} reload={runs.reload} />}
     >
       {run && <About run={run} />}
-      <Filters values={filters} onChange={filter} choices={{ status: ends }} />
+      <Filters values={filters} onChange={filter} choices={{ status: statusChoices }} />
       <Paged
         loaded={reports}
         page={page}

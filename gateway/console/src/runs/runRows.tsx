@@ -44,3 +44,12 @@ export const runColumns: Columns<RunRow> = {
 
 /** What a machine says of its end, or why it waits. */
 export const told = ({ message, reason }: ReportRow) => reason ?? message ?? ''
+
+/** The document's words, which filter runs and what became of them on machines. */
+export const statusChoices = [
+  ['', 'any status'],
+  ['RUNNING', 'running'],
+  ['WAITING', 'waiting'],
+  ['SUCCESS', 'success'],
+  ['FAILED', 'failed']
+] as const

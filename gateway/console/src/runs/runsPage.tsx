@@ -4,15 +4,7 @@ import { Page } from '../ui/page.js'
 import { usePlace } from '../ui/place.js'
 import { Paged, pageSize } from '../ui/table.js'
 import { useData } from '../ui/useData.js'
-import { type RunRow, runColumns } from './runRows.js'
-
-export const ends = [
-  ['', 'any status'],
-  ['RUNNING', 'running'],
-  ['WAITING', 'waiting'],
-  ['SUCCESS', 'success'],
-  ['FAILED', 'failed']
-] as const
+import { type RunRow, runColumns, statusChoices } from './runRows.js'
 
 export function RunsPage() {
   const { page, filters, toPage, filter } = usePlace()
@@ -21,7 +13,7 @@ export function RunsPage() {
   const loaded = useData<{ total: number; list: RunRow[] }>(path, { everyMs: 3000 })
   return (
     <Page title="Runs">
-      <Filters values={filters} onChange={filter} choices={{ status: ends }} />
+      <Filters values={filters} onChange={filter} choices={{ status: statusChoices }} />
       <Paged
         loaded={loaded}
         page={page}
